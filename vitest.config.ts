@@ -1,0 +1,29 @@
+import { defineConfig } from 'vitest/config';
+
+// Two projects: `unit` runs beside the code and touches at most namespaces of its own; `e2e` drives the compiled command
+// and runs one file at a time, because it counts what is left on the machine afterwards.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{model,native,vswitch,vhost,vrouter,control,cli}/**/*.test.ts', 'test/compliance/**/*.test.ts'],
+          setupFiles: ['test/properties.ts'],
+          testTimeout: process.env.FUZZ_RUNS === undefined ? 30_000 : 600_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
