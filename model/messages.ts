@@ -1,0 +1,209 @@
+/**
+ * What our processes say to each other: JSON over HTTP on Unix sockets. The agent tells a switch process the whole of
+ * what it should be (`SwitchConfig`); the switch compares it with what it is and applies the difference.
+ */
+
+/** `PUT /config` of a switch process. */
+export interface SwitchConfig {
+  readonly network: string;
+  /** Of the network on this machine and its peers: in every datagram of the tunnel. 1…2³²-1 */
+  readonly networkNumber: number;
+  readonly machine: string;
+  readonly bridges: readonly BridgeConfig[];
+  readonly devices: readonly DeviceConfig[];
+  readonly links: readonly LinkConfig[];
+}
+
+export interface BridgeConfig {
+  readonly name: string;
+  readonly transparent: boolean;
+  /** IEEE 802.1Q calls it the ageing time; 300 by default. */
+  readonly ageingSeconds: number;
+  /** Most addresses that the FDB learns. */
+  readonly fdbLimit: number;
+}
+
+/** A device's descriptor is held by the keeper under the device's name. */
+export type DeviceConfig = TapConfig | UdpConfig;
+
+export interface TapConfig {
+  readonly kind: 'tap';
+  /** `tap:NODE:PORT` */
+  readonly name: string;
+  readonly mtuBytes: number;
+  readonly vnetHdr: boolean;
+}
+
+export interface UdpConfig {
+  readonly kind: 'udp';
+  /** `udp:MACHINE`, the peer's name: one tunnel carries all links to that machine. */
+  readonly name: string;
+  /** MTU of the underlay's interface: no datagram's IP packet is larger. */
+  readonly pathMtuBytes: number;
+  /** 20 or 40: bytes of the underlay's IP header. */
+  readonly ipHeaderBytes: number;
+}
+
+/** Both ends are on this machine's engine; what is elsewhere is reached through a tunnel's channel. */
+export interface LinkConfig {
+  readonly name: string;
+  readonly ends: readonly [LinkEndConfig, LinkEndConfig];
+  readonly state: 'up' | 'down';
+}
+
+export type LinkEndConfig =
+  | {
+      readonly bridge: string;
+      /** Frames are not forwarded between two such ends of one bridge (its other parts have them). */ readonly horizon?: boolean;
+    }
+  | { readonly tap: string }
+  | { readonly udp: string; readonly channel: number };
+
+/** rtnl_link_stats64, as far as it applies. rx is what the engine received from the device or link end. */
+export interface PortCounters {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly rxDropped: number;
+  readonly txDropped: number;
+}
+
+/** `GET /state` of a switch process. */
+export interface SwitchState {
+  readonly pid: number;
+  readonly rssBytes: number;
+  readonly uptimeNs: number;
+  readonly arena: { readonly slots: number; readonly freeSlots: number };
+  readonly devices: readonly ({ readonly name: string } & PortCounters)[];
+  /** Per link: forward is from the first end to the second. */
+  readonly links: readonly {
+    readonly name: string;
+    readonly state: 'up' | 'down';
+    readonly forwardPackets: number;
+    readonly forwardBytes: number;
+    readonly reversePackets: number;
+    readonly reverseBytes: number;
+  }[];
+  readonly bridges: readonly {
+    readonly name: string;
+    readonly fdb: readonly { readonly mac: string; readonly link: string; readonly ageSeconds: number }[];
+    /** How often an address was not learned because the table was full (`fdbLimit`). */
+    readonly fdbRefused: number;
+  }[];
+  /** By reason (drops.ts), only those above zero. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+/** `GET /drops`: the flight recorder, oldest first. */
+export interface DropRecord {
+  /** Nanoseconds since 1970. */
+  readonly unixNs: string;
+  readonly reason: string;
+  /** Device or link that it came by. */
+  readonly where: string;
+  readonly lengthBytes: number;
+  /** First bytes of the frame, hexadecimal: at most 64. */
+  readonly header: string;
+}
+
+// --- agent -----------------------------------------------------------------------------------------------------------
+
+/** Lines (NDJSON) that `POST /networks` and `DELETE /networks/NAME` answer while they work. */
+export type Progress =
+  | { readonly type: 'plan'; readonly steps: readonly string[] }
+  | {
+      readonly type: 'step';
+      readonly index: number;
+      readonly title: string;
+      readonly status: 'start' | 'done' | 'undone';
+      readonly ms?: number;
+      readonly detail?: string;
+    }
+  | {
+      readonly type: 'done';
+      readonly ms: number;
+      readonly summary: string;
+      /** The agent's pid, when it ends now because nothing is left to do. */ readonly endingPid?: number;
+    }
+  | { readonly type: 'error'; readonly code: string; readonly message: string; readonly hint?: string };
+
+/** `GET /networks`: what `ls --json` prints under `networks`. */
+export interface NetworkSummary {
+  readonly name: string;
+  readonly status: 'running' | 'starting' | 'stopping' | 'broken';
+  readonly machines: number;
+  readonly hosts: number;
+  readonly switches: number;
+  readonly routers: number;
+  readonly links: number;
+  readonly file?: string;
+  /** ISO 8601 */
+  readonly since: string;
+  /** Why its status is `broken`, in words. */
+  readonly broken?: readonly string[];
+}
+
+/** `GET /networks/NAME`: what `inspect --json` prints under `network`. */
+export interface NetworkState extends NetworkSummary {
+  readonly nodes: readonly NodeState[];
+  readonly linkStates: readonly {
+    readonly name: string;
+    readonly ends: readonly [string, string];
+    readonly state: 'up' | 'down';
+    readonly forwardPackets: number;
+    readonly forwardBytes: number;
+    readonly reversePackets: number;
+    readonly reverseBytes: number;
+  }[];
+  readonly lans: readonly {
+    readonly name: string;
+    readonly subnet?: string;
+    readonly subnet6?: string;
+    readonly switches: readonly string[];
+  }[];
+  /** `state` is absent where the process does not answer. */
+  readonly switchProcesses: readonly { readonly machine: string; readonly pid: number; readonly state?: SwitchState }[];
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface NodeState {
+  readonly name: string;
+  readonly kind: 'host' | 'router' | 'switch';
+  /** One, but for a switch that has parts on several. */
+  readonly machines: readonly string[];
+  /** The init's pid on a host or router. */
+  readonly pid?: number;
+  readonly command?: {
+    readonly argv: readonly string[];
+    readonly status: 'running' | 'exited' | 'signalled' | 'lost';
+    readonly code?: number;
+  };
+  readonly ports: readonly ({
+    readonly name: string;
+    readonly link: string;
+    readonly mac: string;
+    readonly addresses: readonly string[];
+    readonly mtuBytes: number;
+  } & Partial<PortCounters>)[];
+}
+
+/** `GET /networks/NAME/nodes/NODE`: all that `exec`, `shell` and `logs` need. */
+export interface NodeAccess {
+  readonly network: string;
+  readonly node: string;
+  readonly pid: number;
+  /** When that process started, proc(5) stat field 22: a pid alone may be another's by now. */
+  readonly start: number;
+  readonly cgroups: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+}
+
+/** `GET /networks/NAME/trace`: the walk of a frame in words, one step per hop of its way. */
+export interface TraceReport {
+  readonly from: string;
+  readonly to: string;
+  readonly reached: boolean;
+  readonly steps: readonly { readonly where: string; readonly what: string; readonly dropped?: boolean }[];
+}

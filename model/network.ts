@@ -1,0 +1,106 @@
+/**
+ * A resolved network: every default filled in, every address given, every route computed; plain JSON, frozen.
+ * `control/resolve.ts` makes it from a scenario; `control/plan.ts` compares two of them; nothing in it touches a system.
+ */
+
+/** A real machine, or one that the scenario plays as a namespace on a private underlay. */
+export interface Machine {
+  readonly name: string;
+}
+
+export interface Network {
+  readonly name: string;
+  readonly seed: number;
+  /** At least one. A scenario without `machines` has the single machine `local`. */
+  readonly machines: readonly Machine[];
+  readonly nodes: readonly Node[];
+  readonly links: readonly Link[];
+  readonly lans: readonly Lan[];
+  /** What /etc/hosts of every host says: `h1` is its first port, `h1.eth1` that one. One entry per (address, names). */
+  readonly names: readonly { readonly address: string; readonly names: readonly string[] }[];
+}
+
+export type Node = HostNode | RouterNode | SwitchNode;
+
+export interface HostNode {
+  readonly kind: 'host';
+  readonly type: 'netns';
+  readonly name: string;
+  readonly machine: string;
+  readonly ports: readonly Port[];
+  readonly routes: readonly Route[];
+  /** argv; started when the network is up, its output goes to the node's log. */
+  readonly command?: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Cores, 0.5 is half of one. */
+  readonly cpu?: number;
+  readonly memoryBytes?: number;
+}
+
+/** A host that forwards. */
+export interface RouterNode extends Omit<HostNode, 'kind'> {
+  readonly kind: 'router';
+  readonly routing: 'static';
+}
+
+export interface SwitchNode {
+  readonly kind: 'switch';
+  readonly name: string;
+  /** Machines that hold a part of it: one where it is pinned, else each that has a member. */
+  readonly machines: readonly string[];
+  /** Forwards the reserved group addresses 01-80-C2-00-00-0x too. */
+  readonly transparent: boolean;
+}
+
+export interface Port {
+  /** `eth0`: the interface's name inside the host. */
+  readonly name: string;
+  /** Lower case, colons. */
+  readonly mac: string;
+  /** With prefix length: `10.0.1.2/24`, `fd00:1::2/64`. */
+  readonly addresses: readonly string[];
+  readonly mtuBytes: number;
+  /** The link that it is an end of. */
+  readonly link: string;
+  /** The LAN that it is a member of. */
+  readonly lan: string;
+}
+
+export interface Route {
+  /** `0.0.0.0/0`, `::/0`, or a prefix. */
+  readonly destination: string;
+  /** The next hop's address, of the same family. */
+  readonly via: string;
+  /** The port that it leaves by. */
+  readonly port: string;
+}
+
+/** One layer-2 segment: switches joined by links, or a link that no switch is on. */
+export interface Lan {
+  readonly name: string;
+  readonly subnet?: string;
+  readonly subnet6?: string;
+  /** Names of its switches; empty for a point-to-point link. */
+  readonly switches: readonly string[];
+}
+
+export interface Link {
+  readonly name: string;
+  /** 1…65535, kept while the link exists: the tunnel's channel. */
+  readonly id: number;
+  readonly ends: readonly [LinkEnd, LinkEnd];
+  /** First end to second. */
+  readonly forward: LinkProperties;
+  readonly reverse: LinkProperties;
+}
+
+export interface LinkEnd {
+  readonly node: string;
+  /** `eth0` on a host or router; absent on a switch. */
+  readonly port?: string;
+}
+
+/** One direction of a link. Only what this version applies; `load` refuses the rest by name. */
+export interface LinkProperties {
+  readonly state: 'up' | 'down';
+}

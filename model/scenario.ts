@@ -1,0 +1,379 @@
+/**
+ * A scenario as it is written: the schema of the file, and the types that follow from it. Values keep the form in which
+ * a person wrote them (`10ms`, `h3:eth0`); every unit is checked here, whether names and addresses fit together is for
+ * `control/load.ts`. `docs/scenario.md` is the reference; `scenarioJsonSchema` is published for editors.
+ *
+ * The schema's messages are either one line, what is wrong, or two, what is wrong and a hint.
+ */
+import { z } from 'zod';
+import { UsageError } from './errors.js';
+import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted, suggestion } from './names.js';
+import { formatSize, parseDuration, parseLoss, parseQueue, parseRate, parseRatio, parseSize } from './units.js';
+
+/** The keys of an object, all of them: another is refused with the nearest of these. */
+function strict<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return undefined;
+      const key = issue.keys[0] ?? '';
+      return twoLines(`unknown key ${quoted(key)}`, suggestion(key, Object.keys(shape)));
+    },
+  });
+}
+
+function twoLines(message: string, hint: string | undefined): string {
+  return hint === undefined ? message : `${message}\n${hint}`;
+}
+
+/** A refinement by a parser of `units.ts`; what the parser returns is not kept: resolving parses again. */
+function readableBy<Value>(parse: (value: Value) => unknown): z.core.CheckFn<Value> {
+  return (context) => {
+    try {
+      parse(context.value);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      context.issues.push({ code: 'custom', input: context.value, message: twoLines(error.message, error.hint) });
+    }
+  };
+}
+
+/** A quantity that must carry its unit: a bare number is refused with the way to write it. */
+function quantity(
+  what: string,
+  example: string,
+  parse: (text: string) => unknown,
+  pattern: string,
+  description: string,
+) {
+  return z
+    .string({
+      error: (issue) =>
+        typeof issue.input === 'number'
+          ? twoLines(`${issue.input} has no unit`, `${what} is written ${quoted(example)}`)
+          : twoLines(`${what} is expected`, `write ${quoted(example)}`),
+    })
+    .check(readableBy(parse))
+    .meta({ description, examples: [example], pattern });
+}
+
+const DECIMAL = '[0-9]+(\\.[0-9]+)?';
+
+const rate = quantity('a rate', '100mbit', parseRate, `^${DECIMAL}[kmg]?bit$`, 'Bits per second: bit kbit mbit gbit.');
+const memory = quantity(
+  'a size',
+  '256MiB',
+  parseMemory,
+  `^${DECIMAL}([kM]?B|[KM]iB)$`,
+  'Bytes at most, from 4MiB: B kB MB KiB MiB.',
+);
+const duration = quantity('a time', '10ms', parseDuration, `^${DECIMAL}(ns|us|ms|s|m|h)$`, 'Time: ns us ms s m h.');
+const queue = quantity(
+  'a queue’s length',
+  '64KiB',
+  parseQueue,
+  `^${DECIMAL}(p|[kM]?B|[KM]iB|ns|us|ms|s|m|h)$`,
+  'What may wait: packets (100p), bytes (64KiB) or time at the link’s rate (20ms).',
+);
+
+/** Below it a shell is killed before its first command has ended. */
+const LEAST_MEMORY_BYTES = 4 * 1024 * 1024;
+
+function parseMemory(text: string): void {
+  if (parseSize(text) >= LEAST_MEMORY_BYTES) return;
+  throw new UsageError(`${quoted(text)} of memory is too little for a shell`, {
+    hint: `the least is ${quoted(formatSize(LEAST_MEMORY_BYTES))}`,
+  });
+}
+
+/**
+ * The least quota that Linux takes is 1 ms of each period (kernel/sched/core.c, `min_bw_quota_period_us`), and periods
+ * are 100 ms. The most is far beyond any machine: fewer cores than that are no error.
+ */
+const LEAST_CPU = 0.01;
+const MOST_CPU = 4096;
+
+const RATIO_PATTERN = `^${DECIMAL}%?$`;
+
+/** Written as a number or as a string; one schema without a union, so that a message speaks of what was written. */
+function ratioLike(parse: (value: string | number) => unknown, expected: string, pattern: string, description: string) {
+  return z
+    .custom<string | number>((value) => typeof value === 'string' || typeof value === 'number', {
+      message: expected,
+      abort: true,
+    })
+    .check(readableBy(parse))
+    .meta({
+      description,
+      anyOf: [
+        { type: 'number', minimum: 0, maximum: 1 },
+        { type: 'string', pattern },
+      ],
+    });
+}
+
+const ratio = ratioLike(
+  parseRatio,
+  'a ratio is expected\nwrite "0.1%" or 0.001',
+  RATIO_PATTERN,
+  'A ratio from 0 to 1, as a percentage or a number.',
+);
+const loss = ratioLike(
+  parseLoss,
+  'a ratio or a model of loss is expected\nwrite "0.1%", 0.001 or "gilbert-elliott 1% 10%"',
+  `${RATIO_PATTERN}|^gilbert-elliott( ${DECIMAL}%?){2,4}$`,
+  'A ratio, or gilbert-elliott P R [BAD [GOOD]]: the chances to enter and to leave the bad state, and of loss in each.',
+);
+
+/** Any text but NUL, which neither argv nor an environment can hold. */
+function text(what: string) {
+  return z
+    .string({
+      error: (issue) =>
+        typeof issue.input === 'number' || typeof issue.input === 'boolean'
+          ? twoLines(`${what} is text, not ${String(issue.input)}`, `quote it: "${String(issue.input)}"`)
+          : `${what} is expected`,
+    })
+    .refine((value) => !value.includes('\0'), { error: `${what} contains a NUL character` });
+}
+
+/** A name of our own making rules (`names.ts`), said to be of `what`. */
+function name(what: string) {
+  return text(`the name of ${what}`)
+    .check((context) => {
+      const problem = nameProblem(context.value);
+      if (problem !== undefined) {
+        context.issues.push({ code: 'custom', input: context.value, message: twoLines(problem.message, problem.hint) });
+      }
+    })
+    .meta({ pattern: NAME_PATTERN.source });
+}
+
+/** Whether it is an address, and of which family, is for `control/addresses.ts` to say. */
+const ipv4Subnet = text('an IPv4 subnet').meta({ description: 'IPv4, with prefix length.', examples: ['10.0.1.0/24'] });
+const ipv6Subnet = text('an IPv6 subnet').meta({ description: 'IPv6, with prefix length.', examples: ['fd00:1::/64'] });
+
+const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+const mac = text('a MAC address')
+  .check((context) => {
+    const problem = macProblem(context.value);
+    if (problem !== undefined) context.issues.push({ code: 'custom', input: context.value, message: problem });
+  })
+  .meta({ description: 'A unicast MAC address.', examples: ['02:00:00:00:00:77'], pattern: MAC_PATTERN.source });
+
+/** IEEE 802, clause 8.2: the first octet's lowest bit marks a group; all zeros is nobody's address. */
+function macProblem(value: string): string | undefined {
+  if (!MAC_PATTERN.test(value)) return `${quoted(value)} is not a MAC address\nwrite "02:00:00:00:00:77"`;
+  if ((parseInt(value.slice(0, 2), 16) & 1) === 1) {
+    return `${quoted(value)} is a group address\na port’s address has an even first byte: "02:…"`;
+  }
+  if (/^[0:]+$/.test(value)) return `${quoted(value)} is no port’s address\na port’s own address starts with "02:"`;
+  return undefined;
+}
+
+const state = z.enum(['up', 'down']).meta({ description: 'Whether frames pass. Default: up.' });
+
+/** What a link does to frames in one direction, and what an event can change. */
+const directionShape = {
+  rate: rate.optional(),
+  delay: duration.optional(),
+  jitter: duration.optional(),
+  distribution: z
+    .enum(['uniform', 'normal', 'pareto', 'paretonormal'])
+    .meta({ description: 'Of the jitter. Default: normal.' })
+    .optional(),
+  correlation: ratio.optional(),
+  loss: loss.optional(),
+  duplicate: ratio.optional(),
+  reorder: ratio.optional(),
+  corrupt: ratio.optional(),
+  queue: queue.optional(),
+  trace: text('the path of a trace').min(1, { error: 'the path of a trace is empty' }).optional(),
+  overhead: z
+    .literal([0, 24], {
+      error: () => 'overhead is 0 or 24\n0 counts the frame without FCS, 24 adds preamble, FCS and gap',
+    })
+    .meta({ description: 'Bytes that the rate counts beside each frame: 0, or 24 for preamble, FCS and gap.' })
+    .optional(),
+  segments: z
+    .enum(['auto', 'wire'])
+    .meta({ description: 'Whether runs of segments may stay whole. Default: auto.' })
+    .optional(),
+  state: state.optional(),
+};
+
+const direction = strict(directionShape);
+
+/** The least an IPv4 link must carry (RFC 791, 68), to the most that a TAP’s frame holds (65535 - 14). */
+const mtu = z
+  .int({ error: () => 'mtu is a whole number of bytes\nwrite 1500' })
+  .min(68, { error: 'mtu is at least 68, the least that IPv4 allows (RFC 791)' })
+  .max(65521, { error: 'mtu is at most 65521, the most that fits a frame of 65535 bytes' })
+  .meta({ description: 'Bytes of the largest packet, 68 to 65521; IPv6 needs 1280. Default: 1500.' });
+
+const port = text('a port').regex(PORT_PATTERN, { error: 'a port is eth0, eth1 … eth9999\nwrite "eth0"' });
+const ENDPOINT_PATTERN = /^[^:]+(:[^:]+)?$/;
+const endpointText = text('an endpoint')
+  .check((context) => {
+    const problem = endpointProblem(context.value);
+    if (problem !== undefined) context.issues.push({ code: 'custom', input: context.value, message: problem });
+  })
+  .meta({ description: 'A node, or a node and its port.', examples: ['h1', 'h1:eth0'] });
+
+function endpointProblem(value: string): string | undefined {
+  if (!ENDPOINT_PATTERN.test(value))
+    return `${quoted(value)} is not an endpoint\nwrite a node, "h1", or a port, "h1:eth0"`;
+  const { node, port: portName } = splitEndpoint(value);
+  const problem = nameProblem(node);
+  if (problem !== undefined) return twoLines(problem.message, problem.hint);
+  if (portName === undefined || PORT_PATTERN.test(portName)) return undefined;
+  return `${quoted(portName)} is not a port\na port is eth0, eth1 … eth9999: "${node}:eth0"`;
+}
+
+/** `h3:eth0` → node h3, port eth0; `h3` → node h3. */
+export function splitEndpoint(value: string): { readonly node: string; readonly port?: string } {
+  const [node = '', portName] = value.split(':');
+  return portName === undefined ? { node } : { node, port: portName };
+}
+
+const endpoint = z.union([
+  endpointText,
+  strict({
+    node: name('a node'),
+    port: port.optional(),
+    address: text('an IPv4 address')
+      .meta({ examples: ['10.0.1.77/24'] })
+      .optional(),
+    address6: text('an IPv6 address')
+      .meta({ examples: ['fd00:1::77/64'] })
+      .optional(),
+    mac: mac.optional(),
+    lan: name('a LAN').optional(),
+    trunk: z.array(name('a LAN')).min(1, { error: 'a trunk carries at least one LAN' }).optional(),
+  }).refine((end) => end.lan === undefined || end.trunk === undefined, {
+    error: 'an endpoint says "lan" or "trunk", not both',
+    path: ['trunk'],
+  }),
+]);
+
+const link = strict({
+  endpoints: z.tuple([endpoint, endpoint]),
+  name: name('a link').optional(),
+  subnet: ipv4Subnet.optional(),
+  subnet6: ipv6Subnet.optional(),
+  mtu: mtu.optional(),
+  ...directionShape,
+  forward: direction.meta({ description: 'From the first endpoint to the second.' }).optional(),
+  reverse: direction.meta({ description: 'From the second endpoint to the first.' }).optional(),
+});
+
+const machine = name('a machine').meta({ description: 'The machine that the node is on.' });
+
+const ENVIRONMENT_KEY = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** What a host and a router have in common: both are ordinary Linux hosts. */
+const hostShape = {
+  machine: machine.optional(),
+  command: z
+    .array(text('an argument'))
+    .min(1, { error: 'a command has at least a program\nleave "command" out for none' })
+    .refine((argv) => argv[0] !== '', { error: 'the program’s name is empty', path: [0] })
+    .meta({ description: 'Program and arguments, started when the network is up. No shell.' })
+    .optional(),
+  env: z
+    .record(
+      z.string().regex(ENVIRONMENT_KEY, { error: 'a variable’s name is A-Z a-z 0-9 _ and starts with no digit' }),
+      text('a variable’s value'),
+    )
+    .meta({ description: 'Environment variables of everything that runs in the node.' })
+    .optional(),
+  cpu: z
+    .number({ error: () => 'cpu is a number of cores\nwrite 0.5 for half of one' })
+    .min(LEAST_CPU, { error: `cpu is at least ${LEAST_CPU}, a hundredth of a core: Linux cannot give less` })
+    .max(MOST_CPU, { error: `cpu is at most ${MOST_CPU} cores\nleave "cpu" out for no limit` })
+    .meta({ description: 'Cores at most, 0.01 to 4096: 0.5 is half of one.' })
+    .optional(),
+  memory: memory.optional(),
+};
+
+const node = z.discriminatedUnion('kind', [
+  strict({
+    kind: z.literal('switch'),
+    subnet: ipv4Subnet.optional(),
+    subnet6: ipv6Subnet.optional(),
+    machine: machine.optional(),
+    transparent: z
+      .boolean({ error: () => 'transparent is true or false' })
+      .meta({ description: 'Forward reserved group addresses (01-80-C2-00-00-0x) too. Default: false.' })
+      .optional(),
+  }),
+  strict({
+    kind: z.literal('host'),
+    type: z.enum(['netns', 'container', 'vm', 'uml', 'external']).meta({ description: 'Default: netns.' }).optional(),
+    gateway: text('a gateway').meta({ description: 'none, or the IPv4 default route’s next hop.' }).optional(),
+    gateway6: text('a gateway').meta({ description: 'none, or the IPv6 default route’s next hop.' }).optional(),
+    ...hostShape,
+  }),
+  strict({
+    kind: z.literal('router'),
+    routing: z.enum(['static', 'rip', 'ospf', 'isis', 'bgp']).meta({ description: 'Default: static.' }).optional(),
+    ...hostShape,
+  }),
+  strict({ kind: z.literal('jetway'), machine: machine.optional() }),
+]);
+
+const event = strict({
+  at: duration.meta({ description: 'Since the network was up.' }),
+  link: text('the name of a link'),
+  from: name('a node').meta({ description: 'Only the direction that leaves this node.' }).optional(),
+  set: direction.refine((changes) => Object.keys(changes).length > 0, { error: 'an event sets at least one property' }),
+});
+
+const lan = strict({
+  subnet: ipv4Subnet.optional(),
+  subnet6: ipv6Subnet.optional(),
+  vlan: z
+    .int({ error: () => 'vlan is a whole number' })
+    .min(1, { error: 'vlan is at least 1 (IEEE 802.1Q)' })
+    .max(4094, { error: 'vlan is at most 4094 (IEEE 802.1Q)' })
+    .meta({ description: 'VLAN identifier on trunks, 1 to 4094; without it, untagged.' })
+    .optional(),
+});
+
+export const scenarioSchema = strict({
+  luthier: z.literal(1, { error: () => 'the format’s version is 1\nwrite "luthier: 1"' }).optional(),
+  name: name('a network').meta({ description: 'The network’s name.' }),
+  seed: z
+    .int({ error: () => 'seed is a whole number' })
+    .min(0, { error: 'seed is at least 0' })
+    .meta({ description: 'Every random choice follows from it. Default: 1.' })
+    .optional(),
+  machines: z
+    .array(name('a machine'))
+    .min(1, { error: 'machines names at least one\nleave "machines" out for everything on this machine' })
+    .optional(),
+  pool: strict({ subnet: ipv4Subnet.optional(), subnet6: ipv6Subnet.optional() })
+    .meta({ description: 'Where links without a switch take their /31 and /127 from.' })
+    .optional(),
+  lans: z.record(name('a LAN'), lan).optional(),
+  nodes: z
+    .record(name('a node'), node)
+    .refine((nodes) => Object.keys(nodes).length > 0, { error: 'a network has at least one node' }),
+  links: z.array(link).optional(),
+  events: z.array(event).optional(),
+});
+
+export type RawScenario = z.infer<typeof scenarioSchema>;
+export type RawNode = z.infer<typeof node>;
+export type RawLink = z.infer<typeof link>;
+export type RawEndpoint = z.infer<typeof endpoint>;
+export type RawEvent = z.infer<typeof event>;
+/** Properties of one direction, units as written. */
+export type RawLinkProperties = z.infer<typeof direction>;
+
+/** The names of the keys in `RawLinkProperties`, in the order of the reference. */
+export const LINK_PROPERTIES = Object.keys(directionShape) as readonly (keyof RawLinkProperties)[];
+
+/** JSON Schema (draft 2020-12) of the file. An editor checks shape and units with it; names and addresses, `validate`. */
+export function scenarioJsonSchema(): object {
+  return { title: 'Luthier scenario', ...z.toJSONSchema(scenarioSchema, { unrepresentable: 'any', io: 'input' }) };
+}

@@ -1,0 +1,294 @@
+/**
+ * Quantities as a person writes them, `100mbit`, `64KiB`, `20ms`, `0.1%`, and as Luthier counts them: whole bits per
+ * second, bytes, nanoseconds, packets, and ratios from 0 to 1. Nothing is rounded: what is not a whole number of the
+ * smallest unit, or more than a double holds exactly, is refused. Every `parse…` throws `UsageError` with a hint; what a
+ * `format…` writes, its `parse…` reads back to the same number.
+ *
+ * Used by the scenario's schema and by command-line options.
+ */
+import { UsageError } from './errors.js';
+import { nearest, quoted } from './names.js';
+
+interface Quantity {
+  /** `a rate` */
+  readonly what: string;
+  readonly example: string;
+  /** Unit to how many of the smallest one it is. */
+  readonly units: Readonly<Record<string, bigint>>;
+  /** What others write, and the unit that they may have meant, or why there is none. */
+  readonly mistaken: Readonly<Record<string, string>>;
+  readonly smallest: string;
+}
+
+const RATE: Quantity = {
+  what: 'a rate',
+  example: '100mbit',
+  units: { bit: 1n, kbit: 1_000n, mbit: 1_000_000n, gbit: 1_000_000_000n },
+  smallest: '1bit',
+  mistaken: {
+    b: 'bit or, for bytes, 8 times as many bit',
+    k: 'kbit',
+    kb: 'kbit, or for kilobytes 8 times as many kbit',
+    kbps: 'kbit, or for kilobytes 8 times as many kbit',
+    m: 'mbit',
+    mb: 'mbit, or for megabytes 8 times as many mbit',
+    mbps: 'mbit, or for megabytes 8 times as many mbit',
+    g: 'gbit',
+    gb: 'gbit, or for gigabytes 8 times as many gbit',
+    gbps: 'gbit, or for gigabytes 8 times as many gbit',
+    bps: 'bit, or for bytes 8 times as many bit',
+    'kbit/s': 'kbit',
+    'mbit/s': 'mbit',
+    'gbit/s': 'gbit',
+    'kb/s': 'kbit, or for kilobytes 8 times as many kbit',
+    'mb/s': 'mbit, or for megabytes 8 times as many mbit',
+    'gb/s': 'gbit, or for gigabytes 8 times as many gbit',
+    kibit: 'kbit (1 kibit is 1.024kbit)',
+    mibit: 'mbit (1 mibit is 1.048576mbit)',
+  },
+};
+
+const SIZE: Quantity = {
+  what: 'a size',
+  example: '64KiB',
+  units: { B: 1n, kB: 1_000n, MB: 1_000_000n, KiB: 1_024n, MiB: 1_048_576n },
+  smallest: '1B',
+  mistaken: {
+    k: 'KiB (1024 bytes) or kB (1000 bytes)',
+    kb: 'KiB (1024 bytes) or kB (1000 bytes)',
+    m: 'MiB (1048576 bytes) or MB (1000000 bytes)',
+    mb: 'MiB (1048576 bytes) or MB (1000000 bytes)',
+    g: 'MiB: 1 GiB is 1024MiB',
+    gb: 'MB: 1 GB is 1000MB',
+    gib: 'MiB: 1 GiB is 1024MiB',
+    t: 'MiB: 1 TiB is 1048576MiB',
+    tb: 'MB: 1 TB is 1000000MB',
+    tib: 'MiB: 1 TiB is 1048576MiB',
+    byte: 'B',
+    bytes: 'B',
+    bit: 'B: a size is in bytes',
+  },
+};
+
+const DURATION: Quantity = {
+  what: 'a time',
+  example: '10ms',
+  units: {
+    ns: 1n,
+    us: 1_000n,
+    ms: 1_000_000n,
+    s: 1_000_000_000n,
+    m: 60_000_000_000n,
+    h: 3_600_000_000_000n,
+  },
+  smallest: '1ns',
+  mistaken: {
+    µs: 'us',
+    μs: 'us',
+    usec: 'us',
+    msec: 'ms',
+    sec: 's',
+    secs: 's',
+    second: 's',
+    seconds: 's',
+    min: 'm',
+    mins: 'm',
+    minute: 'm',
+    minutes: 'm',
+    hour: 'h',
+    hours: 'h',
+    d: 'h: a day is 24h',
+  },
+};
+
+const PACKETS: Quantity = {
+  what: 'a number of packets',
+  example: '100p',
+  units: { p: 1n },
+  smallest: '1p',
+  mistaken: { pkt: 'p', pkts: 'p', packet: 'p', packets: 'p' },
+};
+
+/** A decimal number, then what should be a unit. No sign, no exponent, no spaces: one way to write each thing. */
+const WRITTEN = /^([0-9]{1,20})(?:\.([0-9]{1,20}))?(.*)$/s;
+
+const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Bits per second, 1 to 2⁵³-1. */
+export function parseRate(text: string): number {
+  const rateBps = parseQuantity(text, RATE);
+  if (rateBps === 0) {
+    throw new UsageError(`${quoted(text)} lets nothing through`, {
+      hint: 'leave the rate out for no limit, or write "state: down" for a link that carries nothing',
+    });
+  }
+  return rateBps;
+}
+
+/** Bytes, 0 to 2⁵³-1. */
+export function parseSize(text: string): number {
+  return parseQuantity(text, SIZE);
+}
+
+/** Nanoseconds, 0 to 2⁵³-1 (104 days). */
+export function parseDuration(text: string): number {
+  return parseQuantity(text, DURATION);
+}
+
+/** Packets, 0 to 2⁵³-1. */
+export function parsePackets(text: string): number {
+  return parseQuantity(text, PACKETS);
+}
+
+/** 0 to 1, from `0.1%`, `0.001` or the number 0.001. */
+export function parseRatio(value: string | number): number {
+  if (typeof value === 'number') {
+    if (value >= 0 && value <= 1) return value;
+    throw new UsageError(`${value} is not a ratio`, { hint: `a ratio is from 0 to 1, or a percentage: "${value}%"?` });
+  }
+  const written = /^([0-9]{1,20}(?:\.[0-9]{1,20})?)(%?)$/.exec(value);
+  if (written === null) {
+    throw new UsageError(`${quoted(value)} is not a ratio`, { hint: 'write "0.1%" or 0.001' });
+  }
+  const number = Number(written[1]);
+  // Divided, not multiplied by 0.01, which is no double: 0.1% is then exactly what 0.001 is.
+  const ratio = written[2] === '%' ? number / 100 : number;
+  if (ratio <= 1) return ratio;
+  throw new UsageError(`${quoted(value)} is more than all`, { hint: 'a ratio is at most 100% or 1' });
+}
+
+export type QueueLimit =
+  | { readonly unit: 'packets'; readonly packets: number }
+  | { readonly unit: 'bytes'; readonly bytes: number }
+  | { readonly unit: 'time'; readonly durationNs: number };
+
+/** How much may wait in a queue: packets (`100p`), bytes (`64KiB`) or time at the link's rate (`20ms`). More than 0. */
+export function parseQueue(text: string): QueueLimit {
+  const unit = WRITTEN.exec(text)?.[3] ?? '';
+  let limit: QueueLimit;
+  if (Object.hasOwn(PACKETS.units, unit)) limit = { unit: 'packets', packets: parsePackets(text) };
+  else if (Object.hasOwn(SIZE.units, unit)) limit = { unit: 'bytes', bytes: parseSize(text) };
+  else if (Object.hasOwn(DURATION.units, unit)) limit = { unit: 'time', durationNs: parseDuration(text) };
+  else {
+    throw new UsageError(`${quoted(text)} is not a queue's length`, {
+      hint: 'write packets ("100p"), a size ("64KiB") or a time ("20ms")',
+    });
+  }
+  const amount = limit.unit === 'packets' ? limit.packets : limit.unit === 'bytes' ? limit.bytes : limit.durationNs;
+  if (amount === 0) throw new UsageError(`${quoted(text)} holds nothing`, { hint: 'the shortest queue is "1p"' });
+  return limit;
+}
+
+/** Chances per packet to enter and to leave the bad state, and to be lost in the bad and in the good one: Gilbert–Elliott. */
+export type LossModel =
+  | { readonly model: 'random'; readonly lossRatio: number }
+  | {
+      readonly model: 'gilbert-elliott';
+      readonly toBadRatio: number;
+      readonly toGoodRatio: number;
+      readonly badLossRatio: number;
+      readonly goodLossRatio: number;
+    };
+
+/**
+ * A ratio, or `gilbert-elliott P R [BAD [GOOD]]`: the parameters of tc-netem(8)'s `loss gemodel p r 1-h 1-k` in their
+ * order and with its defaults, BAD = 100 % and GOOD = 0.
+ */
+export function parseLoss(value: string | number): LossModel {
+  if (typeof value === 'number' || !/^[a-z]/i.test(value)) return { model: 'random', lossRatio: parseRatio(value) };
+  const [model = '', ...parameters] = value.split(' ');
+  const hint = 'write a ratio ("0.1%"), or "gilbert-elliott 1% 10%": the chances to enter and to leave the bad state';
+  if (model !== 'gilbert-elliott') throw new UsageError(`${quoted(model)} is not a model of loss`, { hint });
+  if (parameters.length < 2 || parameters.length > 4) {
+    throw new UsageError(`gilbert-elliott takes two to four ratios, ${quoted(value)} gives ${parameters.length}`, {
+      hint,
+    });
+  }
+  const [toBadRatio, toGoodRatio, badLossRatio = 1, goodLossRatio = 0] = parameters.map(parseRatio);
+  return { model, toBadRatio: toBadRatio!, toGoodRatio: toGoodRatio!, badLossRatio, goodLossRatio };
+}
+
+/** `100mbit`; the largest unit that leaves a whole number. */
+export function formatRate(rateBps: number): string {
+  return formatQuantity(rateBps, RATE);
+}
+
+/** `64KiB` */
+export function formatSize(bytes: number): string {
+  return formatQuantity(bytes, SIZE);
+}
+
+/** `10ms` */
+export function formatDuration(durationNs: number): string {
+  return formatQuantity(durationNs, DURATION);
+}
+
+/** `100p` */
+export function formatPackets(packets: number): string {
+  return formatQuantity(packets, PACKETS);
+}
+
+function parseQuantity(text: string, quantity: Quantity): number {
+  const written = WRITTEN.exec(text);
+  if (written === null) {
+    const hint = /^[-+]/.test(text)
+      ? `${quantity.what} has no sign: ${quoted(quantity.example)}`
+      : `write ${quoted(quantity.example)}`;
+    throw new UsageError(`${quoted(text)} is not ${quantity.what}`, { hint });
+  }
+  const [, whole = '', fraction = '', unit = ''] = written;
+  const factor = Object.hasOwn(quantity.units, unit) ? quantity.units[unit] : undefined;
+  if (factor === undefined) throw wrongUnit(text, unit, quantity);
+  const scaled = BigInt(whole + fraction) * factor;
+  const divisor = 10n ** BigInt(fraction.length);
+  if (scaled % divisor !== 0n) {
+    throw new UsageError(`${quoted(text)} is not a whole number of ${quantity.smallest.slice(1)}`, {
+      hint: `${quantity.what} is counted in steps of ${quantity.smallest}`,
+    });
+  }
+  const value = scaled / divisor;
+  if (value > MAX_EXACT) {
+    throw new UsageError(`${quoted(text)} is too large`, {
+      hint: `the most is ${formatQuantity(Number.MAX_SAFE_INTEGER, quantity)}`,
+    });
+  }
+  return Number(value);
+}
+
+function wrongUnit(text: string, unit: string, quantity: Quantity): UsageError {
+  const units = Object.keys(quantity.units);
+  const number = text.slice(0, text.length - unit.length);
+  if (unit === '') {
+    return new UsageError(`${quoted(text)} has no unit`, {
+      hint: `${quantity.what} is written with one of ${units.join(', ')}: ${quoted(number + unitOf(quantity.example))}`,
+    });
+  }
+  const trimmed = unit.trim();
+  if (units.includes(trimmed)) {
+    return new UsageError(`${quoted(text)} has a space`, { hint: `write ${quoted(number + trimmed)}` });
+  }
+  const lower = trimmed.toLowerCase();
+  const meant = Object.hasOwn(quantity.mistaken, lower)
+    ? quantity.mistaken[lower]
+    : (units.find((known) => known.toLowerCase() === lower) ?? nearest(trimmed, sameMagnitude(units, lower)));
+  return new UsageError(`${quoted(text)} has no unit of ${quantity.what}: ${quoted(trimmed)}`, {
+    hint: meant === undefined ? `the units are ${units.join(', ')}` : `write ${meant}`,
+  });
+}
+
+/** Units with the same first letter: it says how large they are, so that PiB is no misspelt KiB. */
+function sameMagnitude(units: readonly string[], lower: string): string[] {
+  return units.filter((known) => known[0]!.toLowerCase() === lower[0]);
+}
+
+function unitOf(written: string): string {
+  return written.replace(/^[0-9.]+/, '');
+}
+
+/** Units are tried from the largest down; of `MB` and `MiB`, the one that divides. */
+function formatQuantity(value: number, quantity: Quantity): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`not ${quantity.what}: ${value}`);
+  const units = Object.entries(quantity.units).sort(([, a], [, b]) => (a < b ? 1 : -1));
+  const [unit, factor] = units.find(([, size]) => value !== 0 && BigInt(value) % size === 0n) ?? units.at(-1)!;
+  return `${BigInt(value) / factor}${unit}`;
+}
