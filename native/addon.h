@@ -1,0 +1,146 @@
+/*
+ * What the addon's files share. Its face is described in binding.ts, call by call.
+ *
+ *   addon.c        registration, state per environment
+ *   arguments.c    JavaScript values to C and back, errors with syscall and errno
+ *   descriptor.c   close, dup, eventfd
+ *   socket.c       local sockets and descriptor passing
+ *   netns.c        a thread's visit to another network namespace
+ *   tap.c udp.c    devices: open, batch read, batch write
+ *   io.c           the arrays that data-path calls work on
+ *   wait.c         time, epoll
+ *
+ * Set-up calls return a value or throw, and then return NULL. Data-path calls take numbers, return a count or -errno,
+ * never throw and never allocate.
+ */
+#ifndef LUTHIER_ADDON_H
+#define LUTHIER_ADDON_H
+
+#include <node_api.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* vswitch/arena.ts; layout.test.ts compares both sides. */
+#define SLOT_BYTES 2048
+#define HEADROOM_BYTES 128
+#define FIRST_SLOT_BYTES (SLOT_BYTES - HEADROOM_BYTES)
+/* binding.ts */
+#define VNET_HDR_BYTES 12
+
+/* --- state (addon.c) --------------------------------------------------------------------------------------------- */
+
+/* One set of registered arrays. Everything that a data-path call needs is here, so that it looks nothing up. */
+struct io {
+  uint8_t *arena;
+  size_t arena_bytes;
+  int32_t slot_count; /* whole slots in the arena */
+  int32_t *iov;
+  int32_t iov_count;
+  int32_t *lengths;
+  int32_t lengths_count;
+  uint8_t *vnet;
+  int32_t vnet_count; /* whole headers */
+  int32_t *ready;
+  int32_t ready_count;
+  double *clock;
+  int64_t start_ns; /* CLOCK_MONOTONIC at ioCreate */
+
+  /* Scratch, as large as any call can need: a header and every entry of `iov`; a message for every length. */
+  struct iovec *parts;
+  struct mmsghdr *messages;
+  struct epoll_event *events;
+
+  napi_ref references[6]; /* keep the arrays' memory alive */
+};
+
+/* One per environment: each worker thread that loads the addon has its own. */
+struct state {
+  struct io **ios; /* handle - 1 → io, NULL where destroyed */
+  size_t io_count;
+};
+
+/* NULL for a handle that is not in use. */
+struct io *io_of(napi_env env, int32_t handle);
+void io_free(napi_env env, struct io *io);
+
+/* --- arguments and results (arguments.c) ------------------------------------------------------------------------- */
+
+/* Fetches exactly `count` arguments (absent ones are undefined). */
+void arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values);
+
+/* Each throws a TypeError or RangeError that names the argument, and returns false, when the value does not fit. */
+bool get_int(napi_env env, napi_value value, const char *name, int64_t min, int64_t max, int64_t *out);
+bool get_fd(napi_env env, napi_value value, int *out);
+bool get_bool(napi_env env, napi_value value, const char *name, bool *out);
+/* UTF-8, NUL-terminated in `out`; refuses a string that has a NUL or does not fit. */
+bool get_string(napi_env env, napi_value value, const char *name, char *out, size_t size);
+
+/* A property of an options object: `*present` is false, and nothing is thrown, where it is undefined. */
+bool get_option(napi_env env, napi_value object, const char *name, napi_value *out, bool *present);
+
+/* An Error `SYSCALL: description` with `syscall` and `errno`; always returns NULL. */
+napi_value throw_errno(napi_env env, const char *syscall, int error);
+/* The same for a mistake of the caller: a TypeError or a RangeError `NAME: what`; always false. */
+bool throw_type(napi_env env, const char *name, const char *what);
+bool throw_range(napi_env env, const char *name, const char *what);
+
+napi_value make_int(napi_env env, int64_t value);
+napi_value make_undefined(napi_env env);
+
+/*
+ * The arguments of a data-path call: false when one is not a number. Numbers that are no 32-bit integers wrap as in
+ * `x | 0`; every use checks the range of what came out.
+ */
+bool numbers(napi_env env, napi_callback_info info, size_t count, int32_t *out);
+
+/* --- network namespaces (netns.c) -------------------------------------------------------------------------------- */
+
+/*
+ * Moves the calling thread to the network namespace at `path`; NULL: stays. Throws and returns false when it cannot.
+ * `*home` is what netns_leave needs.
+ */
+bool netns_enter(napi_env env, const char *path, int *home);
+/* Moves the thread back. A thread that cannot go back would act on the wrong network: then the process is aborted. */
+void netns_leave(int home);
+
+/* --- frames in slots (io.c) -------------------------------------------------------------------------------------- */
+
+/* How many slots a frame of this many bytes takes: slotsFor in arena.ts. */
+static inline int32_t slots_for(int64_t bytes) {
+  return bytes <= FIRST_SLOT_BYTES ? 1 : 1 + (int32_t)((bytes - FIRST_SLOT_BYTES + SLOT_BYTES - 1) / SLOT_BYTES);
+}
+
+/*
+ * Scatter list for one frame to read: `count` slots from `iov[at]` on, headroom left free in the first. False when one
+ * is no slot of the arena.
+ */
+bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *parts);
+
+/*
+ * Scatter list for one frame to write: `count` pairs from `iov[2 * at]` on. Returns false when there are none, or one
+ * lies outside the arena.
+ */
+bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts);
+
+/* --- time (wait.c) ----------------------------------------------------------------------------------------------- */
+
+int64_t monotonic_ns(void);
+
+/* --- the calls, as binding.ts names them -------------------------------------------------------------------------- */
+
+#define NATIVE_CALLS(CALL)                                                                                             \
+  CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
+  CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
+  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes)                         \
+  CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
+  CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
+  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpWrite)
+
+#define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);
+NATIVE_CALLS(DECLARE)
+#undef DECLARE
+
+#endif

@@ -1,0 +1,385 @@
+/**
+ * The addon against the kernel: errors, memory, time, UDP, and what data-path calls must refuse. TAPs: tap.test.ts.
+ */
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { native, nativeDirectory, VNET_HDR_BYTES } from './binding.js';
+import { failure, HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES } from './fixture.js';
+
+const { EBADF, EINVAL, ECONNREFUSED, EMSGSIZE } = constants.errno;
+
+afterEach(releaseAll);
+
+/** Two sockets on the loopback, each connected to the other. */
+function udpPair(address = '127.0.0.1'): [number, number] {
+  const first = native.udpOpen({ bind: { address, port: 0 } });
+  const at = native.udpAddress(first);
+  const second = own(native.udpOpen({ bind: { address, port: 0 }, connect: at }));
+  native.close(first);
+  return [own(native.udpOpen({ bind: at, connect: native.udpAddress(second) })), second];
+}
+
+describe('set-up calls', () => {
+  it('carry syscall and errno in their errors', () => {
+    expect(failure(() => native.seqpacketConnect('/no/such/socket'))).toEqual({
+      name: 'Error',
+      message: 'connect: No such file or directory',
+      syscall: 'connect',
+      errno: 'ENOENT',
+    });
+    expect(failure(() => native.close(1_000_000))).toMatchObject({ syscall: 'close', errno: 'EBADF' });
+  });
+
+  it('refuse arguments of another shape, by name', () => {
+    const anything = native as unknown as Record<string, (...values: unknown[]) => unknown>;
+    expect(failure(() => anything['close']!('3'))).toMatchObject({
+      name: 'TypeError',
+      message: 'fd: a number is needed',
+    });
+    expect(failure(() => anything['close']!(-1)).name).toBe('RangeError');
+    expect(failure(() => anything['close']!(1.5)).message).toBe('fd: 1.5 is no integer from 0 to 2147483647');
+    expect(failure(() => anything['close']!()).name).toBe('TypeError');
+    expect(failure(() => anything['seqpacketConnect']!('x'.repeat(108))).message).toMatch(
+      /108 bytes, and 107 is the most/,
+    );
+    expect(failure(() => anything['seqpacketConnect']!('a\0b')).message).toMatch(/NUL/);
+    expect(failure(() => anything['tapOpen']!()).message).toBe('options: an object is needed');
+    expect(failure(() => anything['tapOpen']!({ name: 'tap%d' })).message).toBe('name: not an interface name');
+    expect(failure(() => anything['tapOpen']!({ name: '' })).message).toBe('name: not an interface name');
+    expect(failure(() => anything['tapOpen']!({ name: 'sixteen-bytes-xx' })).message).toMatch(/16 bytes, and 15/);
+    expect(failure(() => anything['tapOpen']!({ name: 't', mac: '02:00:00' })).message).toMatch(/^mac: /);
+    expect(failure(() => anything['tapOpen']!({ name: 't', offload: 1 })).message).toBe('offload: needs vnetHdr');
+    expect(failure(() => anything['tapOpen']!({ name: 't', vnetHdr: 1 })).message).toMatch(/^vnetHdr: true or false/);
+    const bind = { address: '127.0.0.1', port: 0 };
+    expect(failure(() => anything['udpOpen']!({ bind: { address: 'localhost', port: 0 } })).message).toMatch(
+      /^bind: not/,
+    );
+    expect(failure(() => anything['udpOpen']!({ bind, connect: { address: '::1', port: 1 } })).message).toMatch(
+      /family/,
+    );
+    expect(failure(() => anything['udpOpen']!({ bind, connect: { address: '127.0.0.1', port: 0 } })).name).toBe(
+      'RangeError',
+    );
+    expect(failure(() => anything['ioCreate']!({ arena: new Uint16Array(1) })).message).toMatch(
+      /^arena: not the typed/,
+    );
+    expect(failure(() => anything['arenaCreate']!(2 ** 31)).name).toBe('RangeError');
+    expect(failure(() => anything['sendMessage']!(0, [1], [], 0)).message).toMatch(/^data: a Uint8Array/);
+  });
+
+  it('make descriptors that no child inherits, unless told to', () => {
+    const fd = own(native.eventfd());
+    const flags = () => /^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!;
+    const O_CLOEXEC = 0o2000000;
+    expect(parseInt(flags(), 8) & O_CLOEXEC).toBe(O_CLOEXEC);
+    native.setCloexec(fd, false);
+    expect(parseInt(flags(), 8) & O_CLOEXEC).toBe(0);
+    native.setCloexec(fd, true);
+    expect(parseInt(flags(), 8) & O_CLOEXEC).toBe(O_CLOEXEC);
+    expect(own(native.dup(fd))).toBeGreaterThan(2);
+  });
+
+  it('give sockets that a net.Server listens on', async () => {
+    await using keeper = await KeeperFixture.start();
+    const path = keeper.path('http.sock');
+    const fd = native.unixListen(path, 8);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(failure(() => native.unixListen(path, 8))).toMatchObject({ syscall: 'bind', errno: 'EADDRINUSE' });
+    const server = createServer((socket) => socket.end('hello')).listen({ fd });
+    const client = connect(path);
+    expect((await once(client, 'data')).toString()).toBe('hello');
+    server.close();
+  });
+
+  it('wait for a message no longer than they were told', async () => {
+    await using keeper = await KeeperFixture.start();
+    const fd = own(native.seqpacketConnect(keeper.socket));
+    expect(failure(() => native.receiveMessage(fd, 0)).errno).toBe('ETIMEDOUT');
+    expect(failure(() => native.receiveMessage(fd, 5)).errno).toBe('ETIMEDOUT');
+    expect(failure(() => native.sendMessage(fd, Buffer.alloc(0), [], 5)).errno).toBe('EMSGSIZE');
+    expect(failure(() => native.sendMessage(fd, Buffer.alloc(131073), [], 5)).errno).toBe('EMSGSIZE');
+    expect(failure(() => native.sendMessage(fd, Buffer.alloc(1), Array(65).fill(fd) as number[], 5)).name).toBe(
+      'RangeError',
+    );
+    keeper.process.kill('SIGTERM');
+    await keeper.ended();
+    expect(failure(() => native.receiveMessage(fd, 1000)).errno).toBe('ECONNRESET');
+    expect(failure(() => native.sendMessage(fd, Buffer.alloc(1), [], 5)).errno).toBe('EPIPE');
+  });
+});
+
+describe('memory and time', () => {
+  it('gives zeroed memory of exactly the size asked for', () => {
+    const memory = native.arenaCreate(3 * SLOT_BYTES + 5);
+    expect(memory.byteLength).toBe(3 * SLOT_BYTES + 5);
+    expect(new Uint8Array(memory).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('accepts arrays over shared memory', () => {
+    const shared = <T>(make: new (buffer: SharedArrayBuffer) => T, bytes: number) =>
+      new make(new SharedArrayBuffer(bytes));
+    const clock = shared(Float64Array, 8);
+    const io = native.ioCreate({
+      arena: shared(Uint8Array, SLOT_BYTES),
+      iov: shared(Int32Array, 64),
+      lengths: shared(Int32Array, 64),
+      vnet: shared(Uint8Array, 120),
+      ready: shared(Int32Array, 64),
+      clock,
+    });
+    expect(native.tick(io)).toBe(0);
+    expect(clock[0]).toBeGreaterThan(0);
+    native.ioDestroy(io);
+    expect(native.tick(io)).toBe(-EINVAL);
+    expect(failure(() => native.ioDestroy(io)).message).toBe('io: no such handle');
+  });
+
+  it('waits until a descriptor is ready', () => {
+    const { arrays, handle } = new Io(1);
+    const epoll = own(native.epollCreate());
+    const [first, second] = [own(native.eventfd()), own(native.eventfd())];
+    native.epollAdd(epoll, first, 7, 1);
+    native.epollAdd(epoll, second, -8, 1);
+    expect(native.eventfdSignal(second)).toBe(0);
+    expect(native.wait(handle, epoll, -1)).toBe(1);
+    expect(arrays.ready[0]).toBe(-8);
+    native.eventfdSignal(first);
+    expect(native.wait(handle, epoll, Infinity)).toBe(2);
+    expect([...arrays.ready.subarray(0, 2)].sort()).toEqual([-8, 7]);
+    expect(native.eventfdDrain(second)).toBe(1);
+    expect(native.eventfdDrain(second)).toBe(0);
+    native.epollModify(epoll, first, 9, 5);
+    expect(native.wait(handle, epoll, -1)).toBe(1);
+    expect(arrays.ready[0]).toBe(9);
+    native.epollRemove(epoll, first);
+    expect(native.wait(handle, epoll, 0)).toBe(0);
+    expect(failure(() => native.epollRemove(epoll, first))).toMatchObject({ syscall: 'epoll_ctl', errno: 'ENOENT' });
+  });
+
+  it('waits until its deadline, never less', () => {
+    native.setTimerSlackNs(1);
+    const { arrays, handle } = new Io(1);
+    const epoll = own(native.epollCreate());
+    for (const ns of [1, 999, 1_000_000, 3_000_000]) {
+      native.tick(handle);
+      const deadline = arrays.clock[0]! + ns;
+      expect(native.wait(handle, epoll, deadline)).toBe(0);
+      expect(arrays.clock[0]).toBeGreaterThanOrEqual(deadline);
+    }
+    // One that has passed: it only looks.
+    expect(native.wait(handle, epoll, 0)).toBe(0);
+    expect(native.wait(handle, epoll, NaN)).toBe(-EINVAL);
+    expect(native.wait(handle, 1_000_000, -1)).toBe(-EBADF);
+    expect(native.wait(handle + 1, epoll, -1)).toBe(-EINVAL);
+  });
+
+  it('runs in worker threads, each with its own handles', async () => {
+    const source = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      const native = require(workerData);
+      const clock = new Float64Array(1);
+      const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
+        lengths: new Int32Array(8), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
+      const io = native.ioCreate(arrays());
+      const epoll = native.epollCreate();
+      const event = native.eventfd();
+      native.epollAdd(epoll, event, 1, 1);
+      for (let i = 0; i < 100; i++) native.ioCreate(arrays());
+      parentPort.postMessage({ io, event });
+      const ready = native.wait(io, epoll, -1);
+      parentPort.postMessage({ ready });
+      for (const fd of [epoll, event]) native.close(fd);`;
+    const library = join(nativeDirectory, 'luthier.napi.node');
+    const run = async () => {
+      const worker = new Worker(source, { eval: true, workerData: library });
+      const end = once(worker, 'exit');
+      const [{ io, event }] = (await once(worker, 'message')) as [{ io: number; event: number }];
+      const woken = once(worker, 'message');
+      native.eventfdSignal(event);
+      return [io, await woken, await end];
+    };
+    // Handles count from 1 in each thread.
+    const expected = [1, [{ ready: 1 }], [0]];
+    expect(await Promise.all([run(), run(), run()])).toEqual([expected, expected, expected]);
+  });
+});
+
+describe('UDP', () => {
+  it('gathers and scatters batches of datagrams', () => {
+    const [sender, receiver] = udpPair();
+    const { arrays, handle } = new Io(16);
+    arrays.arena.set(Buffer.from('one|two|three'), 5 * SLOT_BYTES);
+    const at = 5 * SLOT_BYTES;
+    arrays.iov.set([at, 3, at + 4, 3, at + 3, 1, at + 8, 5, at, 0]);
+    arrays.lengths.set([9, 1, 3, 1]);
+    expect(native.udpWrite(handle, sender, 1, 0, 3)).toBe(3);
+    arrays.iov.set([3, 0, 2, 1]);
+    expect(native.udpRead(handle, receiver, 4, 1)).toBe(3);
+    expect([...arrays.lengths.subarray(0, 3)]).toEqual([3, 9, 0]);
+    const read = (slot: number, bytes: number) =>
+      Buffer.from(arrays.arena.buffer, slot * SLOT_BYTES + HEADROOM_BYTES, bytes).toString();
+    expect([read(3, 3), read(0, 9)]).toEqual(['one', 'two|three']);
+    expect(native.udpRead(handle, receiver, 4, 1)).toBe(0);
+  });
+
+  it('lays a long datagram out as a frame, and negates the length of one that did not fit', () => {
+    const [sender, receiver] = udpPair('::1');
+    const { arrays, handle } = new Io(16);
+    const data = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
+    arrays.arena.set(data, 8 * SLOT_BYTES);
+    arrays.iov.set([8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 1920]);
+    arrays.lengths.set([1, 1, 1]);
+    expect(native.udpWrite(handle, sender, 0, 0, 3)).toBe(3);
+    arrays.iov.set([0, 1, 2, 3, 4, 5]);
+    expect(native.udpRead(handle, receiver, 1, 3)).toBe(1);
+    expect(arrays.lengths[0]).toBe(5000);
+    expect(Buffer.from(arrays.arena.buffer, HEADROOM_BYTES, 5000).equals(data)).toBe(true);
+    expect(native.udpRead(handle, receiver, 2, 1)).toBe(2);
+    expect([...arrays.lengths.subarray(0, 2)]).toEqual([-(SLOT_BYTES - HEADROOM_BYTES), SLOT_BYTES - HEADROOM_BYTES]);
+  });
+
+  it('hears nobody but its peer, and says when the peer is not there', () => {
+    const [first, second] = udpPair();
+    const stranger = own(
+      native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect: native.udpAddress(first) }),
+    );
+    const { arrays, handle } = new Io(4);
+    arrays.iov.set([0, 100]);
+    arrays.lengths.set([1]);
+    // The kernel refuses the stranger with an ICMP error, which its next call tells.
+    expect(native.udpWrite(handle, stranger, 0, 0, 1)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1)).toBe(-ECONNREFUSED);
+    expect(native.udpWrite(handle, second, 0, 0, 1)).toBe(1);
+    arrays.iov.set([0, 1]);
+    expect(native.udpRead(handle, first, 2, 1)).toBe(1);
+    expect(arrays.lengths[0]).toBe(100);
+  });
+
+  it('never fragments', () => {
+    const [sender] = udpPair();
+    const { arrays, handle } = new Io(40);
+    arrays.iov.set([0, 65_508]);
+    arrays.lengths.set([1]);
+    expect(native.udpWrite(handle, sender, 0, 0, 1)).toBe(-EMSGSIZE);
+  });
+
+  it('has the receive buffer that was asked for, where the machine allows it', () => {
+    const bytes = (ask: number) => {
+      const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, receiveBufferBytes: ask }));
+      return native.udpReceiveBufferBytes(fd);
+    };
+    // The kernel doubles it, for its own bookkeeping: socket(7).
+    expect(bytes(100_000)).toBe(200_000);
+    if (isRoot) expect(bytes(16 << 20)).toBe(32 << 20);
+  });
+});
+
+describe('data-path calls', () => {
+  it('refuse what lies outside the arrays', () => {
+    const [sender, receiver] = udpPair();
+    const { arrays, handle } = new Io(4, 8, 16);
+    const write = (iov: number[], lengths: number[], first = 0, entry = 0, count = lengths.length) => {
+      arrays.iov.set(iov);
+      arrays.lengths.set(lengths);
+      return native.udpWrite(handle, sender, first, entry, count);
+    };
+    expect(write([0, 1], [1])).toBe(1);
+    expect(write([4 * SLOT_BYTES - 1, 1], [1])).toBe(1);
+    expect(write([4 * SLOT_BYTES - 1, 2], [1])).toBe(-EINVAL);
+    expect(write([-1, 2], [1])).toBe(-EINVAL);
+    expect(write([0, -1], [1])).toBe(-EINVAL);
+    expect(write([0x7fffffff, 0x7fffffff], [1])).toBe(-EINVAL);
+    expect(write([0, 1], [0])).toBe(-EINVAL);
+    expect(write([0, 1], [-1])).toBe(-EINVAL);
+    expect(write([0, 1], [9])).toBe(-EINVAL);
+    expect(write([0, 1], [1], 0, 8)).toBe(-EINVAL);
+    expect(write([0, 1], [1], 0, -1)).toBe(-EINVAL);
+    expect(write([0, 1], [1], -1)).toBe(-EINVAL);
+    expect(write([0, 1], [1], 8)).toBe(-EINVAL);
+    expect(write([0, 1], [1], 0, 0, 9)).toBe(-EINVAL);
+    expect(write([0, 1], [1], 0x7fffffff, 0, 0x7fffffff)).toBe(-EINVAL);
+    // The good datagrams before a bad one are sent.
+    expect(write([0, 1, 0, 1, -1, 1], [1, 1, 1])).toBe(2);
+
+    const read = (slots: number[], datagrams: number, each: number) => {
+      arrays.iov.set(slots);
+      return native.udpRead(handle, receiver, datagrams, each);
+    };
+    expect(read([4], 1, 1)).toBe(-EINVAL);
+    expect(read([-1], 1, 1)).toBe(-EINVAL);
+    expect(read([0, 1, 2], 3, 0)).toBe(-EINVAL);
+    expect(read([0, 1, 2], 8, 3)).toBe(-EINVAL);
+    expect(read([0], 9, 1)).toBe(-EINVAL);
+    expect(read([0], -1, 1)).toBe(-EINVAL);
+    expect(read([0], 0x10000, 0x10000)).toBe(-EINVAL);
+    expect(read([0, 1, 2, 3], 4, 1)).toBe(4);
+
+    for (const vnet of [0, 1]) {
+      expect(native.tapRead(handle, receiver, 17, 1, 1, vnet)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, 4, 0, 1, vnet)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, 4, 1, 9, vnet)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, -1, 1, 1, vnet)).toBe(-EINVAL);
+      expect(native.tapWrite(handle, sender, 0, 0, 9, vnet)).toBe(-EINVAL);
+      expect(native.tapWrite(handle, sender, -1, 0, 1, vnet)).toBe(-EINVAL);
+      expect(native.tapRead(handle, 1_000_000, 4, 1, 1, vnet)).toBe(-EBADF);
+    }
+    const anything = native as unknown as Record<string, (...values: unknown[]) => number>;
+    for (const name of [
+      'tick',
+      'wait',
+      'tapRead',
+      'tapWrite',
+      'udpRead',
+      'udpWrite',
+      'eventfdSignal',
+      'eventfdDrain',
+    ]) {
+      expect(anything[name]!()).toBe(-EINVAL);
+      expect(anything[name]!({}, 'x', null)).toBe(-EINVAL);
+    }
+    expect(native.eventfdSignal(1_000_000)).toBe(-EBADF);
+  });
+
+  it('touch nothing but the slots they were given, whatever the numbers', () => {
+    const [sender, receiver] = udpPair();
+    const pattern = 0xa5;
+    const guarded = new Uint8Array(12 * SLOT_BYTES).fill(pattern);
+    const arena = guarded.subarray(4 * SLOT_BYTES, 8 * SLOT_BYTES);
+    const arrays = {
+      arena,
+      iov: new Int32Array(12),
+      lengths: new Int32Array(6),
+      vnet: new Uint8Array(6 * VNET_HDR_BYTES),
+      ready: new Int32Array(4),
+      clock: new Float64Array(1),
+    };
+    const io = native.ioCreate(arrays);
+    const number = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -2, max: 16 }) }, fc.integer());
+    const list = (length: number) => fc.array(number, { minLength: length, maxLength: length });
+    fc.assert(
+      fc.property(list(12), list(6), list(5), fc.nat(3), (iov, lengths, [a, b, c, d, e], call) => {
+        arrays.iov.set(iov);
+        arrays.lengths.set(lengths);
+        const result =
+          call === 0
+            ? native.udpWrite(io, sender, a!, b!, c!)
+            : call === 1
+              ? native.udpRead(io, receiver, a!, b!)
+              : call === 2
+                ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
+                : native.tapWrite(io, sender, a!, b!, c!, e! & 1);
+        expect(Number.isInteger(result) && result <= 6).toBe(true);
+        expect(guarded.subarray(0, 4 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
+        expect(guarded.subarray(8 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+    native.ioDestroy(io);
+  });
+});

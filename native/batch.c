@@ -1,0 +1,193 @@
+/*
+ *   nsrun batch < SCRIPT
+ *
+ * Configures many network namespaces with few processes. A line of the script is one of
+ *
+ *   @PID                   what follows is for the network namespace of process PID
+ *   @PID:START             … if it is still the one that started then (field 22 of /proc/PID/stat)
+ *   @self                  … for nsrun's own, which is also the first
+ *   sysctl PATH VALUE      writes VALUE to /proc/sys/PATH: sysctl net/ipv4/ip_forward 1
+ *   anything else          a line for `ip -batch`: link set dev eth0 up
+ *
+ * Empty lines and lines that start with # are skipped. Lines take effect in their order; neighbouring `ip` lines of one
+ * section go to one process. At the first line that fails the rest is left, the exit status is 1, and standard error has
+ *
+ *   section @PID: line N: THE LINE: what `ip` or the kernel said
+ */
+#include "nsrun.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static char **lines; /* of the script; line N is lines[N - 1] */
+static size_t line_count;
+static const char *section = "@self";
+
+/* The `ip` lines that were read and not yet run: lines[block_start … block_end), where others are empty or comments. */
+static size_t block_start, block_end;
+static bool block_open;
+
+static _Noreturn void fail_line(size_t index, const char *what) {
+  fprintf(stderr, "section %s: line %zu: %s: %s\n", section, index + 1, lines[index], what);
+  exit(1);
+}
+
+static bool is_skipped(const char *line) { return line[0] == '\0' || line[0] == '#'; }
+
+static void read_script(void) {
+  size_t room = 0, bytes = 0;
+  char *line = NULL;
+  for (ssize_t got; (got = getline(&line, &bytes, stdin)) >= 0; line_count++) {
+    if (line_count == room) {
+      room = room == 0 ? 1024 : 2 * room;
+      lines = reallocarray(lines, room, sizeof *lines);
+      if (lines == NULL) die_errno("script");
+    }
+    while (got > 0 && isspace((unsigned char)line[got - 1])) line[--got] = '\0';
+    lines[line_count] = strdup(line + strspn(line, " \t"));
+    if (lines[line_count] == NULL) die_errno("script");
+  }
+  if (ferror(stdin)) die_errno("standard input");
+  free(line);
+}
+
+/* --- ip ---------------------------------------------------------------------------------------------------------- */
+
+static int memory_file(const char *name) {
+  int fd = memfd_create(name, MFD_CLOEXEC);
+  if (fd < 0) die_errno("memfd_create");
+  return fd;
+}
+
+/* What `ip` wrote to standard error, NUL-terminated. */
+static char *read_back(int fd) {
+  struct stat file;
+  if (fstat(fd, &file) != 0) die_errno("fstat");
+  char *text = calloc(1, (size_t)file.st_size + 1);
+  if (text == NULL || pread(fd, text, (size_t)file.st_size, 0) != file.st_size) die_errno("standard error of ip");
+  return text;
+}
+
+/*
+ * `ip -batch` says, for example,
+ *
+ *   RTNETLINK answers: File exists
+ *   Command failed -:2
+ *
+ * where 2 counts the lines that it was given: ours, from the start of the block.
+ */
+static _Noreturn void fail_block(char *said) {
+  size_t index = block_start;
+  char *mark = strstr(said, "Command failed -:");
+  if (mark != NULL) {
+    unsigned long number = strtoul(mark + strlen("Command failed -:"), NULL, 10);
+    if (number >= 1 && block_start + number <= block_end) index = block_start + number - 1;
+    *mark = '\0';
+  }
+  size_t bytes = strlen(said);
+  while (bytes > 0 && isspace((unsigned char)said[bytes - 1])) said[--bytes] = '\0';
+  for (char *c = said; *c != '\0'; c++) {
+    if (*c == '\n') *c = ';';
+  }
+  fail_line(index, bytes > 0 ? said : "ip failed and said nothing");
+}
+
+/* Empty lines and comments go along: then line numbers agree. */
+static void flush_block(void) {
+  if (!block_open) return;
+  block_open = false;
+  int input = memory_file("ip-input"), errors = memory_file("ip-errors");
+  FILE *stream = fdopen(dup(input), "w");
+  if (stream == NULL) die_errno("memfd");
+  for (size_t i = block_start; i < block_end; i++) fprintf(stream, "%s\n", lines[i]);
+  if (fclose(stream) != 0 || lseek(input, 0, SEEK_SET) != 0) die_errno("memfd");
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input, 0);
+  posix_spawn_file_actions_adddup2(&actions, errors, 2);
+  char *argv[] = {"ip", "-batch", "-", NULL};
+  pid_t pid;
+  int status, error = posix_spawnp(&pid, "ip", &actions, NULL, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    errno = error;
+    die_errno("ip");
+  }
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) die_errno("waitpid");
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_block(read_back(errors));
+  close(input);
+  close(errors);
+}
+
+/* --- the other lines --------------------------------------------------------------------------------------------- */
+
+static void enter_section(size_t index, int home) {
+  section = lines[index];
+  if (strcmp(section, "@self") == 0) {
+    if (setns(home, CLONE_NEWNET) != 0) fail_line(index, strerror(errno));
+    return;
+  }
+  struct process process;
+  if (!process_parse(section + 1, &process)) fail_line(index, "not @self, @PID or @PID:START");
+  int directory = process_open(&process);
+  if (directory < 0) fail_line(index, strerror(errno));
+  int netns = openat(directory, "ns/net", O_RDONLY | O_CLOEXEC);
+  if (netns < 0 || setns(netns, CLONE_NEWNET) != 0) fail_line(index, strerror(errno));
+  close(netns);
+  close(directory);
+}
+
+/* /proc/sys/net shows the network namespace of whoever opens it. */
+static void set_sysctl(size_t index) {
+  char path[PATH_MAX];
+  const char *name = lines[index] + strlen("sysctl ");
+  name += strspn(name, " \t");
+  size_t name_bytes = strcspn(name, " \t");
+  const char *value = name + name_bytes + strspn(name + name_bytes, " \t");
+  int length = snprintf(path, sizeof path, "/proc/sys/%.*s", (int)name_bytes, name);
+  if (name_bytes == 0 || *value == '\0') fail_line(index, "PATH and VALUE are needed");
+  if ((size_t)length >= sizeof path || strstr(path, "/../") != NULL) fail_line(index, "not a path below /proc/sys");
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, value, strlen(value)) < 0) fail_line(index, strerror(errno));
+  close(fd);
+}
+
+int verb_batch(char **arguments) {
+  if (*arguments != NULL) die("batch: takes no arguments");
+  int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0) die_errno("/proc/self/ns/net");
+  read_script();
+  for (size_t i = 0; i < line_count; i++) {
+    if (is_skipped(lines[i])) continue;
+    if (lines[i][0] == '@') {
+      flush_block();
+      enter_section(i, home);
+    } else if (strncmp(lines[i], "sysctl ", strlen("sysctl ")) == 0) {
+      flush_block();
+      set_sysctl(i);
+    } else {
+      if (!block_open) block_start = i;
+      block_open = true;
+      block_end = i + 1;
+    }
+  }
+  flush_block();
+  return 0;
+}

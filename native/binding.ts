@@ -1,0 +1,206 @@
+/**
+ * The addon's face, and the only file that loads it. The addon does what JavaScript cannot: system calls on TAPs and
+ * UDP sockets in batches, waiting with nanosecond deadlines, namespaces, and passing descriptors. It forwards nothing
+ * and decides nothing.
+ *
+ * Two kinds of calls. Set-up calls (strings, objects) throw an Error with `syscall`, `errno` (symbolic, `EBUSY`) and a
+ * message, which `syscallError` turns into ours. Data-path calls (integers only) never throw: they return a count, or
+ * `-errno`. They work on arrays registered once with `ioCreate`, so that no call looks up a buffer.
+ *
+ * State is per environment: each worker thread that imports this file has its own.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import nodeGypBuild from 'node-gyp-build';
+import { LuthierError, SyscallError } from '../model/errors.js';
+
+/** Arrays that data-path calls read and write; registered once per engine. */
+export interface IoArrays {
+  /** The arena's bytes, from `arenaCreate`. */
+  readonly arena: Uint8Array;
+  /**
+   * In: for `tapRead` and `udpRead` the free slots to read into (slot indices); for writes the scatter list, pairs of
+   * (byte offset in the arena, bytes).
+   */
+  readonly iov: Int32Array;
+  /** Out for reads: bytes per frame or datagram. In for writes: scatter entries per frame or datagram. */
+  readonly lengths: Int32Array;
+  /**
+   * One `virtio_net_hdr` of 12 bytes per frame (VNET_HDR_BYTES), for TAPs opened with `vnetHdr`; laid out as in
+   * linux/virtio_net.h, little-endian: u8 flags, u8 gso_type, u16 hdr_len, u16 gso_size, u16 csum_start, u16 csum_offset, u16 num_buffers.
+   */
+  readonly vnet: Uint8Array;
+  /** Out of `wait`: tokens of the ready descriptors. */
+  readonly ready: Int32Array;
+  /** `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. */
+  readonly clock: Float64Array;
+}
+
+export const VNET_HDR_BYTES = 12;
+
+/** `TUNSETOFFLOAD` bits, linux/if_tun.h. */
+export const TapOffload = { csum: 0x01, tso4: 0x02, tso6: 0x04, uso4: 0x20, uso6: 0x40 } as const;
+
+export interface TapOptions {
+  /** Path of the network namespace (`/proc/PID/ns/net`), or absent for the caller's own. */
+  readonly netns?: string;
+  /** At most 15 bytes. */
+  readonly name: string;
+  /** With a virtio_net_hdr of 12 bytes before each frame. */
+  readonly vnetHdr?: boolean;
+  /** `TapOffload` bits; needs `vnetHdr`. */
+  readonly offload?: number;
+  /** TUNSETPERSIST: it outlives its descriptors. */
+  readonly persist?: boolean;
+  /** TUNSETOWNER: the uid that may attach to it. */
+  readonly owner?: number;
+  /** Six bytes, `02:…`. */
+  readonly mac?: string;
+  readonly mtuBytes?: number;
+}
+
+export interface UdpOptions {
+  readonly netns?: string;
+  /** v4 or v6 address, port; port 0 lets the kernel choose. */
+  readonly bind: { readonly address: string; readonly port: number };
+  /** Connected to this peer: datagrams of strangers never arrive. */
+  readonly connect?: { readonly address: string; readonly port: number };
+  /** SO_RCVBUF(FORCE) and SO_SNDBUF(FORCE), in bytes asked for. */
+  readonly receiveBufferBytes?: number;
+  readonly sendBufferBytes?: number;
+}
+
+/** SEQPACKET messages with descriptors: the keeper's protocol. */
+export interface Message {
+  readonly data: Buffer;
+  readonly fds: readonly number[];
+}
+
+export interface Native {
+  // --- descriptors -------------------------------------------------------------------------------------------------
+  close(fd: number): void;
+  /** Duplicate with FD_CLOEXEC. */
+  dup(fd: number): number;
+  /** Clears FD_CLOEXEC or sets it. */
+  setCloexec(fd: number, on: boolean): void;
+  eventfd(): number;
+  /** Data-path call: adds 1. */
+  eventfdSignal(fd: number): number;
+  /** Data-path call: reads it empty; 1 when it had been signalled, else 0. */
+  eventfdDrain(fd: number): number;
+
+  // --- local sockets -----------------------------------------------------------------------------------------------
+  /** AF_UNIX SOCK_SEQPACKET, connected to a path of at most 107 bytes. */
+  seqpacketConnect(path: string): number;
+  /** Listening AF_UNIX SOCK_STREAM at a path (mode 0600): for `net.Server.listen({ fd })` in another process. */
+  unixListen(path: string, backlog: number): number;
+  /** Sends one message, of 1 … 131072 bytes and at most 64 descriptors; waits at most `timeoutMs`. */
+  sendMessage(fd: number, data: Uint8Array, fds: readonly number[], timeoutMs: number): void;
+  /** Receives one message; waits at most `timeoutMs` (then throws ETIMEDOUT; ECONNRESET at end of file). */
+  receiveMessage(fd: number, timeoutMs: number): Message;
+
+  // --- devices -----------------------------------------------------------------------------------------------------
+  /** Opens or re-attaches a TAP (IFF_TAP | IFF_NO_PI), non-blocking, FD_CLOEXEC. Leaves the caller's namespace as it was. */
+  tapOpen(options: TapOptions): number;
+  /** TUNSETCARRIER. */
+  tapSetCarrier(fd: number, on: boolean): void;
+  /** Non-blocking UDP socket, IP_PMTUDISC_PROBE so that it never fragments, FD_CLOEXEC. */
+  udpOpen(options: UdpOptions): number;
+  /** Its bound address. */
+  udpAddress(fd: number): { address: string; port: number };
+  /** SO_RCVBUF as the kernel granted it. */
+  udpReceiveBufferBytes(fd: number): number;
+
+  // --- memory and time ---------------------------------------------------------------------------------------------
+  /** Anonymous memory, page aligned, zero, not touched until used; freed with the buffer. Below 2 GiB: offsets are int32. */
+  arenaCreate(bytes: number): ArrayBuffer;
+  /**
+   * Registers the arrays, which may stand in a SharedArrayBuffer; returns a handle for the data-path calls below. The
+   * arrays' sizes bound every call: one that asks for more than they hold, or names a slot outside the arena, is -EINVAL.
+   */
+  ioCreate(arrays: IoArrays): number;
+  ioDestroy(io: number): void;
+  epollCreate(): number;
+  /** `events`: EPOLLIN 1, EPOLLOUT 4. `token` comes back in `ready`. Level-triggered. */
+  epollAdd(epoll: number, fd: number, token: number, events: number): void;
+  epollModify(epoll: number, fd: number, token: number, events: number): void;
+  epollRemove(epoll: number, fd: number): void;
+  /** PR_SET_TIMERSLACK for this thread. */
+  setTimerSlackNs(ns: number): void;
+
+  // --- data path: integers in, count or -errno out ------------------------------------------------------------------
+  /** Writes the time to `clock[0]`. */
+  tick(io: number): number;
+  /**
+   * epoll_pwait2 until a descriptor is ready or `clock` reaches `deadlineNs` (-1: no deadline; one that has passed:
+   * only looks). Fills `ready`, returns how many; then does what `tick` does. EINTR counts as 0.
+   */
+  wait(io: number, epoll: number, deadlineNs: number): number;
+  /**
+   * Reads up to `maxFrames` frames into the slots `iov[0 … slotCount)`. Each frame takes the next `slotsFor(length)`
+   * slots in order: data from HEADROOM_BYTES in its first, from 0 in the others (arena.ts). Stops at EAGAIN, or when
+   * fewer than `minSlots` slots are left (the largest frame this TAP can give). Out: `lengths[i]`; `vnet` where `vnetHdr`.
+   */
+  tapRead(io: number, fd: number, slotCount: number, minSlots: number, maxFrames: number, vnetHdr: number): number;
+  /**
+   * Writes frames from the scatter list: frame i has `lengths[i]` entries; `vnet` header i goes first where `vnetHdr`.
+   * Starts at frame `first`, whose scatter entries start at `iov[2 * firstEntry]`. Returns how many were written, 0 when
+   * the device is full; a frame that the kernel refuses (not EAGAIN) ends the batch before it, and is `-errno` when it
+   * is the first.
+   */
+  tapWrite(io: number, fd: number, first: number, firstEntry: number, frames: number, vnetHdr: number): number;
+  /**
+   * recvmmsg: datagram i goes to the slots `iov[i * slotsEach …)`, laid out as a frame is. Out: `lengths[i]` (a datagram
+   * that was cut short for want of room has its length negated).
+   */
+  udpRead(io: number, fd: number, datagrams: number, slotsEach: number): number;
+  /**
+   * sendmmsg on a connected socket, scatter list as in `tapWrite`. Returns datagrams sent, 0 when the socket is full, or
+   * `-errno` of the first. An error that the network reported (ECONNREFUSED) is told by the next call, read or write.
+   */
+  udpWrite(io: number, fd: number, first: number, firstEntry: number, datagrams: number): number;
+}
+
+/** The package's own folder: the nearest one above this file that has a package.json. */
+export const packageDirectory: string = findPackage();
+
+/** Folder that has the addon and the keeper, `prebuilds/linux-x64` of the package. */
+export const nativeDirectory: string = findNative();
+
+/** Throws a LuthierError that says how to build it when there is none. */
+export const native: Native = load();
+
+/** The error of a set-up call in our own terms. */
+export function syscallError(cause: unknown, what: string, hint?: string): SyscallError {
+  const { syscall = '?', errno = '?' } = cause as { syscall?: string; errno?: string };
+  return new SyscallError(syscall, errno, `${what}: ${(cause as Error).message}`, {
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+function findPackage(): string {
+  let directory = import.meta.dirname;
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
+  return directory;
+}
+
+function findNative(): string {
+  try {
+    return dirname(nodeGypBuild.resolve(packageDirectory));
+  } catch (cause) {
+    throw new LuthierError(
+      'E_ADDON',
+      `no native addon for ${process.platform}-${process.arch} in ${packageDirectory}`,
+      {
+        hint: `build it with a C compiler: make -C ${join(packageDirectory, 'native')}`,
+        cause,
+      },
+    );
+  }
+}
+
+function load(): Native {
+  return createRequire(import.meta.url)(join(nativeDirectory, 'luthier.napi.node')) as Native;
+}

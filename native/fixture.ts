@@ -1,0 +1,157 @@
+/**
+ * For the tests of this folder: a keeper of one's own in a temporary folder, registered arrays, descriptors that are
+ * closed after the test, and waiting for a state.
+ *
+ *   await using keeper = await KeeperFixture.start();
+ *   const pid = keeper.host('h1');
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { native, nativeDirectory, VNET_HDR_BYTES, type IoArrays } from './binding.js';
+import { KeeperClient } from './keeper.js';
+
+/** As in vswitch/arena.ts, which this folder may not import; layout is checked by the tests of the devices. */
+export const SLOT_BYTES = 2048;
+export const HEADROOM_BYTES = 128;
+
+/** Namespaces and TAPs need root. Tests that do are skipped, visibly, without it. */
+export const isRoot = process.getuid?.() === 0;
+
+export const nsrunPath = join(nativeDirectory, 'nsrun');
+
+export class KeeperFixture implements AsyncDisposable {
+  readonly directory: string;
+  readonly socket: string;
+  readonly process: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  #client: KeeperClient | undefined;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+    this.socket = join(directory, 'keeper.sock');
+    writeFileSync(join(directory, 'hosts'), '127.0.0.1 localhost\n10.0.0.2 h2\n');
+    writeFileSync(join(directory, 'hostname'), 'from-the-file\n');
+    this.process = spawn(join(nativeDirectory, 'keeper'), [this.socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#ended = once(this.process, 'exit');
+  }
+
+  static async start(): Promise<KeeperFixture> {
+    const fixture = new KeeperFixture(mkdtempSync(join(tmpdir(), 'luthier-keeper-')));
+    await once(fixture.process.stdout!, 'data');
+    return fixture;
+  }
+
+  get client(): KeeperClient {
+    this.#client ??= this.connect();
+    return this.#client;
+  }
+
+  connect(): KeeperClient {
+    return KeeperClient.connect(this.socket);
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** A host whose files are the fixture's own. */
+  host(name: string): number {
+    return this.client.host(name, name, this.directory);
+  }
+
+  async ended(): Promise<void> {
+    await this.#ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client?.close();
+    this.process.kill('SIGTERM');
+    await this.#ended;
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+/** Resolves with what `look` gives as soon as that is neither undefined nor false. */
+export async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    await setTimeout(2);
+  }
+}
+
+/** One line of /proc/PID/status, `undefined` when the process or the line is not there. */
+export function processStatus(pid: number, key: string): string | undefined {
+  try {
+    return new RegExp(`^${key}:[ \\t]*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ended, be it collected by its parent or not. */
+export function hasEnded(pid: number): boolean {
+  return (processStatus(pid, 'State') ?? 'Z').startsWith('Z');
+}
+
+/** What a call of the addon threw. */
+export function failure(call: () => unknown): { name: string; message: string; syscall?: string; errno?: string } {
+  try {
+    call();
+  } catch (error) {
+    const { name, message, syscall, errno } = error as Error & { syscall?: string; errno?: string };
+    return { name, message, ...(syscall === undefined ? {} : { syscall }), ...(errno === undefined ? {} : { errno }) };
+  }
+  throw new Error('the call did not fail');
+}
+
+const descriptors = new Set<number>();
+const handles = new Set<number>();
+
+/** To be closed by `releaseAll`. */
+export function own(fd: number): number {
+  descriptors.add(fd);
+  return fd;
+}
+
+/** Closes one before its time. */
+export function disown(fd: number): void {
+  descriptors.delete(fd);
+  native.close(fd);
+}
+
+/** After each test. */
+export function releaseAll(): void {
+  for (const fd of descriptors) native.close(fd);
+  for (const handle of handles) native.ioDestroy(handle);
+  descriptors.clear();
+  handles.clear();
+}
+
+/** Registered arrays, with an arena of some slots; released by `releaseAll`. */
+export class Io {
+  readonly arrays: IoArrays;
+  readonly handle: number;
+
+  constructor(slots: number, frames = 64, entries = 2 * slots) {
+    this.arrays = {
+      arena: new Uint8Array(native.arenaCreate(slots * SLOT_BYTES)),
+      iov: new Int32Array(entries),
+      lengths: new Int32Array(frames),
+      vnet: new Uint8Array(frames * VNET_HDR_BYTES),
+      ready: new Int32Array(16),
+      clock: new Float64Array(1),
+    };
+    this.handle = native.ioCreate(this.arrays);
+    handles.add(this.handle);
+  }
+
+  /** Slots 0, 1, 2 … to read into. */
+  offerSlots(count: number): void {
+    for (let i = 0; i < count; i++) this.arrays.iov[i] = i;
+  }
+}

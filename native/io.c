@@ -1,0 +1,150 @@
+/*
+ * The arena's memory, and the registration of the arrays that data-path calls work on. Pointers into the arrays are
+ * taken once; a reference to each array keeps its memory where it is. (An ArrayBuffer must not be transferred to
+ * another thread while it is registered; one that arenaCreate made cannot be.)
+ */
+#include "addon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
+  for (int32_t i = 0; i < count; i++) {
+    int32_t slot = io->iov[at + i];
+    if (slot < 0 || slot >= io->slot_count) return false;
+    size_t headroom = i == 0 ? HEADROOM_BYTES : 0;
+    parts[i].iov_base = io->arena + (size_t)slot * SLOT_BYTES + headroom;
+    parts[i].iov_len = SLOT_BYTES - headroom;
+  }
+  return true;
+}
+
+bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
+  if (at < 0 || count < 1 || (int64_t)at + count > io->iov_count / 2) return false;
+  for (int32_t i = 0; i < count; i++) {
+    int32_t offset = io->iov[2 * (at + i)];
+    int32_t bytes = io->iov[2 * (at + i) + 1];
+    if (offset < 0 || bytes < 0 || (size_t)offset + (size_t)bytes > io->arena_bytes) return false;
+    parts[i].iov_base = io->arena + offset;
+    parts[i].iov_len = (size_t)bytes;
+  }
+  return true;
+}
+
+/* --- arenaCreate ------------------------------------------------------------------------------------------------- */
+
+static void arena_free(napi_env env, void *data, void *bytes) {
+  (void)env;
+  munmap(data, (size_t)(uintptr_t)bytes);
+}
+
+napi_value native_arenaCreate(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  int64_t bytes;
+  arguments(env, info, 1, &argument);
+  /* Scatter lists hold byte offsets in 32 bits. */
+  if (!get_int(env, argument, "bytes", 1, INT32_MAX, &bytes)) return NULL;
+  void *data = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) return throw_errno(env, "mmap", errno);
+  if (napi_create_external_arraybuffer(env, data, (size_t)bytes, arena_free, (void *)(uintptr_t)bytes, &result) !=
+      napi_ok) {
+    munmap(data, (size_t)bytes);
+    return throw_errno(env, "napi_create_external_arraybuffer", ENOMEM);
+  }
+  return result;
+}
+
+/* --- ioCreate, ioDestroy ----------------------------------------------------------------------------------------- */
+
+/* The array `name` of the object: its memory and element count, with a reference that keeps it. */
+static bool take_array(napi_env env, napi_value arrays, const char *name, napi_typedarray_type wanted, void **data,
+                       size_t *count, napi_ref *reference) {
+  napi_value value;
+  bool present, is_typed = false;
+  napi_typedarray_type type;
+  if (!get_option(env, arrays, name, &value, &present)) return false;
+  napi_is_typedarray(env, value, &is_typed);
+  if (!is_typed || napi_get_typedarray_info(env, value, &type, count, data, NULL, NULL) != napi_ok || type != wanted)
+    return throw_type(env, name, "not the typed array that is needed");
+  if (*count < 1 || *count > INT32_MAX) return throw_range(env, name, "empty, or more than 2^31 - 1 elements");
+  return napi_create_reference(env, value, 1, reference) == napi_ok;
+}
+
+void io_free(napi_env env, struct io *io) {
+  for (size_t i = 0; i < sizeof io->references / sizeof io->references[0]; i++) {
+    if (io->references[i] != NULL) napi_delete_reference(env, io->references[i]);
+  }
+  free(io->parts);
+  free(io->messages);
+  free(io->events);
+  free(io);
+}
+
+/* The first free handle, made where there is none; 0 when there is no memory. */
+static int32_t take_handle(struct state *state) {
+  for (size_t i = 0; i < state->io_count; i++) {
+    if (state->ios[i] == NULL) return (int32_t)i + 1;
+  }
+  struct io **more = reallocarray(state->ios, state->io_count + 1, sizeof *more);
+  if (more == NULL) return 0;
+  state->ios = more;
+  state->ios[state->io_count++] = NULL;
+  return (int32_t)state->io_count;
+}
+
+napi_value native_ioCreate(napi_env env, napi_callback_info info) {
+  napi_value arrays;
+  struct state *state;
+  size_t arena, iov, lengths, vnet, ready, clock;
+  arguments(env, info, 1, &arrays);
+  napi_get_instance_data(env, (void **)&state);
+  struct io *io = calloc(1, sizeof *io);
+  if (io == NULL) return throw_errno(env, "calloc", ENOMEM);
+  napi_ref *reference = io->references;
+  if (!take_array(env, arrays, "arena", napi_uint8_array, (void **)&io->arena, &arena, reference++) ||
+      !take_array(env, arrays, "iov", napi_int32_array, (void **)&io->iov, &iov, reference++) ||
+      !take_array(env, arrays, "lengths", napi_int32_array, (void **)&io->lengths, &lengths, reference++) ||
+      !take_array(env, arrays, "vnet", napi_uint8_array, (void **)&io->vnet, &vnet, reference++) ||
+      !take_array(env, arrays, "ready", napi_int32_array, (void **)&io->ready, &ready, reference++) ||
+      !take_array(env, arrays, "clock", napi_float64_array, (void **)&io->clock, &clock, reference++)) {
+    io_free(env, io);
+    return NULL;
+  }
+  io->arena_bytes = arena;
+  io->slot_count = (int32_t)(arena / SLOT_BYTES);
+  io->iov_count = (int32_t)iov;
+  io->lengths_count = (int32_t)lengths;
+  io->vnet_count = (int32_t)(vnet / VNET_HDR_BYTES);
+  io->ready_count = (int32_t)ready;
+  io->parts = calloc(1 + iov, sizeof *io->parts);
+  io->messages = calloc(lengths, sizeof *io->messages);
+  io->events = calloc(ready, sizeof *io->events);
+  int32_t handle = take_handle(state);
+  if (io->parts == NULL || io->messages == NULL || io->events == NULL || handle == 0) {
+    io_free(env, io);
+    return throw_errno(env, "calloc", ENOMEM);
+  }
+  state->ios[handle - 1] = io;
+  io->start_ns = monotonic_ns();
+  io->clock[0] = 0;
+  return make_int(env, handle);
+}
+
+napi_value native_ioDestroy(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t handle;
+  struct state *state;
+  arguments(env, info, 1, &argument);
+  if (!get_int(env, argument, "io", 1, INT32_MAX, &handle)) return NULL;
+  struct io *io = io_of(env, (int32_t)handle);
+  if (io == NULL) {
+    throw_range(env, "io", "no such handle");
+    return NULL;
+  }
+  napi_get_instance_data(env, (void **)&state);
+  state->ios[handle - 1] = NULL;
+  io_free(env, io);
+  return make_undefined(env);
+}

@@ -1,0 +1,53 @@
+/*
+ * nsrun enters namespaces on behalf of the command line and the agent: three small jobs that JavaScript cannot do in its
+ * own process, because they change the process that does them.
+ *
+ *   exec.c     run a command inside a host, as if it had been started there
+ *   batch.c    configure many network namespaces with few processes
+ *   confine.c  start a program without privileges, network, or write access
+ *   process.c  the process that is meant, and no later one with its number
+ */
+#ifndef LUTHIER_NSRUN_H
+#define LUTHIER_NSRUN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Exit status when nsrun itself failed; 126 and 127 are, as in a shell, a command that cannot be run or found. */
+#define EXIT_NSRUN 125
+#define EXIT_CANNOT_RUN 126
+#define EXIT_NOT_FOUND 127
+
+/* Each gets the arguments after its verb, NULL at the end, and returns the exit status. */
+int verb_exec(char **arguments);
+int verb_batch(char **arguments);
+int verb_confine(char **arguments);
+
+/* `nsrun: WHAT: description of errno` on standard error, then exit status 125. */
+_Noreturn void die_errno(const char *what);
+/* `nsrun: text`, then exit status 125. */
+__attribute__((format(printf, 1, 2))) _Noreturn void die(const char *format, ...);
+
+/* The whole of `text` as a number from `min` to `max`, or the end with a message that names `what`. */
+long parse_number(const char *text, const char *what, long min, long max);
+
+/* --- processes (process.c) --------------------------------------------------------------------------------------- */
+
+/* As written on a command line: PID or PID:START. */
+struct process {
+  pid_t pid;
+  bool start_known;
+  unsigned long long start; /* clock ticks since boot: field 22 of /proc/PID/stat */
+};
+
+/* False when `text` is neither. */
+bool process_parse(const char *text, struct process *process);
+/* Its folder in /proc, which is of use as long as the process lives; -1 and errno, ESRCH when it has ended. */
+int process_open(const struct process *process);
+
+/* --- programs ---------------------------------------------------------------------------------------------------- */
+
+/* exec(2) by PATH; when it fails, says so and returns 126 or 127. */
+int exec_or_status(char **argv);
+
+#endif

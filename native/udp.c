@@ -1,0 +1,204 @@
+/*
+ * UDP sockets of tunnels: opening one in a given network namespace, and datagrams in batches. They never fragment
+ * (IP_PMTUDISC_PROBE: DF is set and the kernel's path MTU is not believed): the tunnel cuts frames to what fits.
+ */
+#include "addon.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- udpOpen ----------------------------------------------------------------------------------------------------- */
+
+union address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+};
+
+static socklen_t address_bytes(const union address *address) {
+  return address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
+}
+
+/* `{ address, port }` */
+static bool get_address(napi_env env, napi_value object, const char *name, int64_t min_port, union address *to) {
+  napi_value value;
+  bool present;
+  char text[INET6_ADDRSTRLEN];
+  int64_t port;
+  if (!get_option(env, object, "address", &value, &present)) return false;
+  if (!get_string(env, value, "address", text, sizeof text)) return false;
+  if (!get_option(env, object, "port", &value, &present)) return false;
+  if (!get_int(env, value, "port", min_port, 65535, &port)) return false;
+  memset(to, 0, sizeof *to);
+  if (inet_pton(AF_INET, text, &to->v4.sin_addr) == 1) {
+    to->v4.sin_family = AF_INET;
+    to->v4.sin_port = htons((uint16_t)port);
+    return true;
+  }
+  if (inet_pton(AF_INET6, text, &to->v6.sin6_addr) == 1) {
+    to->v6.sin6_family = AF_INET6;
+    to->v6.sin6_port = htons((uint16_t)port);
+    return true;
+  }
+  return throw_range(env, name, "not an IPv4 or IPv6 address");
+}
+
+struct udp_options {
+  char netns[4096];
+  union address bind, connect;
+  bool has_netns, has_connect, has_receive_buffer, has_send_buffer;
+  int64_t receive_buffer_bytes, send_buffer_bytes;
+};
+
+static bool read_options(napi_env env, napi_value object, struct udp_options *to) {
+  napi_value value;
+  bool present;
+  if (!get_option(env, object, "netns", &value, &to->has_netns)) return false;
+  if (to->has_netns && !get_string(env, value, "netns", to->netns, sizeof to->netns)) return false;
+  if (!get_option(env, object, "bind", &value, &present) || !get_address(env, value, "bind", 0, &to->bind)) return false;
+  if (!get_option(env, object, "connect", &value, &to->has_connect)) return false;
+  if (to->has_connect && !get_address(env, value, "connect", 1, &to->connect)) return false;
+  if (to->has_connect && to->connect.any.sa_family != to->bind.any.sa_family)
+    return throw_range(env, "connect", "not of the family of bind");
+  if (!get_option(env, object, "receiveBufferBytes", &value, &to->has_receive_buffer)) return false;
+  if (to->has_receive_buffer &&
+      !get_int(env, value, "receiveBufferBytes", 1, INT32_MAX / 2, &to->receive_buffer_bytes))
+    return false;
+  if (!get_option(env, object, "sendBufferBytes", &value, &to->has_send_buffer)) return false;
+  return !to->has_send_buffer || get_int(env, value, "sendBufferBytes", 1, INT32_MAX / 2, &to->send_buffer_bytes);
+}
+
+/* Beyond the limit of the machine where privileges allow it, else up to it. */
+static bool set_buffer(int sock, int forced, int usual, int64_t bytes) {
+  int value = (int)bytes;
+  return setsockopt(sock, SOL_SOCKET, forced, &value, sizeof value) == 0 ||
+         (errno == EPERM && setsockopt(sock, SOL_SOCKET, usual, &value, sizeof value) == 0);
+}
+
+/* Returns the failed step. */
+static const char *udp_configure(int sock, const struct udp_options *options) {
+  int one = 1;
+  if (options->bind.any.sa_family == AF_INET) {
+    int probe = IP_PMTUDISC_PROBE;
+    if (setsockopt(sock, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe) != 0) return "setsockopt(IP_MTU_DISCOVER)";
+  } else {
+    int probe = IPV6_PMTUDISC_PROBE;
+    if (setsockopt(sock, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0) return "setsockopt(IPV6_V6ONLY)";
+    if (setsockopt(sock, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe) != 0)
+      return "setsockopt(IPV6_MTU_DISCOVER)";
+  }
+  if (options->has_receive_buffer && !set_buffer(sock, SO_RCVBUFFORCE, SO_RCVBUF, options->receive_buffer_bytes))
+    return "setsockopt(SO_RCVBUF)";
+  if (options->has_send_buffer && !set_buffer(sock, SO_SNDBUFFORCE, SO_SNDBUF, options->send_buffer_bytes))
+    return "setsockopt(SO_SNDBUF)";
+  if (bind(sock, &options->bind.any, address_bytes(&options->bind)) != 0) return "bind";
+  if (options->has_connect && connect(sock, &options->connect.any, address_bytes(&options->connect)) != 0)
+    return "connect";
+  return NULL;
+}
+
+napi_value native_udpOpen(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  struct udp_options options = {0};
+  int home;
+  arguments(env, info, 1, &argument);
+  if (!read_options(env, argument, &options)) return NULL;
+  if (!netns_enter(env, options.has_netns ? options.netns : NULL, &home)) return NULL;
+  int sock = socket(options.bind.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int error = errno;
+  netns_leave(home);
+  if (sock < 0) return throw_errno(env, "socket", error);
+  const char *step = udp_configure(sock, &options);
+  if (step == NULL) return make_int(env, sock);
+  error = errno;
+  close(sock);
+  return throw_errno(env, step, error);
+}
+
+napi_value native_udpAddress(napi_env env, napi_callback_info info) {
+  napi_value argument, result, value;
+  int fd;
+  union address address;
+  socklen_t bytes = sizeof address;
+  char text[INET6_ADDRSTRLEN] = "";
+  arguments(env, info, 1, &argument);
+  if (!get_fd(env, argument, &fd)) return NULL;
+  if (getsockname(fd, &address.any, &bytes) != 0) return throw_errno(env, "getsockname", errno);
+  bool v4 = address.any.sa_family == AF_INET;
+  if (!v4 && address.any.sa_family != AF_INET6) return throw_errno(env, "getsockname", EAFNOSUPPORT);
+  const void *octets = v4 ? (const void *)&address.v4.sin_addr : (const void *)&address.v6.sin6_addr;
+  inet_ntop(address.any.sa_family, octets, text, sizeof text);
+  napi_create_object(env, &result);
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, result, "address", value);
+  napi_set_named_property(env, result, "port", make_int(env, ntohs(v4 ? address.v4.sin_port : address.v6.sin6_port)));
+  return result;
+}
+
+napi_value native_udpReceiveBufferBytes(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd, value;
+  socklen_t bytes = sizeof value;
+  arguments(env, info, 1, &argument);
+  if (!get_fd(env, argument, &fd)) return NULL;
+  if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &bytes) != 0) return throw_errno(env, "getsockopt(SO_RCVBUF)", errno);
+  return make_int(env, value);
+}
+
+/* --- data path --------------------------------------------------------------------------------------------------- */
+
+static int udp_read(struct io *io, int fd, int32_t datagrams, int32_t slots_each) {
+  if (datagrams < 0 || datagrams > io->lengths_count || slots_each < 1) return -EINVAL;
+  if ((int64_t)datagrams * slots_each > io->iov_count) return -EINVAL;
+  if (datagrams == 0) return 0;
+  for (int32_t i = 0; i < datagrams; i++) {
+    struct iovec *parts = io->parts + i * slots_each;
+    if (!io_slots(io, i * slots_each, slots_each, parts)) return -EINVAL;
+    io->messages[i].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = (size_t)slots_each};
+  }
+  int got;
+  do got = recvmmsg(fd, io->messages, (unsigned)datagrams, MSG_DONTWAIT, NULL);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return errno == EAGAIN ? 0 : -errno;
+  for (int i = 0; i < got; i++) {
+    int32_t bytes = (int32_t)io->messages[i].msg_len;
+    io->lengths[i] = io->messages[i].msg_hdr.msg_flags & MSG_TRUNC ? -bytes : bytes;
+  }
+  return got;
+}
+
+static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t datagrams) {
+  if (first < 0 || datagrams < 0 || (int64_t)first + datagrams > io->lengths_count) return -EINVAL;
+  struct iovec *parts = io->parts;
+  int ready = 0;
+  while (ready < datagrams) {
+    int32_t count = io->lengths[first + ready];
+    if (!io_pairs(io, entry, count, parts)) break;
+    io->messages[ready++].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = (size_t)count};
+    parts += count;
+    entry += count;
+  }
+  if (ready == 0) return datagrams == 0 ? 0 : -EINVAL;
+  int sent;
+  do sent = sendmmsg(fd, io->messages, (unsigned)ready, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0 ? sent : errno == EAGAIN ? 0 : -errno;
+}
+
+napi_value native_udpRead(napi_env env, napi_callback_info info) {
+  int32_t n[4];
+  struct io *io;
+  if (!numbers(env, info, 4, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, udp_read(io, n[1], n[2], n[3]));
+}
+
+napi_value native_udpWrite(napi_env env, napi_callback_info info) {
+  int32_t n[5];
+  struct io *io;
+  if (!numbers(env, info, 5, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4]));
+}

@@ -1,0 +1,105 @@
+/*
+ * Time, and waiting for descriptors with a nanosecond deadline. Both are CLOCK_MONOTONIC, which is also what
+ * epoll_pwait2 counts its timeout in.
+ */
+#include "addon.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S 1000000000
+
+int64_t monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+napi_value native_epollCreate(napi_env env, napi_callback_info info) {
+  (void)info;
+  int fd = epoll_create1(EPOLL_CLOEXEC);
+  return fd < 0 ? throw_errno(env, "epoll_create1", errno) : make_int(env, fd);
+}
+
+static napi_value epoll_change(napi_env env, napi_callback_info info, int operation) {
+  napi_value argument[4];
+  int epoll, fd;
+  int64_t token, events;
+  arguments(env, info, 4, argument);
+  if (!get_fd(env, argument[0], &epoll) || !get_fd(env, argument[1], &fd) ||
+      !get_int(env, argument[2], "token", INT32_MIN, INT32_MAX, &token) ||
+      !get_int(env, argument[3], "events", 0, EPOLLIN | EPOLLOUT, &events))
+    return NULL;
+  struct epoll_event event = {.events = (uint32_t)events, .data.u64 = (uint64_t)token};
+  if (epoll_ctl(epoll, operation, fd, &event) != 0) return throw_errno(env, "epoll_ctl", errno);
+  return make_undefined(env);
+}
+
+napi_value native_epollAdd(napi_env env, napi_callback_info info) { return epoll_change(env, info, EPOLL_CTL_ADD); }
+
+napi_value native_epollModify(napi_env env, napi_callback_info info) { return epoll_change(env, info, EPOLL_CTL_MOD); }
+
+napi_value native_epollRemove(napi_env env, napi_callback_info info) {
+  napi_value argument[2];
+  int epoll, fd;
+  arguments(env, info, 2, argument);
+  if (!get_fd(env, argument[0], &epoll) || !get_fd(env, argument[1], &fd)) return NULL;
+  if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) != 0) return throw_errno(env, "epoll_ctl", errno);
+  return make_undefined(env);
+}
+
+napi_value native_setTimerSlackNs(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t ns;
+  arguments(env, info, 1, &argument);
+  if (!get_int(env, argument, "ns", 1, INT32_MAX, &ns)) return NULL;
+  if (prctl(PR_SET_TIMERSLACK, (unsigned long)ns) != 0) return throw_errno(env, "prctl(PR_SET_TIMERSLACK)", errno);
+  return make_undefined(env);
+}
+
+static double io_now(struct io *io) { return io->clock[0] = (double)(monotonic_ns() - io->start_ns); }
+
+napi_value native_tick(napi_env env, napi_callback_info info) {
+  int32_t handle;
+  struct io *io;
+  if (!numbers(env, info, 1, &handle) || (io = io_of(env, handle)) == NULL) return make_int(env, -EINVAL);
+  io_now(io);
+  return make_int(env, 0);
+}
+
+static int io_wait(struct io *io, int epoll, double deadline_ns) {
+  struct timespec timeout = {0, 0};
+  bool forever = deadline_ns == -1;
+  if (!forever) {
+    double left_ns = deadline_ns - io_now(io);
+    if (left_ns >= 9e18) forever = true; /* 285 years: beyond what 64 bits of nanoseconds hold */
+    else if (left_ns > 0) {
+      /* Rounded up: never early. */
+      int64_t ns = (int64_t)ceil(left_ns);
+      timeout = (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+    }
+  }
+  long got = syscall(SYS_epoll_pwait2, epoll, io->events, io->ready_count, forever ? NULL : &timeout, NULL, 0);
+  int result = got >= 0 ? (int)got : errno == EINTR ? 0 : -errno;
+  for (int i = 0; i < result; i++) io->ready[i] = (int32_t)io->events[i].data.u64;
+  io_now(io);
+  return result;
+}
+
+napi_value native_wait(napi_env env, napi_callback_info info) {
+  napi_value argument[3];
+  int32_t handle, epoll;
+  double deadline_ns;
+  struct io *io;
+  arguments(env, info, 3, argument);
+  if (napi_get_value_int32(env, argument[0], &handle) != napi_ok ||
+      napi_get_value_int32(env, argument[1], &epoll) != napi_ok ||
+      napi_get_value_double(env, argument[2], &deadline_ns) != napi_ok || isnan(deadline_ns) ||
+      (io = io_of(env, handle)) == NULL)
+    return make_int(env, -EINVAL);
+  return make_int(env, io_wait(io, epoll, deadline_ns));
+}
