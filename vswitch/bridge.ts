@@ -1,0 +1,121 @@
+/**
+ * A transparent bridge (IEEE 802.1D-2004, clause 7): learns where addresses are, forwards what it knows, floods the
+ * rest, never back to where it came from. Its ends are ends of links; what leaves goes into the link's direction.
+ * Called by the directions whose frames arrive here (`link.ts`), per frame.
+ *
+ * A frame that comes in is the bridge's: it leaves by `Egress.send`, one reference per branch, or is released and
+ * counted.
+ */
+import type { Arena } from './arena.js';
+import type { BridgeConfig } from '../model/messages.js';
+import { DropReason, type DropSink } from './drops.js';
+import { Fdb } from './fdb.js';
+
+/** The way out of a bridge at one end: a direction of a link. */
+export interface Egress {
+  readonly up: boolean;
+  /** Takes ownership of one reference. */
+  send(frame: number, nowNs: number): void;
+}
+
+export interface BridgeEnd {
+  readonly egress: Egress;
+  /** Index of the link. */
+  readonly link: number;
+  /** Where frames that come in here came by, for `DropSink`. */
+  readonly where: number;
+  /** Split horizon: nothing is forwarded between two ends that both have it (RFC 4762, 4.4). */
+  readonly horizon: boolean;
+}
+
+/** Most ends of one bridge: what the FDB can say. */
+export const MAX_ENDS = 65535;
+
+const GROUP_BIT = 0x01;
+
+export class Bridge {
+  readonly config: BridgeConfig;
+  readonly fdb: Fdb;
+  readonly #arena: Arena;
+  readonly #drops: DropSink;
+  /** By end index; null where an end was removed. */
+  readonly #ends: (BridgeEnd | null)[];
+
+  constructor(config: BridgeConfig, arena: Arena, drops: DropSink) {
+    this.config = config;
+    this.fdb = new Fdb(config.fdbLimit, config.ageingSeconds * 1e9);
+    this.#arena = arena;
+    this.#drops = drops;
+    this.#ends = [];
+  }
+
+  /** Returns the end's index: for `forward`. */
+  addEnd(end: BridgeEnd): number {
+    const free = this.#ends.indexOf(null);
+    if (free !== -1) {
+      this.#ends[free] = end;
+      return free;
+    }
+    if (this.#ends.length === MAX_ENDS) throw new RangeError(`bridge ${this.config.name} has ${MAX_ENDS} ends already`);
+    return this.#ends.push(end) - 1;
+  }
+
+  removeEnd(index: number): void {
+    this.#ends[index] = null;
+    this.fdb.flush(index);
+  }
+
+  /** Addresses with the link that they are behind, in no order. */
+  addresses(nowNs: number): { hi: number; lo: number; link: number; ageNs: number }[] {
+    return this.fdb.entries(nowNs).map(({ hi, lo, end, ageNs }) => ({ hi, lo, link: this.#ends[end]!.link, ageNs }));
+  }
+
+  /** The frame came in at end `ingress`. */
+  forward(frame: number, ingress: number, nowNs: number): void {
+    const { bytes } = this.#arena;
+    const at = this.#arena.start(frame);
+    const hi = (bytes[at]! << 8) | bytes[at + 1]!;
+    const lo = (bytes[at + 2]! << 24) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 8) | bytes[at + 5]!;
+    const sourceHi = (bytes[at + 6]! << 8) | bytes[at + 7]!;
+    const sourceLo = (bytes[at + 8]! << 24) | (bytes[at + 9]! << 16) | (bytes[at + 10]! << 8) | bytes[at + 11]!;
+
+    this.fdb.learn(sourceHi, sourceLo, ingress, nowNs);
+
+    if ((bytes[at]! & GROUP_BIT) !== 0) {
+      // 7.12.6 and table 7-10: spanning tree, pause, LACP and others are between neighbours.
+      const reserved = hi === 0x0180 && (lo & 0xfffffff0) === (0xc2000000 | 0);
+      if (reserved && !this.config.transparent) this.#drop(DropReason.reservedGroup, frame, ingress);
+      else this.#flood(frame, ingress, nowNs);
+      return;
+    }
+    const end = this.fdb.lookup(hi, lo, nowNs);
+    if (end === -1) this.#flood(frame, ingress, nowNs);
+    else if (!this.#mayPass(ingress, end)) this.#drop(DropReason.hairpin, frame, ingress);
+    else this.#ends[end]!.egress.send(frame, nowNs);
+  }
+
+  /** 7.7.1: to all ends that are up, but the one that it came by. Each branch holds a reference of its own. */
+  #flood(frame: number, ingress: number, nowNs: number): void {
+    let last: Egress | null = null;
+    for (let i = 0; i < this.#ends.length; i++) {
+      const end = this.#ends[i];
+      if (end == null || !end.egress.up || !this.#mayPass(ingress, i)) continue;
+      if (last !== null) {
+        this.#arena.retain(frame);
+        last.send(frame, nowNs);
+      }
+      last = end.egress;
+    }
+    if (last === null) this.#drop(DropReason.noPort, frame, ingress);
+    else last.send(frame, nowNs);
+  }
+
+  #mayPass(from: number, to: number): boolean {
+    return from !== to && !(this.#ends[from]!.horizon && this.#ends[to]!.horizon);
+  }
+
+  #drop(reason: DropReason, frame: number, ingress: number): void {
+    this.#drops.drop(reason, frame, this.#ends[ingress]!.where);
+    this.#arena.release(frame);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * What the main thread asks of the engine's thread, and what it answers. Both travel over the worker's MessagePort; an
+ * eventfd in the engine's epoll set says that there is something to receive. The engine takes messages between two
+ * breaths (`receiveMessageOnPort`) and never returns to its event loop; so no shared ring has to be written by hand, and
+ * shared memory can be passed along.
+ */
+import type { SwitchConfig } from '../model/messages.js';
+
+/** `workerData`. */
+export interface EngineStart {
+  readonly arenaBytes: number;
+  /** The eventfd that wakes the engine for a command. */
+  readonly wakeFd: number;
+  /** Of `Telemetry.allocate` and `FlightRecorder.allocate`. */
+  readonly telemetry: SharedArrayBuffer;
+  readonly recorder: SharedArrayBuffer;
+}
+
+/** The first message, before any answer. */
+export interface EngineReady {
+  readonly ready: true;
+  /** Nanoseconds since 1970 when the engine's clock was 0. */
+  readonly unixStartNs: bigint;
+}
+
+/** Which index of the shared counters belongs to whom. */
+export interface Layout {
+  /** By index, those of the past included as long as records of drops may name them. */
+  readonly portNames: readonly string[];
+  readonly linkNames: readonly string[];
+  /** What is there now, in the configuration's order. */
+  readonly ports: readonly { readonly name: string; readonly index: number }[];
+  readonly links: readonly { readonly name: string; readonly index: number }[];
+}
+
+/** Command → [arguments, answer]. */
+export interface Commands {
+  /** Names of the devices that `apply` needs descriptors for. */
+  devicesToOpen: [config: SwitchConfig, answer: string[]];
+  /** The engine owns the descriptors from here on, also when it refuses. */
+  apply: [arguments: { config: SwitchConfig; fds: ReadonlyMap<string, number> }, answer: Layout];
+  setLinkState: [arguments: { name: string; state: 'up' | 'down' }, answer: undefined];
+  /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */
+  addresses: [
+    arguments: undefined,
+    answer: {
+      bridge: string;
+      addresses: { hi: number; lo: number; link: number; ageNs: number }[];
+      refused: number;
+    }[],
+  ];
+  /** `channel`: -1 for all of the device. */
+  startCapture: [
+    arguments: { id: number; device: string; channel: number; ring: SharedArrayBuffer },
+    answer: undefined,
+  ];
+  stopCapture: [id: number, answer: undefined];
+  /** Releases everything; the thread ends. */
+  end: [arguments: undefined, answer: undefined];
+}
+
+export type CommandName = keyof Commands;
+
+export interface Request<Name extends CommandName = CommandName> {
+  readonly id: number;
+  readonly name: Name;
+  readonly arguments: Commands[Name][0];
+}
+
+export type Answer =
+  | { readonly id: number; readonly result: unknown }
+  | {
+      readonly id: number;
+      readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
+    };

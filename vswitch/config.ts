@@ -1,0 +1,91 @@
+/**
+ * What `PUT /config` accepts: the shape of a `SwitchConfig`, and that its names fit together. The engine trusts what
+ * passed here. Called by `main.ts`.
+ */
+import { z } from 'zod';
+import { UsageError } from '../model/errors.js';
+import type { SwitchConfig } from '../model/messages.js';
+import { deviceOf } from './topology.js';
+
+const name = z.string().min(1).max(255);
+const mtuBytes = z.int().min(68).max(65521);
+
+const end = z.union([
+  z.strictObject({ bridge: name, horizon: z.boolean().optional() }),
+  z.strictObject({ tap: name }),
+  z.strictObject({ udp: name, channel: z.int().min(1).max(65535) }),
+]);
+
+const schema = z.strictObject({
+  network: name,
+  networkNumber: z
+    .int()
+    .min(1)
+    .max(2 ** 32 - 1),
+  machine: name,
+  bridges: z.array(
+    z.strictObject({
+      name,
+      transparent: z.boolean(),
+      ageingSeconds: z.number().positive().max(1e6),
+      fdbLimit: z
+        .int()
+        .min(1)
+        .max(2 ** 20),
+    }),
+  ),
+  devices: z.array(
+    z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('tap'), name, mtuBytes, vnetHdr: z.boolean() }),
+      z.strictObject({
+        kind: z.literal('udp'),
+        name,
+        pathMtuBytes: z.int().min(1280).max(65535),
+        ipHeaderBytes: z.union([z.literal(20), z.literal(40)]),
+      }),
+    ]),
+  ),
+  links: z.array(z.strictObject({ name, ends: z.tuple([end, end]), state: z.enum(['up', 'down']) })),
+});
+
+/** Throws a UsageError that says where and why. */
+export function parseConfig(value: unknown): SwitchConfig {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new UsageError(`the configuration is wrong: ${z.prettifyError(parsed.error)}`);
+  // Zod says `horizon?: boolean | undefined`; JSON has no undefined.
+  const config = parsed.data as SwitchConfig;
+  checkNames(config);
+  return config;
+}
+
+function checkNames({ bridges, devices, links }: SwitchConfig): void {
+  const kinds = new Map(devices.map(({ name, kind }) => [name, kind]));
+  const bridgeNames = new Set(bridges.map(({ name }) => name));
+  refuseTwice('bridge', bridges);
+  refuseTwice('device', devices);
+  refuseTwice('link', links);
+  const taken = new Map<string, string>();
+  for (const link of links) {
+    for (const end of link.ends) {
+      if ('bridge' in end) {
+        if (!bridgeNames.has(end.bridge)) throw new UsageError(`link ${link.name}: there is no bridge ${end.bridge}`);
+        continue;
+      }
+      const kind = 'tap' in end ? 'tap' : 'udp';
+      const device = deviceOf(end);
+      if (kinds.get(device) !== kind) throw new UsageError(`link ${link.name}: there is no ${kind} device ${device}`);
+      const place = 'udp' in end ? `channel ${end.channel} of ${device}` : device;
+      const other = taken.get(place);
+      if (other !== undefined) throw new UsageError(`links ${other} and ${link.name} both end at ${place}`);
+      taken.set(place, link.name);
+    }
+  }
+}
+
+function refuseTwice(what: string, list: readonly { readonly name: string }[]): void {
+  const seen = new Set<string>();
+  for (const { name } of list) {
+    if (seen.has(name)) throw new UsageError(`there are two ${what}s ${name}`);
+    seen.add(name);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The HTTP control of a switch process, for the agent:
+ *
+ *   PUT  /config                              SwitchConfig → {} when it is applied, wholly
+ *   GET  /state                               SwitchState
+ *   GET  /drops                               DropRecord[], oldest first
+ *   GET  /capture?device=NAME[&link=NAME]     pcapng until the client goes
+ *   POST /quit                                {} and the process ends
+ *
+ * Errors are `{ code, message, hint? }`: 400 what was asked is wrong, 404 there is no such thing, 500 the rest.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { LuthierError, UsageError } from '../model/errors.js';
+import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { KeeperClient } from '../native/keeper.js';
+import { native } from '../native/binding.js';
+import { streamCapture } from './capture-stream.js';
+import type { Layout } from './commands.js';
+import { parseConfig } from './config.js';
+import { linkOf } from './drop-counter.js';
+import { DROP_REASONS } from './drops.js';
+import type { EngineThread } from './engine-thread.js';
+import { log } from './log.js';
+import { Gauge } from './telemetry.js';
+
+/** A network of thousands of links has a configuration of a few megabytes. */
+const MAX_BODY_BYTES = 64 * 2 ** 20;
+
+const NOTHING: Layout = { portNames: [], linkNames: [], ports: [], links: [] };
+
+class NotFound extends LuthierError {
+  constructor(message: string) {
+    super('E_NOT_FOUND', message);
+  }
+}
+
+export class Control {
+  onQuit: () => void;
+  readonly #engine: EngineThread;
+  readonly #keeper: KeeperClient;
+  #config: SwitchConfig | undefined;
+  #layout: Layout;
+  /** The configuration that is being applied: one after the other. */
+  #applying: Promise<unknown>;
+  #lastCapture: number;
+
+  constructor(engine: EngineThread, keeper: KeeperClient) {
+    this.onQuit = () => undefined;
+    this.#engine = engine;
+    this.#keeper = keeper;
+    this.#config = undefined;
+    this.#layout = NOTHING;
+    this.#applying = Promise.resolve();
+    this.#lastCapture = 0;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://switch');
+    try {
+      switch (`${request.method} ${url.pathname}`) {
+        case 'PUT /config':
+          await this.#putConfig(await readBody(request));
+          sendJson(response, 200, {});
+          // After the answer, since the log is loaded when it is first written to.
+          void log().then((logger) => logger.info({ links: this.#layout.links.length }, 'configured'));
+          break;
+        case 'GET /state':
+          sendJson(response, 200, await this.#state());
+          break;
+        case 'GET /drops':
+          sendJson(response, 200, this.#drops());
+          break;
+        case 'GET /capture':
+          await this.#capture(url.searchParams, response);
+          break;
+        case 'POST /quit':
+          sendJson(response, 200, {});
+          response.once('close', this.onQuit);
+          break;
+        default:
+          throw new NotFound(`there is no ${request.method} ${url.pathname}`);
+      }
+    } catch (error) {
+      sendError(response, error);
+    }
+  }
+
+  #putConfig(body: string): Promise<void> {
+    const config = parseConfig(parseJson(body));
+    const apply = async (): Promise<void> => {
+      const names = await this.#engine.call('devicesToOpen', config);
+      const fds = this.#descriptors(config.machine, names);
+      this.#layout = await this.#engine.call('apply', { config, fds });
+      this.#config = config;
+    };
+    const applied = this.#applying.then(apply);
+    this.#applying = applied.catch(() => undefined);
+    return applied;
+  }
+
+  /** The keeper holds a device's descriptor as MACHINE/NAME. All of them, or none is left open. */
+  #descriptors(machine: string, names: readonly string[]): Map<string, number> {
+    const fds = new Map<string, number>();
+    try {
+      for (const name of names) fds.set(name, this.#keeper.get(`${machine}/${name}`));
+    } catch (error) {
+      for (const fd of fds.values()) native.close(fd);
+      throw error;
+    }
+    return fds;
+  }
+
+  async #state(): Promise<SwitchState> {
+    const { telemetry } = this.#engine;
+    const bridges = await this.#engine.call('addresses', undefined);
+    const { linkNames, links, ports } = this.#layout;
+    const states = new Map(this.#config?.links.map(({ name, state }) => [name, state]));
+    return {
+      pid: process.pid,
+      rssBytes: process.memoryUsage.rss(),
+      uptimeNs: Math.round(process.uptime() * 1e9),
+      arena: { slots: telemetry.gauges[Gauge.slots]!, freeSlots: telemetry.gauges[Gauge.freeSlots]! },
+      devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
+      links: links.map(({ name, index }) => ({ name, state: states.get(name) ?? 'up', ...telemetry.link(index) })),
+      bridges: bridges.map(({ bridge, addresses, refused }) => ({
+        name: bridge,
+        fdb: addresses.map(({ hi, lo, link, ageNs }) => ({
+          mac: macOf(hi, lo),
+          link: linkNames[link]!,
+          ageSeconds: Math.round(ageNs / 1e6) / 1e3,
+        })),
+        fdbRefused: refused,
+      })),
+      drops: telemetry.dropsByReason(),
+    };
+  }
+
+  #drops(): DropRecord[] {
+    const { portNames, linkNames } = this.#layout;
+    return this.#engine.recorder.read().map(({ nowNs, reason, where, lengthBytes, header }) => ({
+      unixNs: String(this.#unixNs(nowNs)),
+      reason: DROP_REASONS[reason]!,
+      where: (where >= 0 ? portNames[where] : linkNames[linkOf(where)]) ?? 'unknown',
+      lengthBytes,
+      header: Buffer.from(header).toString('hex'),
+    }));
+  }
+
+  async #capture(query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const device = query.get('device');
+    if (device === null) throw new UsageError('a capture needs ?device=NAME');
+    if (!this.#layout.ports.some(({ name }) => name === device)) throw new NotFound(`there is no device ${device}`);
+    await streamCapture(this.#engine, response, {
+      id: ++this.#lastCapture,
+      device,
+      channel: this.#channelOf(device, query.get('link')),
+      unixNs: (nowNs) => this.#unixNs(nowNs),
+    });
+  }
+
+  /** The channel that a link has on a device; -1 when the device carries nothing else. */
+  #channelOf(device: string, linkName: string | null): number {
+    if (linkName === null) return -1;
+    for (const end of this.#config?.links.find(({ name }) => name === linkName)?.ends ?? []) {
+      if ('tap' in end && end.tap === device) return -1;
+      if ('udp' in end && end.udp === device) return end.channel;
+    }
+    throw new NotFound(`no link ${linkName} ends at ${device}`);
+  }
+
+  #unixNs(nowNs: number): bigint {
+    return this.#engine.unixStartNs + BigInt(Math.round(nowNs));
+  }
+}
+
+function macOf(hi: number, lo: number): string {
+  const digits = hi.toString(16).padStart(4, '0') + (lo >>> 0).toString(16).padStart(8, '0');
+  return digits.match(/../g)!.join(':');
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_BODY_BYTES) throw new UsageError(`the body is longer than ${MAX_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError(`the body is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}
+
+function sendError(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const { code, hint } = error instanceof LuthierError ? error : { code: 'E_INTERNAL', hint: undefined };
+  const status = error instanceof UsageError ? 400 : error instanceof NotFound ? 404 : 500;
+  if (status === 500) void log().then((logger) => logger.error(error, 'a request failed'));
+  sendJson(response, status, { code, message: (error as Error).message, ...(hint === undefined ? {} : { hint }) });
+}

@@ -1,0 +1,80 @@
+/**
+ * The one interface to everything that frames come from and go to. Implementations: `tap`, `udp`, `dgram`, `memory`,
+ * `pcap`; one compliance suite (`test/compliance/port-device.ts`) runs against all of them. `registry.ts` makes them
+ * from the configuration; `engine.ts` calls them.
+ *
+ * Devices never block and never throw on the data path: they count a `DropReason` in the sink they were given.
+ */
+import type { Clock } from '../../model/clock.js';
+import type { Arena, FrameBatch } from '../arena.js';
+import type { DropSink } from '../drops.js';
+import type { NativeIo } from './native-io.js';
+
+export const ETHERNET_HEADER_BYTES = 14;
+export const VLAN_TAG_BYTES = 4;
+
+/** What `rxBatch` answers when the device is gone for good (its interface was deleted): it is not asked again. */
+export const RX_GONE = -1;
+/** What it answers when it has no memory to read into: frames wait in the device, and it is asked again once there is. */
+export const RX_NO_MEMORY = -2;
+
+export interface PortDevice {
+  /** Largest Ethernet payload (without the 14-byte header, without a VLAN tag) that it takes in one frame. */
+  readonly mtuBytes: number;
+  /** At most this many frames come from one `rxBatch`. */
+  readonly batchSize: number;
+  /** Becomes readable when `rxBatch` has something to give; -1: it has none, and is asked on each breath. */
+  readonly fd: number;
+  /** When `poll` is due, in the clock's nanoseconds; Infinity while nothing is. */
+  readonly nextNs: number;
+
+  /**
+   * Appends received frames to `out`, at most `batchSize` and at most what is free in `out`; the caller owns them.
+   * Returns how many were appended. A device that returned a full batch is asked again without waiting.
+   * When it appended none: 0, RX_GONE or RX_NO_MEMORY.
+   */
+  rxBatch(out: FrameBatch): number;
+
+  /**
+   * Sends frames `from` … `frames.count - 1`. Takes ownership of all that it consumed, sent or dropped and counted, and
+   * returns how many that were; the rest stay with the caller (the device is full: ask again when it is writable).
+   * It leaves `frames` as it was. A frame that `exceedsMtu` is dropped as `tooLong`.
+   */
+  txBatch(frames: FrameBatch, from: number): number;
+
+  /** Does what time asks for (old half-rebuilt frames). What that yields comes out of the `rxBatch` that follows. */
+  poll(nowNs: number): void;
+
+  /** Releases what it holds (descriptors, queued and half-rebuilt frames). Idempotent. */
+  close(): void;
+}
+
+/** What every device is given by the engine that runs it. */
+export interface DeviceContext {
+  readonly arena: Arena;
+  /** Absent where an engine runs without the addon (tests): only `memory`, `pcap` and `dgram` can be had there. */
+  readonly io?: NativeIo;
+  readonly drops: DropSink;
+  /** Read once a breath: it stands still within one. */
+  readonly clock: Clock;
+  /** Of this device in the engine: the `port` of `DropSink.drop`. */
+  readonly index: number;
+}
+
+/**
+ * Whether a frame is too long for a device. A VLAN tag does not count, as on Linux (`is_skb_forwardable`); of a
+ * super-frame, each segment counts, and `gsoSize` says how long they are at most.
+ */
+export function exceedsMtu(arena: Arena, frame: number, mtuBytes: number): boolean {
+  const gsoSize = arena.gsoSize[frame]!;
+  if (gsoSize > 0) return gsoSize > mtuBytes;
+  const payload = arena.length[frame]! - ETHERNET_HEADER_BYTES;
+  return payload > mtuBytes && (payload > mtuBytes + VLAN_TAG_BYTES || !hasVlanTag(arena, frame));
+}
+
+/** IEEE 802.1Q C-tag (0x8100) or S-tag (0x88a8). */
+function hasVlanTag(arena: Arena, frame: number): boolean {
+  const at = arena.start(frame) + 12;
+  const type = (arena.bytes[at]! << 8) | arena.bytes[at + 1]!;
+  return type === 0x8100 || type === 0x88a8;
+}

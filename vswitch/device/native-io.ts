@@ -1,0 +1,90 @@
+/**
+ * What devices on real descriptors share: the addon, the arrays registered with it (`IoArrays`), and a stock of free
+ * slots to read into. One per engine. The arrays hold nothing between two calls: whoever calls the addon fills them
+ * first and has read them before anyone else calls it.
+ *
+ * The addon comes as an argument: an engine on plain memory (tests) never loads it.
+ */
+import type { Clock } from '../../model/clock.js';
+import type { IoArrays, Native } from '../../native/binding.js';
+import { Arena } from '../arena.js';
+
+/** Most frames or datagrams in one call. */
+export const IO_FRAMES = 1024;
+/** Most scatter entries (or slots to read into) in one call. */
+export const IO_ENTRIES = 8192;
+/** As `VNET_HDR_BYTES` of native/binding.ts, which cannot be imported without loading the addon. */
+const VNET_HDR_BYTES = 12;
+/** Most descriptors that one `wait` reports. */
+const IO_READY = 256;
+
+/** What devices call of the addon. */
+export type DeviceCalls = Pick<
+  Native,
+  'arenaCreate' | 'close' | 'ioCreate' | 'ioDestroy' | 'tapRead' | 'tapWrite' | 'tick' | 'udpRead' | 'udpWrite'
+>;
+
+export class NativeIo implements Clock {
+  readonly native: DeviceCalls;
+  readonly arena: Arena;
+  /** Of `ioCreate`: the first argument of data-path calls. */
+  readonly handle: number;
+  readonly iov: Int32Array;
+  readonly lengths: Int32Array;
+  readonly vnet: Uint8Array;
+  readonly ready: Int32Array;
+  readonly #clock: Float64Array;
+  /** Free slots taken from the arena, the next to be read into last. */
+  readonly #stock: Int32Array;
+  #stocked: number;
+
+  constructor(native: DeviceCalls, arenaBytes: number) {
+    const arrays: IoArrays = {
+      arena: new Uint8Array(native.arenaCreate(arenaBytes)),
+      iov: new Int32Array(2 * IO_ENTRIES),
+      lengths: new Int32Array(IO_FRAMES),
+      vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
+      ready: new Int32Array(IO_READY),
+      clock: new Float64Array(1),
+    };
+    this.native = native;
+    this.arena = new Arena(arrays.arena);
+    this.handle = native.ioCreate(arrays);
+    this.iov = arrays.iov;
+    this.lengths = arrays.lengths;
+    this.vnet = arrays.vnet;
+    this.ready = arrays.ready;
+    this.#clock = arrays.clock;
+    this.#stock = new Int32Array(IO_ENTRIES);
+    this.#stocked = 0;
+    native.tick(this.handle);
+  }
+
+  /** The time of the last `wait` or `tick`. */
+  nowNs(): number {
+    return this.#clock[0]!;
+  }
+
+  /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */
+  offerSlots(count: number): number {
+    while (this.#stocked < count) {
+      const slot = this.arena.takeSlot();
+      if (slot === -1) break;
+      this.#stock[this.#stocked++] = slot;
+    }
+    const offered = Math.min(count, this.#stocked);
+    for (let i = 0; i < offered; i++) this.iov[i] = this.#stock[this.#stocked - 1 - i]!;
+    return offered;
+  }
+
+  /** The first `count` of the slots offered last were filled and are the caller's. */
+  takeOffered(count: number): void {
+    this.#stocked -= count;
+  }
+
+  /** Gives the stock back to the arena and forgets the arrays. Nothing may use it afterwards. */
+  close(): void {
+    while (this.#stocked > 0) this.arena.returnSlot(this.#stock[--this.#stocked]!);
+    this.native.ioDestroy(this.handle);
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * From a device's configuration to the device: one line per kind. Called by the engine's thread (`worker.ts`), which has
+ * the descriptors.
+ */
+import type { DeviceConfig } from '../../model/messages.js';
+import { UdpDevice } from '../tunnel/udp.js';
+import type { DeviceContext, PortDevice } from './device.js';
+import { TapDevice } from './tap.js';
+
+/** The device owns `fd` from here on, and closes it. */
+export function openDevice(
+  config: DeviceConfig,
+  context: DeviceContext,
+  fd: number,
+  networkNumber: number,
+): PortDevice {
+  switch (config.kind) {
+    case 'tap':
+      return new TapDevice(context, { fd, ...config });
+    case 'udp':
+      return new UdpDevice(context, { fd, networkNumber, ...config });
+  }
+}

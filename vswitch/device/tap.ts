@@ -1,0 +1,182 @@
+/**
+ * A TAP: the wire of a host's Ethernet interface, read and written in batches by the addon. With `vnetHdr` it carries
+ * super-frames and the checksum state both ways; without, each frame is a wire frame with its checksum complete.
+ *
+ * A TAP never says that it is full: what its interface's queue cannot hold, the kernel drops and counts there. A frame
+ * that the kernel refuses (the interface is down: EIO) is dropped as `deviceError`.
+ */
+import { type Arena, Checksum, type FrameBatch, MAX_FRAME_SLOTS, SLOT_BYTES, slotsFor } from '../arena.js';
+import { DropReason, type DropSink } from '../drops.js';
+import { completeFrameChecksum } from '../wire/checksum.js';
+import {
+  type DeviceContext,
+  ETHERNET_HEADER_BYTES,
+  exceedsMtu,
+  type PortDevice,
+  RX_GONE,
+  RX_NO_MEMORY,
+  VLAN_TAG_BYTES,
+} from './device.js';
+import type { NativeIo } from './native-io.js';
+import { VnetHeaders } from './vnet-header.js';
+
+/** With MAX_FRAME_SLOTS + 1 scatter entries each, well below IO_ENTRIES. */
+const BATCH_FRAMES = 64;
+/** Of super-frames, so many in one read: a megabyte at most would push all else out of the cache. */
+const SUPER_FRAMES = 4;
+
+export interface TapDeviceOptions {
+  /** Opened with the same `vnetHdr`; the device closes it. */
+  readonly fd: number;
+  readonly mtuBytes: number;
+  readonly vnetHdr: boolean;
+}
+
+export class TapDevice implements PortDevice {
+  readonly mtuBytes: number;
+  readonly batchSize = BATCH_FRAMES;
+  readonly nextNs = Infinity;
+  readonly #arena: Arena;
+  readonly #drops: DropSink;
+  readonly #port: number;
+  readonly #io: NativeIo;
+  /** 1 or 0, as the addon wants it. */
+  readonly #vnetHdr: number;
+  readonly #vnet: VnetHeaders;
+  /** Slots for the longest frame that it can give, and slots offered for a batch. */
+  readonly #minSlots: number;
+  readonly #offerSlots: number;
+  #fd: number;
+
+  constructor(context: DeviceContext, options: TapDeviceOptions) {
+    const { io } = context;
+    if (io === undefined) throw new TypeError('a TAP needs the native addon');
+    this.mtuBytes = options.mtuBytes;
+    this.#arena = context.arena;
+    this.#drops = context.drops;
+    this.#port = context.index;
+    this.#io = io;
+    this.#vnetHdr = options.vnetHdr ? 1 : 0;
+    this.#vnet = new VnetHeaders(context.arena, io.vnet);
+    // One byte more than it may be long: a longer frame is cut short by the kernel, and seen to be too long.
+    const longest = ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES + options.mtuBytes + 1;
+    this.#minSlots = options.vnetHdr ? MAX_FRAME_SLOTS : slotsFor(longest);
+    this.#offerSlots = options.vnetHdr ? SUPER_FRAMES * MAX_FRAME_SLOTS : BATCH_FRAMES * this.#minSlots;
+    this.#fd = options.fd;
+  }
+
+  get fd(): number {
+    return this.#fd;
+  }
+
+  rxBatch(out: FrameBatch): number {
+    const io = this.#io;
+    const most = Math.min(BATCH_FRAMES, out.capacity - out.count);
+    if (most === 0) return 0;
+    const offered = io.offerSlots(this.#offerSlots);
+    if (offered < this.#minSlots) return RX_NO_MEMORY;
+    const read = io.native.tapRead(io.handle, this.#fd, offered, this.#minSlots, most, this.#vnetHdr);
+    if (read < 0) return RX_GONE;
+    let used = 0;
+    let received = 0;
+    for (let i = 0; i < read; i++) {
+      const lengthBytes = io.lengths[i]!;
+      const slots = slotsFor(lengthBytes);
+      const frame = io.iov[used]!;
+      for (let s = 1; s < slots; s++) this.#arena.next[io.iov[used + s - 1]!] = io.iov[used + s]!;
+      used += slots;
+      this.#arena.adopt(frame, lengthBytes);
+      if (this.#vnetHdr === 1 && !this.#vnet.read(i, frame)) {
+        this.#drop(DropReason.malformed, frame);
+      } else if (exceedsMtu(this.#arena, frame, this.mtuBytes)) {
+        this.#drop(DropReason.tooLong, frame);
+      } else {
+        out.push(frame, 0);
+        received++;
+      }
+    }
+    io.takeOffered(used);
+    return received;
+  }
+
+  txBatch(frames: FrameBatch, from: number): number {
+    const io = this.#io;
+    let i = from;
+    while (i < frames.count) {
+      const staged = this.#stage(frames, i);
+      if (staged === 0) {
+        i++;
+        continue;
+      }
+      const written = io.native.tapWrite(io.handle, this.#fd, 0, 0, staged, this.#vnetHdr);
+      if (written === 0) break;
+      if (written < 0) this.#drop(DropReason.deviceError, frames.ids[i++]!);
+      else for (let n = 0; n < written; n++) this.#arena.release(frames.ids[i++]!);
+    }
+    return i - from;
+  }
+
+  poll(): void {
+    // Nothing here is timed.
+  }
+
+  close(): void {
+    if (this.#fd !== -1) this.#io.native.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  /**
+   * Fills the scatter list with frames from `first` on; returns how many. A frame that is to be dropped ends the batch
+   * before it, so that frames are consumed in their order; 0: the first one was, and is dropped.
+   */
+  #stage(frames: FrameBatch, first: number): number {
+    const most = Math.min(frames.count - first, BATCH_FRAMES);
+    let entries = 0;
+    for (let n = 0; n < most; n++) {
+      const frame = frames.ids[first + n]!;
+      const tooLong = exceedsMtu(this.#arena, frame, this.mtuBytes) || (this.#vnetHdr === 0 && this.#isSuper(frame));
+      if (tooLong || !this.#describe(n, frame)) {
+        if (n === 0) this.#drop(tooLong ? DropReason.tooLong : DropReason.malformed, frame);
+        return n;
+      }
+      const end = this.#scatter(frame, entries);
+      this.#io.lengths[n] = end - entries;
+      entries = end;
+    }
+    return most;
+  }
+
+  /** Says what the kernel must know of the frame's checksum and segments; false when it cannot be said. */
+  #describe(index: number, frame: number): boolean {
+    if (this.#vnetHdr === 1) return this.#vnet.write(index, frame);
+    return this.#arena.csumState[frame] !== Checksum.partial || completeFrameChecksum(this.#arena, frame);
+  }
+
+  #isSuper(frame: number): boolean {
+    return this.#arena.gsoSize[frame]! > 0;
+  }
+
+  /** Adds the frame's parts to the scatter list from entry `at` on; returns the entry after them. */
+  #scatter(frame: number, at: number): number {
+    const { iov } = this.#io;
+    let left = this.#arena.length[frame]!;
+    let start = this.#arena.start(frame);
+    let room = SLOT_BYTES - this.#arena.offset[frame]!;
+    for (let slot = frame; left > 0;) {
+      const n = left < room ? left : room;
+      iov[2 * at] = start;
+      iov[2 * at + 1] = n;
+      at++;
+      left -= n;
+      slot = this.#arena.next[slot]!;
+      start = slot * SLOT_BYTES;
+      room = SLOT_BYTES;
+    }
+    return at;
+  }
+
+  #drop(reason: DropReason, frame: number): void {
+    this.#drops.drop(reason, frame, this.#port);
+    this.#arena.release(frame);
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * The `virtio_net_hdr` before each frame of a TAP that has one: what the kernel says of a frame's checksum and segments,
+ * read into the arena's fields, and derived anew from them on the way out. A header is never copied from one to the
+ * other: what a guest or a peer wrote into one never reaches a kernel.
+ *
+ *   offset  bytes  field         (linux/virtio_net.h; little-endian)
+ *   0       1      flags         1 NEEDS_CSUM, 2 DATA_VALID
+ *   1       1      gso_type      0 none, 1 TCPv4, 4 TCPv6, 5 UDP_L4; 0x80 ECN on top of TCP
+ *   2       2      hdr_len       bytes of all headers
+ *   4       2      gso_size      payload bytes per segment
+ *   6       2      csum_start
+ *   8       2      csum_offset
+ *   10      2      num_buffers   not used by TAPs
+ *
+ * Called by `tap.ts`, per frame.
+ */
+import { type Arena, Checksum, SLOT_BYTES } from '../arena.js';
+import { hasChecksumField } from '../wire/checksum.js';
+import { FrameHeaders } from '../wire/headers.js';
+import { IpProtocol } from '../wire/ip.js';
+import { TCP_FLAGS_AT, TcpFlag } from '../wire/transport.js';
+
+const HEADER_BYTES = 12;
+const FLAGS = 0;
+const GSO_TYPE = 1;
+const HDR_LEN = 2;
+const GSO_SIZE = 4;
+const CSUM_START = 6;
+const CSUM_OFFSET = 8;
+
+const NEEDS_CSUM = 1;
+const DATA_VALID = 2;
+
+const GSO_NONE = 0;
+const GSO_TCPV4 = 1;
+const GSO_TCPV6 = 4;
+const GSO_UDP_L4 = 5;
+const GSO_ECN = 0x80;
+
+export class VnetHeaders {
+  readonly #arena: Arena;
+  readonly #vnet: Uint8Array;
+  readonly #headers: FrameHeaders;
+
+  /** `vnet`: the array that the addon reads and writes, one header per frame of a batch. */
+  constructor(arena: Arena, vnet: Uint8Array) {
+    this.#arena = arena;
+    this.#vnet = vnet;
+    this.#headers = new FrameHeaders();
+  }
+
+  /**
+   * Header `index` of the batch is what the kernel says of `frame`. False: it cannot be, for the checksum's place is not
+   * in the frame's headers; the kernel passes on what a program in the host wrote there.
+   */
+  read(index: number, frame: number): boolean {
+    const at = index * HEADER_BYTES;
+    const flags = this.#vnet[at + FLAGS]!;
+    if ((flags & NEEDS_CSUM) !== 0) {
+      this.#arena.csumState[frame] = Checksum.partial;
+      this.#arena.csumStart[frame] = this.#get16(at + CSUM_START);
+      this.#arena.csumOffset[frame] = this.#get16(at + CSUM_OFFSET);
+      if (!hasChecksumField(this.#arena, frame)) return false;
+    } else if ((flags & DATA_VALID) !== 0) {
+      this.#arena.csumState[frame] = Checksum.valid;
+    }
+    if (this.#vnet[at + GSO_TYPE] !== GSO_NONE) this.#arena.gsoSize[frame] = this.#get16(at + GSO_SIZE);
+    return true;
+  }
+
+  /** Writes header `index` for `frame`. False: it is a super-frame of a kind that cannot be told to a kernel. */
+  write(index: number, frame: number): boolean {
+    const at = index * HEADER_BYTES;
+    this.#vnet.fill(0, at, at + HEADER_BYTES);
+    const state = this.#arena.csumState[frame];
+    if (state === Checksum.partial) {
+      this.#vnet[at + FLAGS] = NEEDS_CSUM;
+      this.#put16(at + CSUM_START, this.#arena.csumStart[frame]!);
+      this.#put16(at + CSUM_OFFSET, this.#arena.csumOffset[frame]!);
+    } else if (state === Checksum.valid) {
+      this.#vnet[at + FLAGS] = DATA_VALID;
+    }
+    return this.#arena.gsoSize[frame] === 0 || this.#writeSegmentation(at, frame);
+  }
+
+  #writeSegmentation(at: number, frame: number): boolean {
+    const { bytes, offset, length } = this.#arena;
+    const start = this.#arena.start(frame);
+    const contiguous = Math.min(length[frame]!, SLOT_BYTES - offset[frame]!);
+    const headers = this.#headers;
+    if (!headers.parse(bytes, start, contiguous)) return false;
+    let type = GSO_UDP_L4;
+    if (headers.protocol === IpProtocol.tcp) {
+      type = headers.version === 4 ? GSO_TCPV4 : GSO_TCPV6;
+      // CWR is for the first segment alone: the kernel must know (SKB_GSO_TCP_ECN).
+      if ((bytes[start + headers.transport + TCP_FLAGS_AT]! & TcpFlag.cwr) !== 0) type |= GSO_ECN;
+    }
+    this.#vnet[at + GSO_TYPE] = type;
+    this.#put16(at + HDR_LEN, headers.payload);
+    this.#put16(at + GSO_SIZE, this.#arena.gsoSize[frame]!);
+    return true;
+  }
+
+  #get16(at: number): number {
+    return this.#vnet[at]! | (this.#vnet[at + 1]! << 8);
+  }
+
+  #put16(at: number, value: number): void {
+    this.#vnet[at] = value & 0xff;
+    this.#vnet[at + 1] = value >>> 8;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Why a frame was dropped, and who counts it. A frame leaves every function in exactly one way: forwarded, queued, or
+ * released and counted here.
+ */
+export const DropReason = {
+  /** Shorter than an Ethernet header, or what is said of its checksum or segments cannot be. */
+  malformed: 0,
+  /** Longer than the port's MTU allows. */
+  tooLong: 1,
+  /** IEEE 802.1D-2004 table 7-10: 01-80-C2-00-00-0x is not forwarded. */
+  reservedGroup: 2,
+  /** The only port it could leave by is the one that it came in on, or one of the same horizon. */
+  hairpin: 3,
+  /** Nowhere to flood to. */
+  noPort: 4,
+  queueFull: 5,
+  /** The arena has no free slot (`--memory`). */
+  arenaFull: 6,
+  linkDown: 7,
+  /** The device refused it (a system call failed). */
+  deviceError: 8,
+  /** Tunnel: not our version, network, lane or channel; not decodable. */
+  badDatagram: 9,
+  unknownChannel: 10,
+  /** Tunnel: a frame of which a chunk never came, within the time or memory that rebuilding may take. */
+  incomplete: 11,
+  /** Tunnel: the same chunk again, or one that disagrees with those before it. */
+  duplicateChunk: 12,
+} as const;
+
+export type DropReason = (typeof DropReason)[keyof typeof DropReason];
+
+/** Names as `inspect` prints them, indexed by reason. */
+export const DROP_REASONS = Object.keys(DropReason) as readonly (keyof typeof DropReason)[];
+
+/** Counts and records a drop. The frame stays the caller's: it releases it right after. */
+export interface DropSink {
+  /** `frame` may be -1 where there is none (a datagram that carried none). `port` is the engine's device index, or -1. */
+  drop(reason: DropReason, frame: number, port: number): void;
+}

@@ -1,0 +1,101 @@
+/**
+ * The main thread's end of the engine's thread: starts it, sends commands, reads the shared counters. Used by `main.ts`.
+ */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { LuthierError, StateError } from '../model/errors.js';
+import { native } from '../native/binding.js';
+import type { Answer, CommandName, Commands, EngineReady, EngineStart, Request } from './commands.js';
+import { FlightRecorder } from './flight-recorder.js';
+import { Telemetry } from './telemetry.js';
+
+/** The engine allocates little outside of its arena: a heap that grows is a mistake that should be seen. */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8, codeRangeSizeMb: 16 };
+
+interface Pending {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class EngineThread {
+  readonly telemetry: Telemetry;
+  readonly recorder: FlightRecorder;
+  /** Resolves when the thread has ended; rejects when it failed. */
+  readonly ended: Promise<void>;
+  /** Nanoseconds since 1970 when the engine's clock was 0. */
+  readonly unixStartNs: bigint;
+  readonly #worker: Worker;
+  readonly #wakeFd: number;
+  readonly #pending: Map<number, Pending>;
+  #lastId: number;
+  #running: boolean;
+
+  private constructor(worker: Worker, start: EngineStart, ended: Promise<void>, unixStartNs: bigint) {
+    this.telemetry = new Telemetry(start.telemetry);
+    this.recorder = new FlightRecorder(start.recorder);
+    this.ended = ended;
+    this.unixStartNs = unixStartNs;
+    this.#worker = worker;
+    this.#wakeFd = start.wakeFd;
+    this.#pending = new Map();
+    this.#lastId = 0;
+    this.#running = true;
+    worker.on('message', (answer: Answer) => {
+      this.#settle(answer);
+    });
+    worker.on('exit', () => {
+      this.#abandon();
+    });
+  }
+
+  /** Resolves when the engine is warm and waits for its first configuration. */
+  static async start(arenaBytes: number): Promise<EngineThread> {
+    const workerData: EngineStart = {
+      arenaBytes,
+      wakeFd: native.eventfd(),
+      telemetry: Telemetry.allocate(),
+      recorder: FlightRecorder.allocate(),
+    };
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, resourceLimits: RESOURCE_LIMITS });
+    const ended = new Promise<void>((resolve, reject) => {
+      worker.once('error', reject);
+      worker.once('exit', () => {
+        native.close(workerData.wakeFd);
+        resolve();
+      });
+    });
+    // Who waits for it later is told then.
+    ended.catch(() => undefined);
+    const [{ unixStartNs }] = (await once(worker, 'message')) as [EngineReady];
+    return new EngineThread(worker, workerData, ended, unixStartNs);
+  }
+
+  /** Rejects with what the engine threw, code and hint included. */
+  call<Name extends CommandName>(name: Name, given: Commands[Name][0]): Promise<Commands[Name][1]> {
+    if (!this.#running) return Promise.reject(new StateError('the engine has ended'));
+    return new Promise((resolve, reject) => {
+      const request: Request = { id: ++this.#lastId, name, arguments: given };
+      this.#pending.set(request.id, { resolve, reject });
+      this.#worker.postMessage(request);
+      native.eventfdSignal(this.#wakeFd);
+    });
+  }
+
+  #settle(answer: Answer): void {
+    const pending = this.#pending.get(answer.id);
+    this.#pending.delete(answer.id);
+    if ('result' in answer) {
+      pending?.resolve(answer.result as never);
+    } else {
+      const { code, message, hint } = answer.error;
+      pending?.reject(new LuthierError(code, message, hint === undefined ? {} : { hint }));
+    }
+  }
+
+  #abandon(): void {
+    this.#running = false;
+    const error = new StateError('the engine has ended');
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,508 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../model/clock.js';
+import type { BridgeConfig, DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import { CaptureReader } from './capture-ring.js';
+import { DROP_REASONS } from './drops.js';
+import { linkOf } from './drop-counter.js';
+import { MAX_LINKS, MAX_PORTS } from './limits.js';
+import { MemoryNetwork } from './memory-network.js';
+import { TX_FRAMES } from './port.js';
+
+const BROADCAST = 'ff:ff:ff:ff:ff:ff';
+const A = '02:00:00:00:00:0a';
+const B = '02:00:00:00:00:0b';
+const C = '02:00:00:00:00:0c';
+
+function bridge(name: string, options: Partial<BridgeConfig> = {}): BridgeConfig {
+  return { name, transparent: false, ageingSeconds: 300, fdbLimit: 1024, ...options };
+}
+
+function tap(name: string): DeviceConfig {
+  return { kind: 'tap', name, mtuBytes: 1500, vnetHdr: false };
+}
+
+function udp(name: string): DeviceConfig {
+  return { kind: 'udp', name, pathMtuBytes: 1500, ipHeaderBytes: 20 };
+}
+
+function link(first: LinkEndConfig, second: LinkEndConfig, options: Partial<LinkConfig> = {}): LinkConfig {
+  const nameOf = (end: LinkEndConfig): string =>
+    'bridge' in end ? end.bridge : 'tap' in end ? end.tap : `${end.udp}.${end.channel}`;
+  return { name: `${nameOf(first)}--${nameOf(second)}`, ends: [first, second], state: 'up', ...options };
+}
+
+function config(parts: Partial<SwitchConfig>): SwitchConfig {
+  return { network: 'n', networkNumber: 1, machine: 'local', bridges: [], devices: [], links: [], ...parts };
+}
+
+/** A switch `s` with a TAP per name. */
+function oneSwitch(taps: readonly string[], options: Partial<BridgeConfig> = {}): SwitchConfig {
+  return config({
+    bridges: [bridge('s', options)],
+    devices: taps.map(tap),
+    links: taps.map((name) => link({ tap: name }, { bridge: 's' })),
+  });
+}
+
+function frame(to: string, from: string, frameBytes = 60): Uint8Array {
+  const bytes = new Uint8Array(frameBytes);
+  const mac = (address: string): number[] => address.split(':').map((byte) => parseInt(byte, 16));
+  bytes.set([...mac(to), ...mac(from), 0x88, 0xb5]);
+  return bytes;
+}
+
+function started(config: SwitchConfig, options: ConstructorParameters<typeof MemoryNetwork>[0] = {}): MemoryNetwork {
+  const network = new MemoryNetwork(options);
+  network.apply(config);
+  return network;
+}
+
+/** Sends, settles, and says how many frames arrived where. */
+function play(network: MemoryNetwork, device: string, bytes: Uint8Array, channel = 0): Record<string, number> {
+  network.send(device, bytes, channel);
+  network.settle();
+  const arrived: Record<string, number> = {};
+  for (const name of network.farEnds.keys()) {
+    const count = network.receive(name).length;
+    if (count > 0) arrived[name] = count;
+  }
+  return arrived;
+}
+
+/** Nothing may be left behind once all frames were taken and the engine closed. */
+function expectNoLeak(network: MemoryNetwork): void {
+  for (const name of network.farEnds.keys()) network.receive(name);
+  network.engine.close();
+  for (const far of network.farEnds.values()) far.close();
+  expect(network.arena.freeSlots).toBe(network.arena.slotCount);
+}
+
+describe('a bridge', () => {
+  it('floods what it does not know and forwards what it does', () => {
+    const network = started(oneSwitch(['a', 'b', 'c']));
+    expect(play(network, 'a', frame(BROADCAST, A))).toEqual({ b: 1, c: 1 });
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1 });
+    expect(play(network, 'a', frame(B, A))).toEqual({ b: 1 });
+    expect(play(network, 'a', frame(C, A))).toEqual({ b: 1, c: 1 });
+    expectNoLeak(network);
+  });
+
+  it('delivers the bytes as they were', () => {
+    const network = started(oneSwitch(['a', 'b', 'c']));
+    const bytes = frame(BROADCAST, A, 1514).map((byte, i) => (i < 14 ? byte : i & 0xff));
+    network.send('a', bytes);
+    network.settle();
+    expect(network.receive('b')[0]!.bytes).toEqual(bytes);
+    expect(network.receive('c')[0]!.bytes).toEqual(bytes);
+    expectNoLeak(network);
+  });
+
+  it('follows a host that moves', () => {
+    const network = started(oneSwitch(['a', 'b', 'c']));
+    play(network, 'a', frame(BROADCAST, A));
+    play(network, 'c', frame(BROADCAST, A));
+    expect(play(network, 'b', frame(A, B))).toEqual({ c: 1 });
+    expectNoLeak(network);
+  });
+
+  it('forgets an address after the ageing time', () => {
+    const clock = new ManualClock();
+    const network = started(oneSwitch(['a', 'b', 'c'], { ageingSeconds: 10 }), { clock });
+    play(network, 'a', frame(BROADCAST, A));
+    clock.advance(9.9e9);
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1 });
+    clock.advance(0.1e9);
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1, c: 1 });
+    expectNoLeak(network);
+  });
+
+  it('sends nothing back to where it came from', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A));
+    play(network, 'a', frame(BROADCAST, B));
+    expect(play(network, 'a', frame(B, A))).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ hairpin: 1 });
+    expect(network.telemetry.port(0).rxDropped).toBe(0);
+    expectNoLeak(network);
+  });
+
+  it('with one port, has nowhere to flood to', () => {
+    const network = started(oneSwitch(['a']));
+    expect(play(network, 'a', frame(BROADCAST, A))).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ noPort: 1 });
+    expectNoLeak(network);
+  });
+
+  it('forwards reserved group addresses only when it is transparent (802.1D table 7-10)', () => {
+    for (const [address, isReserved] of [
+      ['01:80:c2:00:00:00', true],
+      ['01:80:c2:00:00:0e', true],
+      ['01:80:c2:00:00:0f', true],
+      ['01:80:c2:00:00:10', false],
+      ['01:80:c2:00:01:00', false],
+    ] as const) {
+      for (const transparent of [false, true]) {
+        const network = started(oneSwitch(['a', 'b'], { transparent }));
+        const dropped = isReserved && !transparent;
+        expect(play(network, 'a', frame(address, A))).toEqual(dropped ? {} : { b: 1 });
+        expect(network.telemetry.dropsByReason()).toEqual(dropped ? { reservedGroup: 1 } : {});
+        expectNoLeak(network);
+      }
+    }
+  });
+
+  it('does not learn a group source address', () => {
+    const network = started(oneSwitch(['a', 'b', 'c']));
+    play(network, 'a', frame(BROADCAST, '03:00:00:00:00:01'));
+    expect(network.engine.topology.bridges.get('s')!.addresses(0)).toEqual([]);
+    expectNoLeak(network);
+  });
+
+  it('keeps a horizon: nothing goes from one such end to another', () => {
+    const network = started(
+      config({
+        bridges: [bridge('s')],
+        devices: [tap('a'), udp('u'), udp('v')],
+        links: [
+          link({ tap: 'a' }, { bridge: 's' }),
+          link({ bridge: 's', horizon: true }, { udp: 'u', channel: 5 }),
+          link({ bridge: 's', horizon: true }, { udp: 'v', channel: 5 }),
+        ],
+      }),
+    );
+    expect(play(network, 'a', frame(BROADCAST, A))).toEqual({ u: 1, v: 1 });
+    expect(play(network, 'u', frame(BROADCAST, B), 5)).toEqual({ a: 1 });
+    expect(play(network, 'v', frame(B, C), 5)).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ hairpin: 1 });
+    expectNoLeak(network);
+  });
+});
+
+describe('an engine', () => {
+  it('carries several links over one tunnel, by channel', () => {
+    const network = started(
+      config({
+        bridges: [bridge('s'), bridge('t')],
+        devices: [tap('a'), tap('b'), udp('u')],
+        links: [
+          link({ tap: 'a' }, { bridge: 's' }),
+          link({ tap: 'b' }, { bridge: 't' }),
+          link({ bridge: 's' }, { udp: 'u', channel: 1 }),
+          link({ bridge: 't' }, { udp: 'u', channel: 65535 }),
+        ],
+      }),
+    );
+    network.send('a', frame(BROADCAST, A));
+    network.send('b', frame(BROADCAST, B));
+    network.settle();
+    expect(network.receive('u').map(({ channel }) => channel)).toEqual([1, 65535]);
+    expect(play(network, 'u', frame(A, C), 1)).toEqual({ a: 1 });
+    expect(play(network, 'u', frame(B, C), 65535)).toEqual({ b: 1 });
+    expect(play(network, 'u', frame(B, C), 2)).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ unknownChannel: 1 });
+    expectNoLeak(network);
+  });
+
+  it('joins two devices without a bridge', () => {
+    const network = started(config({ devices: [tap('a'), tap('b')], links: [link({ tap: 'a' }, { tap: 'b' })] }));
+    expect(play(network, 'a', frame(B, A))).toEqual({ b: 1 });
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1 });
+    expectNoLeak(network);
+  });
+
+  it('counts packets and bytes of devices and links', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A, 100));
+    play(network, 'b', frame(A, B, 200));
+    const none = { rxDropped: 0, txDropped: 0 };
+    expect(network.telemetry.port(0)).toEqual({ rxPackets: 1, rxBytes: 100, txPackets: 1, txBytes: 200, ...none });
+    expect(network.telemetry.port(1)).toEqual({ rxPackets: 1, rxBytes: 200, txPackets: 1, txBytes: 100, ...none });
+    expect(network.telemetry.link(0)).toEqual({
+      forwardPackets: 1,
+      forwardBytes: 100,
+      reversePackets: 1,
+      reverseBytes: 200,
+    });
+    expectNoLeak(network);
+  });
+
+  it('drops frames that are too short or too long, and counts them where they are', () => {
+    const network = started(oneSwitch(['a', 'b']), { mtuBytes: 1500 });
+    expect(play(network, 'a', new Uint8Array(13))).toEqual({});
+    expect(network.telemetry.port(0).rxDropped).toBe(1);
+    const jumbo = network.farEnds.get('a')! as { mtuBytes: number };
+    jumbo.mtuBytes = 9000;
+    expect(play(network, 'a', frame(BROADCAST, A, 2000))).toEqual({});
+    expect(network.telemetry.port(1)).toMatchObject({ txPackets: 0, txBytes: 0, txDropped: 1 });
+    expect(network.telemetry.dropsByReason()).toEqual({ malformed: 1, tooLong: 1 });
+    expectNoLeak(network);
+  });
+
+  it('records drops with time, place and header', () => {
+    const clock = new ManualClock(1234);
+    const network = started(oneSwitch(['a']), { clock });
+    const bytes = frame(BROADCAST, A, 200);
+    play(network, 'a', bytes);
+    const drops = network.recorder.read();
+    expect(drops).toEqual([
+      {
+        nowNs: 1234,
+        where: expect.any(Number),
+        lengthBytes: 200,
+        reason: expect.any(Number),
+        header: bytes.slice(0, 64),
+      },
+    ]);
+    expect(network.engine.topology.linkNames[linkOf(drops[0]!.where)]).toBe('a--s');
+    expect(DROP_REASONS[drops[0]!.reason]).toBe('noPort');
+    expectNoLeak(network);
+  });
+
+  it('drops on a link that is down, forgets what was behind it, and does not flood to it', () => {
+    const network = started(oneSwitch(['a', 'b', 'c']));
+    play(network, 'a', frame(BROADCAST, A));
+    play(network, 'b', frame(BROADCAST, B));
+    network.engine.topology.setLinkState('a--s', 'down');
+    expect(play(network, 'a', frame(B, A))).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ linkDown: 1 });
+    expect(network.telemetry.port(0).rxDropped).toBe(1);
+    expect(play(network, 'b', frame(A, B))).toEqual({ c: 1 });
+    network.engine.topology.setLinkState('a--s', 'up');
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1, c: 1 });
+    expect(() => network.engine.topology.setLinkState('x', 'up')).toThrow('there is no link x');
+    expectNoLeak(network);
+  });
+
+  it('keeps what a slow device does not take, up to a bound, and sends it later in order', () => {
+    const network = started(oneSwitch(['a', 'b']), { capacity: 64 });
+    const frames = Array.from({ length: 3 }, (_, round) =>
+      Array.from({ length: 64 }, (_, i) => frame(B, A, 60 + round * 64 + i)),
+    );
+    for (const burst of frames) {
+      for (const bytes of burst) network.send('a', bytes);
+      network.settle();
+    }
+    const received: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      received.push(...network.receive('b').map(({ bytes }) => bytes.byteLength));
+      network.settle();
+    }
+    expect(received).toEqual(frames.flat().map((bytes) => bytes.byteLength));
+    expect(network.telemetry.port(1).txPackets).toBe(192);
+
+    for (let burst = 0; burst * 64 < 2 * TX_FRAMES; burst++) {
+      for (let i = 0; i < 64; i++) network.send('a', frame(B, A));
+      network.settle();
+    }
+    const dropped = 2 * TX_FRAMES - TX_FRAMES - 64;
+    expect(network.telemetry.dropsByReason()).toEqual({ queueFull: dropped });
+    expect(network.telemetry.port(1).txDropped).toBe(dropped);
+    expectNoLeak(network);
+  });
+
+  it('bounds what waits in bytes too: an eighth of the arena', () => {
+    const network = started(oneSwitch(['a', 'b']), { capacity: 16, mtuBytes: 65521 });
+    for (let i = 0; i < 40; i++) {
+      network.send('a', frame(B, A, 60_000));
+      network.settle();
+    }
+    const waiting = Math.floor(network.arena.bytes.byteLength / 8 / 60_000);
+    expect(network.telemetry.dropsByReason()).toEqual({ queueFull: 40 - 16 - waiting });
+    expect(network.telemetry.port(1)).toMatchObject({ txPackets: 16, txBytes: 16 * 60_000 });
+    network.receive('b');
+    network.settle();
+    expect(network.receive('b').length).toBe(waiting);
+    expectNoLeak(network);
+  });
+
+  it('survives a loop of bridges, and goes on serving others', () => {
+    const network = started(
+      config({
+        bridges: [bridge('s'), bridge('t'), bridge('u')],
+        devices: ['a', 'b', 'c'].map(tap),
+        links: [
+          link({ tap: 'a' }, { bridge: 's' }),
+          link({ bridge: 's' }, { bridge: 't' }, { name: 'one' }),
+          link({ bridge: 's' }, { bridge: 't' }, { name: 'two' }),
+          link({ tap: 'b' }, { bridge: 'u' }),
+          link({ tap: 'c' }, { bridge: 'u' }),
+        ],
+      }),
+    );
+    network.send('a', frame(BROADCAST, A));
+    for (let i = 0; i < 20; i++) network.engine.breath();
+    expect(network.engine.nextNs).toBe(0);
+    network.send('b', frame(BROADCAST, B));
+    for (let i = 0; i < 5; i++) network.engine.breath();
+    expect(network.receive('c').length).toBe(1);
+    expectNoLeak(network);
+  });
+
+  it('adds and removes ports while it runs, and leaves the others alone', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A));
+    play(network, 'b', frame(BROADCAST, B));
+    network.apply(oneSwitch(['a', 'b', 'c']));
+    expect(play(network, 'c', frame(A, C))).toEqual({ a: 1 });
+    expect(network.telemetry.link(0).forwardPackets).toBe(1);
+    network.apply(oneSwitch(['a', 'c']));
+    network.farEnds.delete('b');
+    expect(play(network, 'a', frame(B, A))).toEqual({ c: 1 });
+    expect(play(network, 'a', frame(C, A))).toEqual({ c: 1 });
+    expect(network.engine.topology.devicesToOpen(oneSwitch(['a', 'b', 'c']))).toEqual(['b']);
+    network.apply(oneSwitch([]));
+    expect(network.engine.topology.links.size).toBe(0);
+    expectNoLeak(network);
+  });
+
+  it('replaces a device whose configuration changed', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A));
+    const changed = oneSwitch(['a', 'b']);
+    network.apply({ ...changed, devices: [tap('b'), { ...tap('a'), mtuBytes: 9000 } as DeviceConfig] });
+    expect(play(network, 'a', frame(BROADCAST, A))).toEqual({ b: 1 });
+    expectNoLeak(network);
+  });
+
+  it('changes nothing when a device cannot be opened', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A));
+    const open: typeof network.open = (device, context) => {
+      if (device.name === 'd') throw new Error('no such descriptor');
+      return network.open(device, context);
+    };
+    expect(() => {
+      network.engine.apply(oneSwitch(['b', 'c', 'd']), open);
+    }).toThrow('no such descriptor');
+    network.farEnds.delete('c');
+    expect([...network.engine.topology.ports.keys()]).toEqual(['a', 'b']);
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1 });
+    expectNoLeak(network);
+  });
+
+  it('changes nothing when there are more devices or links than it has counters for', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    play(network, 'a', frame(BROADCAST, A));
+    const { bridges, devices, links } = oneSwitch(['b', 'c']);
+    const between = (_: unknown, i: number): LinkConfig => ({
+      ...link({ bridge: 's' }, { bridge: 's' }),
+      name: `x${i}`,
+    });
+    const tooManyLinks = [...links, ...Array.from({ length: MAX_LINKS - 1 }, between)];
+    expect(() => network.apply(config({ bridges, devices, links: tooManyLinks }))).toThrow('at most 8192 links');
+    const tooManyTaps = [...devices, ...Array.from({ length: MAX_PORTS - 1 }, (_, i) => tap(`t${i}`))];
+    expect(() => network.apply(config({ bridges, devices: tooManyTaps, links }))).toThrow('at most 4096 devices');
+    expect([...network.engine.topology.links.keys()]).toEqual(['a--s', 'b--s']);
+    expect([...network.farEnds.keys()]).toEqual(['a', 'b']);
+    expect(play(network, 'b', frame(A, B))).toEqual({ a: 1 });
+    network.apply(config({ bridges, devices, links: tooManyLinks.slice(1) }));
+    expect(network.engine.topology.links.size).toBe(MAX_LINKS);
+    network.farEnds.delete('a');
+    expectNoLeak(network);
+  });
+
+  it('lets go of a device that is gone, until it is configured again', () => {
+    const network = started(oneSwitch(['a', 'b']));
+    const near = network.engine.topology.ports.get('a')!.device as unknown as { rxBatch: () => number };
+    near.rxBatch = () => -1;
+    network.settle();
+    expect(network.engine.topology.devicesToOpen(oneSwitch(['a', 'b']))).toEqual(['a']);
+    expect(play(network, 'b', frame(BROADCAST, B))).toEqual({});
+    expect(network.telemetry.dropsByReason()).toEqual({ deviceError: 1 });
+    network.apply(oneSwitch(['a', 'b']));
+    expect(play(network, 'b', frame(BROADCAST, B))).toEqual({ a: 1 });
+    expectNoLeak(network);
+  });
+
+  it('captures what a device receives and sends, or one channel of it, and nothing once it is stopped', () => {
+    const network = started(
+      config({
+        bridges: [bridge('s')],
+        devices: [tap('a'), udp('u')],
+        links: [
+          link({ tap: 'a' }, { bridge: 's' }),
+          link({ bridge: 's' }, { udp: 'u', channel: 1 }),
+          link({ bridge: 's' }, { udp: 'u', channel: 2 }),
+        ],
+      }),
+    );
+    const all = new CaptureReader();
+    const one = new CaptureReader();
+    network.engine.startCapture(1, 'u', -1, all.buffer);
+    network.engine.startCapture(2, 'u', 2, one.buffer);
+    network.send('a', frame(BROADCAST, A, 100));
+    network.settle();
+    network.send('u', frame(A, B, 3000), 2);
+    network.settle();
+    const read = (reader: CaptureReader): [number, number][] => {
+      const frames: [number, number][] = [];
+      for (let next = reader.next(); next; next = reader.next()) frames.push([next.direction, next.bytes.byteLength]);
+      return frames;
+    };
+    expect(read(all)).toEqual([
+      [1, 100],
+      [1, 100],
+      [0, 3000],
+    ]);
+    expect(read(one)).toEqual([
+      [1, 100],
+      [0, 3000],
+    ]);
+    network.engine.stopCapture(1);
+    network.engine.stopCapture(2);
+    network.send('a', frame(BROADCAST, A));
+    network.settle();
+    expect(read(all)).toEqual([]);
+    expect(() => {
+      network.engine.startCapture(3, 'x', -1, all.buffer);
+    }).toThrow('there is no device x');
+    expectNoLeak(network);
+  });
+
+  it('conserves frames: every copy that a bridge makes is delivered or counted as dropped', () => {
+    const names = ['a', 'b', 'c', 'd'];
+    const hosts = [A, B, C, BROADCAST, '01:80:c2:00:00:00'];
+    const step = fc.record({
+      from: fc.constantFrom(...names),
+      source: fc.constantFrom(...hosts.slice(0, 3)),
+      to: fc.constantFrom(...hosts),
+      down: fc.option(fc.constantFrom(...names), { freq: 9 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const network = started(oneSwitch(names), { capacity: 8 });
+        let sent = 0;
+        let delivered = 0;
+        for (const { from, source, to, down } of steps) {
+          for (const name of names) network.engine.topology.setLinkState(`${name}--s`, name === down ? 'down' : 'up');
+          network.send(from, frame(to, source));
+          sent++;
+          network.settle();
+          if (sent % 16 === 0) for (const name of names) delivered += network.receive(name).length;
+        }
+        for (let i = 0; i < 20; i++) {
+          for (const name of names) delivered += network.receive(name).length;
+          network.settle();
+        }
+        const { telemetry } = network;
+        const drops = Object.values(telemetry.dropsByReason()).reduce((sum, n) => sum + n, 0);
+        let forward = 0;
+        let reverse = 0;
+        let received = 0;
+        for (let i = 0; i < names.length; i++) {
+          forward += telemetry.link(i).forwardPackets;
+          reverse += telemetry.link(i).reversePackets;
+          received += telemetry.port(i).rxPackets;
+        }
+        expect(received).toBe(sent);
+        expect(reverse).toBe(delivered);
+        // What reached the bridge left it in at least one copy, or was dropped there; the rest was dropped before.
+        expect(sent - forward).toBeLessThanOrEqual(drops);
+        expect(forward).toBeLessThanOrEqual(reverse + drops);
+        expectNoLeak(network);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});

@@ -1,0 +1,278 @@
+/**
+ * The engine: moves frames between devices. One breath runs to completion:
+ *
+ *   devices that are due          ready ports, one batch each                       ports with frames to send
+ *   poll ──────────────▶ rxBatch ─▶ LinkDirection.send ─▶ transmit ─▶ Bridge.forward ─┐      flush ─▶ txBatch
+ *                                     (qdisc)      ▲          │                       │        ▲
+ *                                                  └──────────┼───────────────────────┘        │
+ *                                                             └─▶ Port.send (tx queue) ────────┘
+ *
+ * Ports are served in turn, a batch each, so none starves another. A port that gave a full batch is read again in the
+ * next breath, without waiting. A device that does not take all it is given (a full socket buffer) keeps its port
+ * `blocked`: the rest stays in the port's queue, which is bounded, and the port asks the poller to say when the device
+ * is writable; a device without a descriptor is tried again on each breath. A device that has no memory to read into is
+ * not watched until other ports have let go of enough: its frames wait in it, and no breath is spent on them.
+ *
+ * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated; time is read once.
+ */
+import type { Clock } from '../model/clock.js';
+import { StateError } from '../model/errors.js';
+import type { SwitchConfig } from '../model/messages.js';
+import { ActiveList } from './active-list.js';
+import { type Arena, FrameBatch, MAX_FRAME_SLOTS } from './arena.js';
+import { CapturePoint } from './capture-ring.js';
+import { ETHERNET_HEADER_BYTES, RX_GONE, RX_NO_MEMORY } from './device/device.js';
+import type { NativeIo } from './device/native-io.js';
+import { DropCounter } from './drop-counter.js';
+import { DropReason } from './drops.js';
+import { FlightRecorder } from './flight-recorder.js';
+import { MAX_BATCH, type Port, READABLE, WRITABLE } from './port.js';
+import { Gauge, Telemetry } from './telemetry.js';
+import { type OpenDevice, type Poller, Topology } from './topology.js';
+import { TransmitList } from './transmit-list.js';
+
+/** Frames that one port's batch may cause, floods included, before the next port has its turn. */
+const TRANSMIT_BUDGET = 4096;
+/** Between two looks at the FDBs, while there is traffic, and slots looked at. */
+const SWEEP_NS = 10e6;
+const SWEEP_SLOTS = 256;
+
+export interface EngineOptions {
+  readonly arena: Arena;
+  readonly clock: Clock;
+  readonly io?: NativeIo;
+  readonly poller?: Poller;
+  /** On memory from their `allocate`; of its own where absent. */
+  readonly telemetry?: Telemetry;
+  readonly recorder?: FlightRecorder;
+}
+
+export class Engine {
+  readonly arena: Arena;
+  readonly topology: Topology;
+  readonly telemetry: Telemetry;
+  readonly #clock: Clock;
+  readonly #drops: DropCounter;
+  readonly #transmitList: TransmitList;
+  readonly #poller: Poller | undefined;
+  readonly #readyPorts: ActiveList<Port>;
+  readonly #dirtyPorts: ActiveList<Port>;
+  readonly #starvedPorts: ActiveList<Port>;
+  readonly #batch: FrameBatch;
+  /** A port has more to give: it is known to be ready, or gave a full batch. */
+  #readAgain: boolean;
+  /** When the first device is due for `poll`; may be too early, never too late. */
+  #pollNs: number;
+  #sweepNs: number;
+  #sweptBridge: number;
+
+  constructor(options: EngineOptions) {
+    this.arena = options.arena;
+    this.telemetry = options.telemetry ?? new Telemetry(Telemetry.allocate());
+    this.#clock = options.clock;
+    const recorder = options.recorder ?? new FlightRecorder(FlightRecorder.allocate());
+    this.#drops = new DropCounter(this.arena, this.#clock, this.telemetry, recorder);
+    this.#transmitList = new TransmitList();
+    this.#poller = options.poller;
+    this.#readyPorts = new ActiveList();
+    this.#dirtyPorts = new ActiveList();
+    this.#starvedPorts = new ActiveList();
+    this.#batch = new FrameBatch(MAX_BATCH);
+    this.#readAgain = false;
+    this.#pollNs = Infinity;
+    this.#sweepNs = 0;
+    this.#sweptBridge = 0;
+    this.topology = new Topology({
+      arena: this.arena,
+      clock: this.#clock,
+      io: options.io,
+      poller: options.poller,
+      telemetry: this.telemetry,
+      drops: this.#drops,
+      transmitList: this.#transmitList,
+      readyPorts: this.#readyPorts,
+      dirtyPorts: this.#dirtyPorts,
+      starvedPorts: this.#starvedPorts,
+    });
+    this.telemetry.gauges[Gauge.slots] = this.arena.slotCount;
+    this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
+  }
+
+  /**
+   * When the next breath has something to do: 0 for at once, Infinity for not before a port is ready. What a device
+   * without a descriptor has to give is only known to itself.
+   */
+  get nextNs(): number {
+    if (this.#readAgain || !this.#transmitList.empty) return 0;
+    return Math.min(this.#pollNs, this.#transmitList.nextNs);
+  }
+
+  /** The poller says that a port's descriptor is readable, or writable where that was asked for. */
+  portReady(index: number): void {
+    const port = this.topology.portsByIndex[index];
+    if (port == null || port.gone) return;
+    this.#readAgain = true;
+    if (!port.listed) {
+      port.listed = true;
+      this.#readyPorts.push(port);
+    }
+    if (port.blocked && !port.dirty) {
+      port.dirty = true;
+      this.#dirtyPorts.push(port);
+    }
+  }
+
+  /** Does all that is due now; returns how many frames were received or passed on. */
+  breath(): number {
+    const nowNs = this.#clock.nowNs();
+    if (nowNs >= this.#pollNs) this.#pollDevices(nowNs);
+    let frames = this.#transmitList.run(nowNs, TRANSMIT_BUDGET);
+    frames += this.#readPorts(nowNs);
+    this.#flushPorts(nowNs);
+    if (this.#starvedPorts.count > 0) this.#watchStarved();
+    if (nowNs >= this.#sweepNs && frames > 0) this.#sweep(nowNs);
+    this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
+    return frames;
+  }
+
+  /** See `Topology.apply`. */
+  apply(config: SwitchConfig, open: OpenDevice): void {
+    this.topology.apply(config, open);
+  }
+
+  /** Copies frames of a device (of one of its channels: not -1) into a ring that a `CaptureReader` made. */
+  startCapture(id: number, device: string, channel: number, ring: SharedArrayBuffer): void {
+    const port = this.topology.ports.get(device);
+    if (port === undefined) throw new StateError(`there is no device ${device}`);
+    port.captures.push(new CapturePoint(id, ring, channel));
+  }
+
+  stopCapture(id: number): void {
+    for (const { captures } of this.topology.ports.values()) {
+      const at = captures.findIndex((capture) => capture.id === id);
+      if (at !== -1) captures.splice(at, 1);
+    }
+  }
+
+  /** Releases every frame and device. */
+  close(): void {
+    this.topology.close();
+  }
+
+  #readPorts(nowNs: number): number {
+    const ready = this.#readyPorts;
+    let kept = 0;
+    let frames = 0;
+    this.#readAgain = false;
+    for (let i = 0; i < ready.count; i++) {
+      const port = ready.items[i]!;
+      const received = this.#receive(port, nowNs);
+      if (received > 0) frames += received + this.#transmitList.run(nowNs, TRANSMIT_BUDGET);
+      const more = received === port.device.batchSize;
+      if (more) this.#readAgain = true;
+      if (!port.gone && (more || port.device.fd === -1)) ready.items[kept++] = port;
+      else port.listed = false;
+    }
+    ready.count = kept;
+    return frames;
+  }
+
+  /** Takes one batch and hands its frames to the links that begin at the port. */
+  #receive(port: Port, nowNs: number): number {
+    const batch = this.#batch;
+    batch.count = 0;
+    const received = port.device.rxBatch(batch);
+    if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
+    if (received === RX_GONE) this.#lose(port);
+    else if (received === RX_NO_MEMORY) this.#starve(port);
+    if (received <= 0) return 0;
+    port.received(batch, nowNs);
+    const directions = port.directions;
+    for (let i = 0; i < received; i++) {
+      const frame = batch.ids[i]!;
+      const channel = batch.channels[i]!;
+      const direction = channel < directions.length ? directions[channel]! : null;
+      if (this.arena.length[frame]! < ETHERNET_HEADER_BYTES) {
+        this.#drops.drop(DropReason.malformed, frame, port.index);
+        this.arena.release(frame);
+      } else if (direction === null) {
+        this.#drops.drop(channel === 0 ? DropReason.noPort : DropReason.unknownChannel, frame, port.index);
+        this.arena.release(frame);
+      } else {
+        direction.send(frame, nowNs);
+      }
+    }
+    return received;
+  }
+
+  /** Its interface was deleted: a descriptor that is always ready would keep the engine busy. */
+  #lose(port: Port): void {
+    port.gone = true;
+    if (port.device.fd !== -1) this.#poller?.remove(port.device.fd);
+  }
+
+  #flushPorts(nowNs: number): void {
+    const dirty = this.#dirtyPorts;
+    let kept = 0;
+    for (let i = 0; i < dirty.count; i++) {
+      const port = dirty.items[i]!;
+      port.flush(nowNs);
+      if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
+      if (port.blocked && port.device.fd === -1) {
+        dirty.items[kept++] = port;
+        continue;
+      }
+      port.dirty = false;
+      this.#watch(port);
+    }
+    dirty.count = kept;
+  }
+
+  #starve(port: Port): void {
+    if (port.starved) return;
+    port.starved = true;
+    this.#starvedPorts.push(port);
+  }
+
+  /** Memory comes free in breaths alone, so it is enough to look at the end of each. */
+  #watchStarved(): void {
+    const { items, count } = this.#starvedPorts;
+    const isOver = this.arena.freeSlots >= MAX_FRAME_SLOTS;
+    for (let i = 0; i < count; i++) {
+      const port = items[i]!;
+      port.starved = !isOver;
+      this.#watch(port);
+    }
+    if (isOver) this.#starvedPorts.count = 0;
+  }
+
+  #watch(port: Port): void {
+    const interest = (port.starved ? 0 : READABLE) | (port.blocked ? WRITABLE : 0);
+    if (interest === port.interest || port.gone || port.device.fd === -1) return;
+    port.interest = interest;
+    this.#poller?.watch(port.device.fd, port.index, interest);
+  }
+
+  /** What a poll yields comes out of the `rxBatch` that follows in this breath. */
+  #pollDevices(nowNs: number): void {
+    this.#pollNs = Infinity;
+    const ports = this.topology.portsByIndex;
+    for (let i = 0; i < ports.length; i++) {
+      const port = ports[i];
+      if (port == null || port.gone) continue;
+      if (port.device.nextNs <= nowNs) {
+        port.device.poll(nowNs);
+        this.portReady(port.index);
+      }
+      if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
+    }
+  }
+
+  /** One bridge at a time. Nobody waits for it: what is too old is not found anyway. */
+  #sweep(nowNs: number): void {
+    const bridges = this.topology.bridgeList;
+    this.#sweepNs = nowNs + SWEEP_NS;
+    this.#sweptBridge = this.#sweptBridge + 1 < bridges.length ? this.#sweptBridge + 1 : 0;
+    if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(nowNs, SWEEP_SLOTS);
+  }
+}

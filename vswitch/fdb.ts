@@ -1,0 +1,145 @@
+/**
+ * The filtering database of one bridge (IEEE 802.1D-2004, 7.9): which end an address was last seen at.
+ *
+ * An open-addressing hash table in typed arrays with linear probing; removal shifts the cluster back, so there are no
+ * tombstones and a lookup ends at the first empty slot. At most `limit` addresses, at least twice as many slots: a host
+ * that makes up addresses fills the table and no more; those learned before stay, and are refreshed.
+ *
+ *   slot   endPlus1   hi      lo          seenNs
+ *   0      0          –       –           –           empty
+ *   1      3          0x0200  0x0000000a  12.5e9      02:00:00:00:00:0a is at end 2
+ *
+ * Ageing is exact and lazy: an entry that is too old is not found; `sweep` frees its slot a little at a time.
+ * Called by `bridge.ts`, per frame, and by the engine for sweeping and dumps. An address is two integers: the first 2
+ * bytes (`hi`) and the last 4 (`lo`, as an int32).
+ */
+export interface FdbEntry {
+  readonly hi: number;
+  readonly lo: number;
+  readonly end: number;
+  readonly ageNs: number;
+}
+
+export class Fdb {
+  readonly limit: number;
+  ageingNs: number;
+  /** Addresses held, those that are too old but not swept yet included. */
+  count: number;
+  /** How often an address was not learned because the table was full. */
+  refused: number;
+  readonly #endPlus1: Uint16Array;
+  readonly #hi: Uint16Array;
+  readonly #lo: Int32Array;
+  readonly #seenNs: Float64Array;
+  readonly #mask: number;
+  readonly #shift: number;
+  #cursor: number;
+
+  /** `limit`: 1 … 2²². */
+  constructor(limit: number, ageingNs: number) {
+    if (!(limit >= 1 && limit <= 2 ** 22)) throw new RangeError(`an FDB holds 1 to 4194304 addresses, not ${limit}`);
+    const bits = Math.max(4, Math.ceil(Math.log2(2 * limit)));
+    const slots = 2 ** bits;
+    this.limit = limit;
+    this.ageingNs = ageingNs;
+    this.count = 0;
+    this.refused = 0;
+    this.#endPlus1 = new Uint16Array(slots);
+    this.#hi = new Uint16Array(slots);
+    this.#lo = new Int32Array(slots);
+    this.#seenNs = new Float64Array(slots);
+    this.#mask = slots - 1;
+    this.#shift = 32 - bits;
+    this.#cursor = 0;
+  }
+
+  /** 7.8: the address was seen at `end` (0 … 65534), perhaps somewhere else than before. Group addresses are refused. */
+  learn(hi: number, lo: number, end: number, nowNs: number): void {
+    if ((hi & 0x100) !== 0) return;
+    let slot = this.#home(hi, lo);
+    while (this.#endPlus1[slot] !== 0) {
+      if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
+        this.#endPlus1[slot] = end + 1;
+        this.#seenNs[slot] = nowNs;
+        return;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+    if (this.count === this.limit) {
+      this.refused++;
+      return;
+    }
+    this.#endPlus1[slot] = end + 1;
+    this.#hi[slot] = hi;
+    this.#lo[slot] = lo;
+    this.#seenNs[slot] = nowNs;
+    this.count++;
+  }
+
+  /** The end that the address is at; -1 when it is not known, or not any more. */
+  lookup(hi: number, lo: number, nowNs: number): number {
+    let slot = this.#home(hi, lo);
+    while (this.#endPlus1[slot] !== 0) {
+      if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
+        return nowNs - this.#seenNs[slot]! < this.ageingNs ? this.#endPlus1[slot]! - 1 : -1;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+    return -1;
+  }
+
+  /** Looks at the next `slots` slots and frees those that are too old. */
+  sweep(nowNs: number, slots: number): void {
+    for (let i = 0; i < slots && this.count > 0; i++) {
+      const slot = this.#cursor;
+      if (this.#endPlus1[slot] !== 0 && nowNs - this.#seenNs[slot]! >= this.ageingNs) {
+        this.#remove(slot); // Another entry may stand here now: the cursor stays.
+      } else {
+        this.#cursor = (slot + 1) & this.#mask;
+      }
+    }
+  }
+
+  /** Forgets all addresses at one end. Takes time in the size of the table: for a link that goes down or away. */
+  flush(end: number): void {
+    for (let slot = 0; slot <= this.#mask && this.count > 0;) {
+      if (this.#endPlus1[slot] === end + 1) this.#remove(slot);
+      else slot++;
+    }
+  }
+
+  /** What `lookup` would find, in no order. */
+  entries(nowNs: number): FdbEntry[] {
+    const entries: FdbEntry[] = [];
+    for (let slot = 0; slot <= this.#mask; slot++) {
+      const end = this.#endPlus1[slot]! - 1;
+      const ageNs = nowNs - this.#seenNs[slot]!;
+      if (end >= 0 && ageNs < this.ageingNs) entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs });
+    }
+    return entries;
+  }
+
+  /** Multiplicative hashing (Knuth, TAOCP 3, 6.4): the product's upper bits depend on all bits of the address. */
+  #home(hi: number, lo: number): number {
+    return Math.imul(lo ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1) >>> this.#shift;
+  }
+
+  /** Knuth's algorithm R: entries behind the gap that are not at home move into it. */
+  #remove(slot: number): void {
+    let gap = slot;
+    let next = (slot + 1) & this.#mask;
+    while (this.#endPlus1[next] !== 0) {
+      const home = this.#home(this.#hi[next]!, this.#lo[next]!);
+      if (((next - home) & this.#mask) >= ((next - gap) & this.#mask)) {
+        this.#endPlus1[gap] = this.#endPlus1[next]!;
+        this.#hi[gap] = this.#hi[next]!;
+        this.#lo[gap] = this.#lo[next]!;
+        this.#seenNs[gap] = this.#seenNs[next]!;
+        gap = next;
+      }
+      next = (next + 1) & this.#mask;
+    }
+    this.#endPlus1[gap] = 0;
+    this.count--;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * One direction of a link: a qdisc, and the sink that frames go to when they leave it, which is an end of a bridge or a
+ * port. Frames are sent into it by a bridge or by the engine's receive; the engine lets it transmit.
+ *
+ * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
+ * storm bounded by queues and budgets, not a stack that overflows.
+ */
+import type { Arena } from './arena.js';
+import type { Bridge, Egress } from './bridge.js';
+import { type DropCounter, whereLink } from './drop-counter.js';
+import { DropReason } from './drops.js';
+import type { Port } from './port.js';
+import type { Qdisc } from './qdisc/qdisc.js';
+import { PortField, Telemetry } from './telemetry.js';
+import type { TransmitList } from './transmit-list.js';
+
+export class LinkDirection implements Egress {
+  up: boolean;
+  /** It is on the engine's list of directions that have frames to transmit. */
+  listed: boolean;
+  /** It is there for a time that is still to come. */
+  waiting: boolean;
+  readonly qdisc: Qdisc;
+  /** The index of the link and 0 or 1: whose counters. */
+  readonly #base: number;
+  readonly #where: number;
+  readonly #arena: Arena;
+  readonly #drops: DropCounter;
+  readonly #telemetry: Telemetry;
+  readonly #list: TransmitList;
+  /** Exactly one of them: the bridge (and which end of it), or the port (and the channel there). */
+  #bridge: Bridge | null;
+  #port: Port | null;
+  #target: number;
+  /** The port that its frames come from; null when that is a bridge. */
+  #source: Port | null;
+
+  constructor(
+    link: number,
+    direction: 0 | 1,
+    qdisc: Qdisc,
+    engine: {
+      readonly arena: Arena;
+      readonly drops: DropCounter;
+      readonly telemetry: Telemetry;
+      readonly transmitList: TransmitList;
+    },
+  ) {
+    this.up = true;
+    this.listed = false;
+    this.waiting = false;
+    this.qdisc = qdisc;
+    this.#base = Telemetry.directionBase(link, direction);
+    this.#where = whereLink(link);
+    this.#arena = engine.arena;
+    this.#drops = engine.drops;
+    this.#telemetry = engine.telemetry;
+    this.#list = engine.transmitList;
+    this.#bridge = null;
+    this.#port = null;
+    this.#target = 0;
+    this.#source = null;
+  }
+
+  toBridge(bridge: Bridge, end: number): void {
+    this.#bridge = bridge;
+    this.#target = end;
+  }
+
+  toPort(port: Port, channel: number): void {
+    this.#port = port;
+    this.#target = channel;
+  }
+
+  fromPort(port: Port): void {
+    this.#source = port;
+  }
+
+  /** Takes one reference of the frame. */
+  send(frame: number, nowNs: number): void {
+    if (!this.up) {
+      this.#drop(DropReason.linkDown, frame);
+    } else if (!this.qdisc.enqueue(frame, nowNs)) {
+      this.#drop(DropReason.queueFull, frame);
+    } else if (!this.listed) {
+      this.#list.push(this);
+    } else if (this.waiting) {
+      this.#list.expect(this.qdisc.nextNs);
+    }
+  }
+
+  /** Passes on at most `quota` frames that are due; returns how many. */
+  transmit(nowNs: number, quota: number): number {
+    let frames = 0;
+    let bytes = 0;
+    while (frames < quota) {
+      const frame = this.qdisc.dequeue(nowNs);
+      if (frame === -1) break;
+      frames++;
+      bytes += this.#arena.length[frame]!;
+      if (this.#port !== null) this.#port.send(frame, this.#target, nowNs);
+      else this.#bridge!.forward(frame, this.#target, nowNs);
+    }
+    this.#telemetry.directions[this.#base]! += frames;
+    this.#telemetry.directions[this.#base + 1]! += bytes;
+    return frames;
+  }
+
+  /** Drops all that waits: the link goes down or away. */
+  drain(): void {
+    // Every frame that is in a qdisc is due at some time.
+    for (let frame = this.qdisc.dequeue(Infinity); frame !== -1; frame = this.qdisc.dequeue(Infinity)) {
+      this.#drop(DropReason.linkDown, frame);
+    }
+  }
+
+  /** Counted at the port that it would have left by, else at the one that it came by. */
+  #drop(reason: DropReason, frame: number): void {
+    this.#drops.drop(reason, frame, this.#where);
+    if (this.#port !== null) {
+      this.#telemetry.ports[Telemetry.portBase(this.#port.index) + PortField.txDropped]!++;
+    } else if (this.#source !== null) {
+      this.#telemetry.ports[Telemetry.portBase(this.#source.index) + PortField.rxDropped]!++;
+    }
+    this.#arena.release(frame);
+  }
+}

@@ -1,0 +1,208 @@
+/** A switch process as the agent has it: real hosts, real TAPs, HTTP on a Unix socket. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { LabSwitch, SwitchLab } from '../test/lab/switch-lab.js';
+
+const labModule = await import('../test/lab/switch-lab.js').catch((error: unknown) => error as Error);
+const unavailable = labModule instanceof Error ? labModule.message : labModule.switchUnavailable();
+
+describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (skipped: ${unavailable})` : ''}`, () => {
+  let lab: SwitchLab;
+  let running: LabSwitch;
+
+  beforeEach(async () => {
+    if (labModule instanceof Error) throw labModule;
+    lab = await labModule.SwitchLab.start();
+    await lab.host('h1', { address: '10.0.0.1/24', vnetHdr: true });
+    await lab.host('h2', { address: '10.0.0.2/24', vnetHdr: true });
+    running = lab.startSwitch(['--memory', String(16 * 2 ** 20)]);
+  });
+
+  afterEach(async () => {
+    await lab.close();
+  });
+
+  const ping = (from: string, to: string): Promise<string> => lab.exec(from, 'ping', '-c1', '-W5', '-q', to);
+  const state = async (): Promise<SwitchState> => (await running.call('GET', '/state')).body as SwitchState;
+  const configure = (config: SwitchConfig): Promise<{ status: number; body: unknown }> =>
+    running.call('PUT', '/config', config);
+
+  it('forwards, and says what it did', async () => {
+    expect(await configure(lab.oneSwitch(true))).toEqual({ status: 200, body: {} });
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+    const { arena, bridges, devices, drops, links, pid, rssBytes } = await state();
+    expect(pid).toBe(running.process.pid);
+    expect(rssBytes).toBeGreaterThan(0);
+    expect(arena.slots).toBe(8192);
+    expect(devices).toMatchObject([
+      { name: 'tap:h1:eth0', rxPackets: 2, txPackets: 2, rxDropped: 0, txDropped: 0 },
+      { name: 'tap:h2:eth0', rxPackets: 2, txPackets: 2 },
+    ]);
+    expect(links).toMatchObject([
+      { name: 'h1--s1', state: 'up', forwardPackets: 2, reversePackets: 2 },
+      { name: 'h2--s1', state: 'up', forwardPackets: 2, reversePackets: 2 },
+    ]);
+    const fdb = bridges[0]!.fdb.map(({ mac, link }) => `${mac} ${link}`).sort();
+    expect(fdb).toEqual(['02:00:00:00:00:01 h1--s1', '02:00:00:00:00:02 h2--s1']);
+    expect(bridges[0]!.fdbRefused).toBe(0);
+    expect(drops).toEqual({});
+  });
+
+  it('shows how often a full FDB refused an address', async () => {
+    const config = lab.oneSwitch(true);
+    await configure({ ...config, bridges: [{ ...config.bridges[0]!, fdbLimit: 1 }] });
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+    const { fdb, fdbRefused } = (await state()).bridges[0]!;
+    expect(fdb.map(({ mac }) => mac)).toEqual(['02:00:00:00:00:01']);
+    expect(fdbRefused).toBeGreaterThanOrEqual(2);
+  });
+
+  it('applies a change to what runs: a port more, a link down, a port less', async () => {
+    await configure(lab.oneSwitch(true));
+    await ping('h1', '10.0.0.2');
+    await lab.host('h3', { address: '10.0.0.3/24', vnetHdr: true });
+    const three = lab.oneSwitch(true);
+    await configure(three);
+    expect(await ping('h3', '10.0.0.1')).toContain(' 0% packet loss');
+
+    const down = three.links.map((link) => (link.name === 'h3--s1' ? { ...link, state: 'down' as const } : link));
+    await configure({ ...three, links: down });
+    await expect(lab.exec('h3', 'ping', '-c1', '-W1', '10.0.0.1')).rejects.toThrow();
+    expect((await state()).drops['linkDown']).toBeGreaterThan(0);
+    const dropped = (await running.call('GET', '/drops')).body as DropRecord[];
+    expect(dropped[0]).toMatchObject({ reason: 'linkDown', where: 'h3--s1' });
+    expect(Math.abs(Number(BigInt(dropped[0]!.unixNs) / 1_000_000n) - Date.now())).toBeLessThan(60_000);
+    expect(dropped[0]!.header).toContain('020000000003');
+
+    await configure({ ...three, devices: three.devices.slice(0, 2), links: three.links.slice(0, 2) });
+    expect((await state()).devices.map(({ name }) => name)).toEqual(['tap:h1:eth0', 'tap:h2:eth0']);
+    expect((await state()).links[0]!.forwardPackets).toBeGreaterThan(3);
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+  });
+
+  it('captures as pcapng that tshark reads, with whole super-frames and right checksums', async () => {
+    await configure(lab.oneSwitch(true));
+    await ping('h1', '10.0.0.2');
+    const query = 'device=tap%3Ah1%3Aeth0&link=h1--s1';
+    const received = request({ socketPath: running.path, path: `/capture?${query}`, agent: false });
+    received.end();
+    const [response] = (await once(received, 'response')) as [NodeJS.ReadableStream];
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('error', () => undefined);
+
+    const server = lab.spawnIn('h2', [process.execPath, '-e', SINK]);
+    const ended = once(server, 'exit');
+    await once(server.stdout!, 'data');
+    await lab.exec('h1', process.execPath, '-e', SOURCE);
+    await ended;
+
+    const file = join(lab.directory, 'capture.pcapng');
+    const fields = ['frame.len', 'ip.src', 'tcp.checksum.status', 'tcp.flags.fin', 'frame.packet_flags_direction'];
+    let rows: string[][] = [];
+    await expect
+      .poll(
+        async () => {
+          writeFileSync(file, Buffer.concat(chunks));
+          rows = await tshark(file, fields);
+          return rows.filter(([, , , fin]) => fin === 'True' || fin === '1').length;
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(2);
+    received.destroy();
+    const tcp = rows.filter(([, , status]) => status !== '');
+    expect(tcp.filter(([, , status]) => status !== '1')).toEqual([]);
+    expect(Math.max(...tcp.map(([length]) => Number(length)))).toBeGreaterThan(1514);
+    expect(new Set(tcp.map(([, source, , , direction]) => `${source} ${direction}`)).size).toBe(2);
+
+    expect(await running.call('GET', '/capture?device=nobody')).toMatchObject({ status: 404 });
+    expect(await running.call('GET', '/capture?device=tap%3Ah1%3Aeth0&link=h2--s1')).toMatchObject({ status: 404 });
+    expect(await running.call('GET', '/capture')).toMatchObject({ status: 400 });
+  });
+
+  it('refuses a wrong configuration and stays as it was', async () => {
+    const config = lab.oneSwitch(true);
+    await configure(config);
+    for (const [wrong, what] of [
+      [{ ...config, colour: 'red' }, 'colour'],
+      [{ ...config, bridges: [] }, 'no bridge s1'],
+      [{ ...config, devices: [] }, 'no tap device tap:h1:eth0'],
+      [{ ...config, links: [...config.links, config.links[0]] }, 'two links h1--s1'],
+      [{ ...config, links: [config.links[0], { ...config.links[0], name: 'x' }] }, 'both end at tap:h1:eth0'],
+    ] as const) {
+      const { status, body } = await running.call('PUT', '/config', wrong);
+      expect([status, (body as { code: string }).code]).toEqual([400, 'E_USAGE']);
+      expect((body as { message: string }).message).toContain(what);
+    }
+    const missing = { kind: 'tap', name: 'tap:h9:eth0', mtuBytes: 1500, vnetHdr: true } as const;
+    const refused = await configure({ ...config, devices: [...config.devices, missing] });
+    expect(refused).toMatchObject({ status: 500, body: { code: 'E_REMOTE' } });
+    expect(await running.call('GET', '/nothing')).toMatchObject({ status: 404 });
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+  });
+
+  it('ends with status 0 when it is told to, by HTTP or by a signal, and another takes over the same TAPs', async () => {
+    await configure(lab.oneSwitch(true));
+    await running.call('POST', '/quit');
+    expect(await exitOf(running)).toEqual([0, null]);
+    running = lab.startSwitch();
+    await configure(lab.oneSwitch(true));
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+    running.process.kill('SIGTERM');
+    expect(await exitOf(running)).toEqual([0, null]);
+    expect(running.log).not.toContain('"level":60');
+  });
+
+  it('refuses a memory that is too small', async () => {
+    const refused = lab.startSwitch(['--memory', '1000']);
+    expect(await exitOf(refused)).toEqual([1, null]);
+    expect(refused.log).toContain('--memory is 1000');
+  });
+
+  it('lets go of a TAP whose interface was deleted, without using the processor', async () => {
+    await configure(lab.oneSwitch(true));
+    await lab.exec('h2', 'ip', 'link', 'del', 'eth0');
+    const directory = `/proc/${running.process.pid}/task`;
+    const statesOf = (): string[] =>
+      readdirSync(directory).map((task) => readFileSync(join(directory, task, 'stat'), 'latin1').split(') ')[1]![0]!);
+    // A thread that asks a dead descriptor again and again never sleeps.
+    await expect.poll(() => new Set(statesOf()), { timeout: 10_000 }).toEqual(new Set(['S']));
+  });
+});
+
+const SINK = `
+const server = require('node:net').createServer((socket) => socket.resume().on('end', () => server.close()));
+server.listen(5001, '10.0.0.2', () => console.log('ready'));`;
+const SOURCE = `require('node:net').connect(5001, '10.0.0.2').end(Buffer.alloc(2_000_000));`;
+
+async function exitOf({ process: child }: LabSwitch): Promise<unknown[]> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'close');
+  return [child.exitCode, child.signalCode];
+}
+
+/** Rows of fields, TCP checksums verified. What is cut off at the end, as a capture that goes on is, is left out. */
+async function tshark(file: string, fields: readonly string[]): Promise<string[][]> {
+  const args = [
+    '-r',
+    file,
+    '-o',
+    'tcp.check_checksum:TRUE',
+    '-T',
+    'fields',
+    ...fields.flatMap((field) => ['-e', field]),
+  ];
+  const child = spawn('tshark', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  await once(child, 'close');
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split('\t'));
+}

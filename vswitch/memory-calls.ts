@@ -1,0 +1,133 @@
+/**
+ * The addon's calls on memory: TAPs and UDP sockets without a kernel, for the warm-up. Devices, arena and engine are those
+ * that later run on the real calls. A TAP gives what `offer` gave it and takes all that is sent to it; a socket gives
+ * what its peer was sent. Layouts are those of `native/binding.ts`.
+ */
+import type { IoArrays } from '../native/binding.js';
+import { HEADROOM_BYTES, SLOT_BYTES, slotsFor } from './arena.js';
+import type { DeviceCalls } from './device/native-io.js';
+
+const VNET_HDR_BYTES = 12;
+
+export interface OfferedFrame {
+  /** Its virtio_net_hdr. */
+  readonly vnet: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+export class MemoryCalls implements DeviceCalls {
+  readonly #nowNs: () => number;
+  /** By descriptor: frames and datagrams to be read there. */
+  readonly #frames: Map<number, OfferedFrame[]>;
+  readonly #datagrams: Map<number, Uint8Array[]>;
+  /** By descriptor: the socket at the other end. */
+  readonly #peers: Map<number, number>;
+  #io: IoArrays | undefined;
+
+  constructor(nowNs: () => number) {
+    this.#nowNs = nowNs;
+    this.#frames = new Map();
+    this.#datagrams = new Map();
+    this.#peers = new Map();
+    this.#io = undefined;
+  }
+
+  openTap(fd: number): void {
+    this.#frames.set(fd, []);
+  }
+
+  /** Two sockets, connected to each other. */
+  openPair(a: number, b: number): void {
+    this.#datagrams.set(a, []).set(b, []);
+    this.#peers.set(a, b).set(b, a);
+  }
+
+  offer(fd: number, frame: OfferedFrame): void {
+    this.#frames.get(fd)!.push(frame);
+  }
+
+  isReadable(fd: number): boolean {
+    return (this.#frames.get(fd) ?? this.#datagrams.get(fd)!).length > 0;
+  }
+
+  arenaCreate(bytes: number): ArrayBuffer {
+    return new ArrayBuffer(bytes);
+  }
+
+  ioCreate(arrays: IoArrays): number {
+    this.#io = arrays;
+    return 1;
+  }
+
+  ioDestroy(): void {
+    this.#io = undefined;
+  }
+
+  tick(): number {
+    this.#io!.clock[0] = this.#nowNs();
+    return 0;
+  }
+
+  close(fd: number): void {
+    this.#frames.delete(fd);
+    this.#datagrams.delete(fd);
+  }
+
+  tapRead(_: number, fd: number, slots: number, minSlots: number, maxFrames: number): number {
+    const io = this.#io!;
+    const queue = this.#frames.get(fd)!;
+    let used = 0;
+    let read = 0;
+    while (read < maxFrames && slots - used >= minSlots && queue.length > 0) {
+      const { bytes, vnet } = queue.shift()!;
+      io.vnet.set(vnet, read * VNET_HDR_BYTES);
+      io.lengths[read++] = bytes.byteLength;
+      used += this.#fill(used, bytes);
+    }
+    return read;
+  }
+
+  tapWrite(_: number, __: number, ___: number, ____: number, frames: number): number {
+    return frames;
+  }
+
+  udpRead(_: number, fd: number, datagrams: number, slotsEach: number): number {
+    const queue = this.#datagrams.get(fd)!;
+    let read = 0;
+    for (; read < datagrams && queue.length > 0; read++) {
+      const bytes = queue.shift()!;
+      this.#io!.lengths[read] = bytes.byteLength;
+      this.#fill(read * slotsEach, bytes);
+    }
+    return read;
+  }
+
+  udpWrite(_: number, fd: number, first: number, firstEntry: number, datagrams: number): number {
+    const io = this.#io!;
+    const queue = this.#datagrams.get(this.#peers.get(fd)!)!;
+    let entry = firstEntry;
+    for (let i = 0; i < datagrams; i++) {
+      const parts: Uint8Array[] = [];
+      for (const end = entry + io.lengths[first + i]!; entry < end; entry++) {
+        const at = io.iov[2 * entry]!;
+        parts.push(io.arena.subarray(at, at + io.iov[2 * entry + 1]!));
+      }
+      queue.push(Buffer.concat(parts));
+    }
+    return datagrams;
+  }
+
+  /** Writes to the slots from `iov[at]` on; returns how many that took. */
+  #fill(at: number, bytes: Uint8Array): number {
+    const { arena, iov } = this.#io!;
+    const slots = slotsFor(bytes.byteLength);
+    let done = 0;
+    for (let i = 0; i < slots; i++) {
+      const headroom = i === 0 ? HEADROOM_BYTES : 0;
+      const n = Math.min(SLOT_BYTES - headroom, bytes.byteLength - done);
+      arena.set(bytes.subarray(done, done + n), iov[at + i]! * SLOT_BYTES + headroom);
+      done += n;
+    }
+    return slots;
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * What holds the frames of one direction of a link until they may go on. Time is an argument; frames are ids in the
+ * arena that the qdisc was made with. Called by `link.ts` alone.
+ *
+ * The law: frames taken = frames given + frames dropped and counted + `length`.
+ */
+export interface Qdisc {
+  /** Frames that are in it. */
+  readonly length: number;
+  /** When `dequeue` has a frame to give; Infinity while it is empty. */
+  readonly nextNs: number;
+
+  /** True: the frame is the qdisc's (queued, or dropped and counted). False: it is full, and the frame stays the caller's. */
+  enqueue(frame: number, nowNs: number): boolean;
+
+  /** The next frame that is due, which is the caller's from now on; -1 when there is none. */
+  dequeue(nowNs: number): number;
+}

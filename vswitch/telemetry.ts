@@ -1,0 +1,115 @@
+/**
+ * Counters in shared memory: the engine's thread adds, the main thread reads without asking. Each field is one double
+ * (exact to 2⁵³), written by one thread alone; a reader may see one counter a frame ahead of another.
+ *
+ *   offset (doubles)          count                     field
+ *   0                         GAUGES                    see `Gauge`
+ *   GAUGES                    DROP_REASONS              frames dropped, by reason
+ *   …                         MAX_PORTS × 6             per port: see `PortField`
+ *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
+ */
+import type { PortCounters } from '../model/messages.js';
+import { DROP_REASONS } from './drops.js';
+import { MAX_LINKS, MAX_PORTS } from './limits.js';
+
+export const Gauge = { slots: 0, freeSlots: 1 } as const;
+const GAUGES = 8;
+
+/** Offsets within a port's counters. */
+export const PortField = { rxPackets: 0, rxBytes: 1, txPackets: 2, txBytes: 3, rxDropped: 4, txDropped: 5 } as const;
+const PORT_FIELDS = 6;
+/** Packets, bytes. */
+const DIRECTION_FIELDS = 2;
+
+export class Telemetry {
+  readonly gauges: Float64Array;
+  /** Indexed by `DropReason`. */
+  readonly drops: Float64Array;
+  readonly ports: Float64Array;
+  readonly directions: Float64Array;
+
+  /** On the memory that `allocate` gave, in either thread. */
+  constructor(buffer: SharedArrayBuffer) {
+    const [gauges, drops, ports, directions] = layout();
+    this.gauges = new Float64Array(buffer, gauges.offset, gauges.length);
+    this.drops = new Float64Array(buffer, drops.offset, drops.length);
+    this.ports = new Float64Array(buffer, ports.offset, ports.length);
+    this.directions = new Float64Array(buffer, directions.offset, directions.length);
+  }
+
+  static allocate(): SharedArrayBuffer {
+    const last = layout()[3];
+    return new SharedArrayBuffer(last.offset + last.length * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Where the fields of port `index` start in `ports`. */
+  static portBase(index: number): number {
+    return index * PORT_FIELDS;
+  }
+
+  /** Where packets and bytes of a link's direction (0 forward, 1 reverse) start in `directions`. */
+  static directionBase(link: number, direction: number): number {
+    return (2 * link + direction) * DIRECTION_FIELDS;
+  }
+
+  clearPort(index: number): void {
+    this.ports.fill(0, Telemetry.portBase(index), Telemetry.portBase(index + 1));
+  }
+
+  clearLink(index: number): void {
+    this.directions.fill(0, Telemetry.directionBase(index, 0), Telemetry.directionBase(index + 1, 0));
+  }
+
+  port(index: number): PortCounters {
+    const base = Telemetry.portBase(index);
+    return {
+      rxPackets: this.ports[base + PortField.rxPackets]!,
+      rxBytes: this.ports[base + PortField.rxBytes]!,
+      txPackets: this.ports[base + PortField.txPackets]!,
+      txBytes: this.ports[base + PortField.txBytes]!,
+      rxDropped: this.ports[base + PortField.rxDropped]!,
+      txDropped: this.ports[base + PortField.txDropped]!,
+    };
+  }
+
+  link(index: number): {
+    forwardPackets: number;
+    forwardBytes: number;
+    reversePackets: number;
+    reverseBytes: number;
+  } {
+    const base = Telemetry.directionBase(index, 0);
+    return {
+      forwardPackets: this.directions[base]!,
+      forwardBytes: this.directions[base + 1]!,
+      reversePackets: this.directions[base + 2]!,
+      reverseBytes: this.directions[base + 3]!,
+    };
+  }
+
+  /** Reasons that were counted, with their numbers. */
+  dropsByReason(): Record<string, number> {
+    const counted: Record<string, number> = {};
+    DROP_REASONS.forEach((reason, i) => {
+      if (this.drops[i]! > 0) counted[reason] = this.drops[i]!;
+    });
+    return counted;
+  }
+}
+
+type Region = { readonly offset: number; readonly length: number };
+
+function layout(): [Region, Region, Region, Region] {
+  let offset = 0;
+  const region = (length: number): Region => {
+    const at = offset;
+    offset += length * Float64Array.BYTES_PER_ELEMENT;
+    return { offset: at, length };
+  };
+  return [
+    region(GAUGES),
+    region(DROP_REASONS.length),
+    region(MAX_PORTS * PORT_FIELDS),
+    region(MAX_LINKS * 2 * DIRECTION_FIELDS),
+  ];
+}

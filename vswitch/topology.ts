@@ -1,0 +1,298 @@
+/**
+ * What an engine runs: ports, bridges and links, and how they become what a configuration says. `apply` compares the
+ * configuration with what is and changes the difference: FDB, counters and queues of what stays are left alone.
+ * Called by `engine.ts` between two breaths; nothing here is on a frame's way.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../model/clock.js';
+import { StateError } from '../model/errors.js';
+import type { BridgeConfig, DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import type { ActiveList } from './active-list.js';
+import type { Arena } from './arena.js';
+import { Bridge } from './bridge.js';
+import type { DeviceContext, PortDevice } from './device/device.js';
+import type { NativeIo } from './device/native-io.js';
+import { type DropCounter, whereLink } from './drop-counter.js';
+import { MAX_LINKS, MAX_PORTS } from './limits.js';
+import { LinkDirection } from './link.js';
+import { MAX_BATCH, Port } from './port.js';
+import { Fifo } from './qdisc/fifo.js';
+import type { Telemetry } from './telemetry.js';
+import type { TransmitList } from './transmit-list.js';
+
+/** What waits for descriptors on the engine's behalf; absent where all devices are polled. */
+export interface Poller {
+  /** Wait until it is readable; `token` says which port is ready. */
+  add(fd: number, token: number): void;
+  /** Wait for something else from now on: `Port.interest`. For 0, errors are not waited for either. */
+  watch(fd: number, token: number, interest: number): void;
+  remove(fd: number): void;
+}
+
+/** Makes the device of a configuration; throws what `model/errors.ts` has when it cannot. */
+export type OpenDevice = (config: DeviceConfig, context: DeviceContext) => PortDevice;
+
+/** What the parts of an engine share. */
+export interface EngineParts {
+  readonly arena: Arena;
+  readonly clock: Clock;
+  readonly io: NativeIo | undefined;
+  readonly poller: Poller | undefined;
+  readonly telemetry: Telemetry;
+  readonly drops: DropCounter;
+  readonly transmitList: TransmitList;
+  /** Ports to read in the next breath, and ports to flush at its end. */
+  readonly readyPorts: ActiveList<Port>;
+  readonly dirtyPorts: ActiveList<Port>;
+  /** Ports that wait for memory to read into. */
+  readonly starvedPorts: ActiveList<Port>;
+}
+
+export interface Link {
+  readonly index: number;
+  readonly config: LinkConfig;
+  /** Forward: from the first end to the second. */
+  readonly directions: readonly [LinkDirection, LinkDirection];
+  /** By end: its index in the bridge there; -1 where the end is a port. */
+  readonly bridgeEnds: readonly [number, number];
+  state: 'up' | 'down';
+}
+
+/** Indices of shared counters: one given back is used again as late as can be, as records of drops still name it. */
+class IndexPool {
+  readonly #what: string;
+  readonly #limit: number;
+  readonly #returned: number[] = [];
+  #used = 0;
+
+  constructor(what: string, limit: number) {
+    this.#what = what;
+    this.#limit = limit;
+  }
+
+  take(): number {
+    if (this.#used < this.#limit) return this.#used++;
+    const index = this.#returned.shift();
+    if (index === undefined) throw new StateError(`a switch process has at most ${this.#limit} ${this.#what}`);
+    return index;
+  }
+
+  giveBack(index: number): void {
+    this.#returned.push(index);
+  }
+}
+
+export class Topology {
+  readonly ports: Map<string, Port>;
+  readonly bridges: Map<string, Bridge>;
+  readonly links: Map<string, Link>;
+  /** The bridges again, for a breath. */
+  readonly bridgeList: Bridge[];
+  /** Names by index, those of the past included until their index is used again. */
+  readonly portNames: string[];
+  readonly linkNames: string[];
+  /** By index; null where none is. */
+  readonly portsByIndex: (Port | null)[];
+  readonly #parts: EngineParts;
+  readonly #portIndices: IndexPool;
+  readonly #linkIndices: IndexPool;
+
+  constructor(parts: EngineParts) {
+    this.ports = new Map();
+    this.bridges = new Map();
+    this.links = new Map();
+    this.bridgeList = [];
+    this.portNames = [];
+    this.linkNames = [];
+    this.portsByIndex = [];
+    this.#parts = parts;
+    this.#portIndices = new IndexPool('devices', MAX_PORTS);
+    this.#linkIndices = new IndexPool('links', MAX_LINKS);
+  }
+
+  /** Names of the devices that `apply` would open: those that are new, changed, or gone. */
+  devicesToOpen(config: SwitchConfig): string[] {
+    return config.devices.filter((device) => !this.#portStays(device)).map(({ name }) => name);
+  }
+
+  /**
+   * Either all of it is done, or (when there is too much, or a device cannot be opened) nothing: what can fail comes
+   * first. `config` was checked (`config.ts`).
+   */
+  apply(config: SwitchConfig, open: OpenDevice): void {
+    refuseMore('devices', config.devices.length, MAX_PORTS);
+    refuseMore('links', config.links.length, MAX_LINKS);
+    const opened = this.#openDevices(config, open);
+    const bridgesStay = new Set(config.bridges.filter((bridge) => this.#bridgeStays(bridge)).map(({ name }) => name));
+    const portsStay = new Set(config.devices.filter(({ name }) => !opened.has(name)).map(({ name }) => name));
+    const endStays = (end: LinkEndConfig): boolean =>
+      'bridge' in end ? bridgesStay.has(end.bridge) : portsStay.has(deviceOf(end));
+    const linkStays = (link: LinkConfig): boolean =>
+      isDeepStrictEqual(this.links.get(link.name)?.config.ends, link.ends) && link.ends.every(endStays);
+    const linksStay = new Set(config.links.filter(linkStays).map(({ name }) => name));
+
+    for (const [name, link] of this.links) if (!linksStay.has(name)) this.#removeLink(link);
+    for (const name of this.bridges.keys()) if (!bridgesStay.has(name)) this.bridges.delete(name);
+    for (const [name, port] of this.ports) if (!portsStay.has(name)) this.#removePort(port);
+
+    for (const bridge of config.bridges) {
+      if (bridgesStay.has(bridge.name)) continue;
+      this.bridges.set(bridge.name, new Bridge(bridge, this.#parts.arena, this.#parts.drops));
+    }
+    for (const port of opened.values()) this.#addPort(port);
+    for (const link of config.links) {
+      if (!linksStay.has(link.name)) this.#addLink(link);
+      this.setLinkState(link.name, link.state);
+    }
+    this.bridgeList.splice(0, this.bridgeList.length, ...this.bridges.values());
+  }
+
+  /** Down: what waits is dropped, the addresses behind it are forgotten, and what is sent into it is dropped. */
+  setLinkState(name: string, state: 'up' | 'down'): void {
+    const link = this.links.get(name);
+    if (link === undefined) throw new StateError(`there is no link ${name}`);
+    if (link.state === state) return;
+    link.state = state;
+    link.directions.forEach((direction) => {
+      direction.up = state === 'up';
+      if (state === 'down') direction.drain();
+    });
+    if (state === 'down') {
+      link.config.ends.forEach((end, i) => {
+        if ('bridge' in end) this.bridges.get(end.bridge)!.fdb.flush(link.bridgeEnds[i]!);
+      });
+    }
+  }
+
+  /** Releases every frame and device. */
+  close(): void {
+    for (const link of this.links.values()) this.#removeLink(link);
+    this.bridges.clear();
+    for (const port of this.ports.values()) this.#removePort(port);
+  }
+
+  #portStays(config: DeviceConfig): boolean {
+    const port = this.ports.get(config.name);
+    return port !== undefined && !port.gone && isDeepStrictEqual(port.config, config);
+  }
+
+  #bridgeStays(config: BridgeConfig): boolean {
+    return isDeepStrictEqual(this.bridges.get(config.name)?.config, config);
+  }
+
+  #openDevices(config: SwitchConfig, open: OpenDevice): Map<string, Port> {
+    const opened = new Map<string, Port>();
+    try {
+      for (const device of config.devices) {
+        if (!this.#portStays(device)) opened.set(device.name, this.#openPort(device, open));
+      }
+    } catch (error) {
+      for (const port of opened.values()) this.#closePort(port);
+      throw error;
+    }
+    return opened;
+  }
+
+  #openPort(config: DeviceConfig, open: OpenDevice): Port {
+    const { arena, clock, drops, io, poller } = this.#parts;
+    const index = this.#portIndices.take();
+    const context: DeviceContext = { arena, clock, drops, index, ...(io === undefined ? {} : { io }) };
+    let device: PortDevice | undefined;
+    try {
+      device = open(config, context);
+      if (device.batchSize > MAX_BATCH) throw new RangeError(`${config.name}: a batch has at most ${MAX_BATCH} frames`);
+      if (device.fd !== -1) poller?.add(device.fd, index);
+    } catch (error) {
+      device?.close();
+      this.#portIndices.giveBack(index);
+      throw error;
+    }
+    return new Port(index, config, device, this.#parts);
+  }
+
+  #closePort(port: Port): void {
+    if (port.device.fd !== -1 && !port.gone) this.#parts.poller?.remove(port.device.fd);
+    port.close();
+    this.#portIndices.giveBack(port.index);
+  }
+
+  #addPort(port: Port): void {
+    this.ports.set(port.config.name, port);
+    this.portsByIndex[port.index] = port;
+    this.portNames[port.index] = port.config.name;
+    this.#parts.telemetry.clearPort(port.index);
+    if (port.device.fd === -1) {
+      port.listed = true;
+      this.#parts.readyPorts.push(port);
+    }
+  }
+
+  #removePort(port: Port): void {
+    this.ports.delete(port.config.name);
+    this.portsByIndex[port.index] = null;
+    this.#parts.readyPorts.remove(port);
+    this.#parts.dirtyPorts.remove(port);
+    this.#parts.starvedPorts.remove(port);
+    this.#closePort(port);
+  }
+
+  #addLink(config: LinkConfig): void {
+    const index = this.#linkIndices.take();
+    const directions = [
+      new LinkDirection(index, 0, new Fifo(), this.#parts),
+      new LinkDirection(index, 1, new Fifo(), this.#parts),
+    ] as const;
+    const [first, second] = config.ends;
+    const bridgeEnds = [
+      this.#join(first, index, directions[1], directions[0]),
+      this.#join(second, index, directions[0], directions[1]),
+    ] as const;
+    this.links.set(config.name, { index, config, directions, bridgeEnds, state: 'up' });
+    this.linkNames[index] = config.name;
+    this.#parts.telemetry.clearLink(index);
+    this.#parts.transmitList.reserve(2 * this.links.size);
+  }
+
+  /** Joins one end of a link: `arriving` ends there, `leaving` begins there. Returns the index of the end of a bridge. */
+  #join(end: LinkEndConfig, link: number, arriving: LinkDirection, leaving: LinkDirection): number {
+    if ('bridge' in end) {
+      const bridge = this.bridges.get(end.bridge)!;
+      const index = bridge.addEnd({ egress: leaving, link, where: whereLink(link), horizon: end.horizon ?? false });
+      arriving.toBridge(bridge, index);
+      return index;
+    }
+    const port = this.ports.get(deviceOf(end))!;
+    const channel = 'udp' in end ? end.channel : 0;
+    arriving.toPort(port, channel);
+    leaving.fromPort(port);
+    while (port.directions.length <= channel) port.directions.push(null);
+    port.directions[channel] = leaving;
+    return -1;
+  }
+
+  #removeLink(link: Link): void {
+    for (const direction of link.directions) {
+      direction.up = false;
+      direction.drain();
+      this.#parts.transmitList.remove(direction);
+    }
+    link.config.ends.forEach((end, i) => {
+      if ('bridge' in end) this.bridges.get(end.bridge)!.removeEnd(link.bridgeEnds[i]!);
+      else this.ports.get(deviceOf(end))!.directions['udp' in end ? end.channel : 0] = null;
+    });
+    this.links.delete(link.config.name);
+    this.#linkIndices.giveBack(link.index);
+  }
+}
+
+function refuseMore(what: string, count: number, limit: number): void {
+  if (count <= limit) return;
+  throw new StateError(`a switch process has at most ${limit} ${what}, not ${count}`, {
+    hint: 'place some of the switches on another machine',
+  });
+}
+
+/** The name of the device that an end of a link is at. */
+export function deviceOf(end: Exclude<LinkEndConfig, { bridge: string }>): string {
+  return 'tap' in end ? end.tap : end.udp;
+}

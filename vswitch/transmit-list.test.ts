@@ -1,0 +1,121 @@
+/** Directions that wait for a time: with a qdisc that holds frames, in an engine on a clock that is moved by hand. */
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../model/clock.js';
+import { Arena } from './arena.js';
+import { DropCounter } from './drop-counter.js';
+import { FlightRecorder } from './flight-recorder.js';
+import { LinkDirection } from './link.js';
+import type { Port } from './port.js';
+import type { Qdisc } from './qdisc/qdisc.js';
+import { Telemetry } from './telemetry.js';
+import { TransmitList } from './transmit-list.js';
+
+/** Holds each frame for as many nanoseconds as its first byte says. */
+class HoldingQdisc implements Qdisc {
+  readonly #arena: Arena;
+  readonly #held: { frame: number; dueNs: number }[] = [];
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  get length(): number {
+    return this.#held.length;
+  }
+
+  get nextNs(): number {
+    return Math.min(...this.#held.map(({ dueNs }) => dueNs));
+  }
+
+  enqueue(frame: number, nowNs: number): boolean {
+    this.#held.push({ frame, dueNs: nowNs + this.#arena.bytes[this.#arena.start(frame)]! });
+    this.#held.sort((a, b) => a.dueNs - b.dueNs);
+    return true;
+  }
+
+  dequeue(nowNs: number): number {
+    return this.#held.length > 0 && this.#held[0]!.dueNs <= nowNs ? this.#held.shift()!.frame : -1;
+  }
+}
+
+function lab(directions: number): {
+  list: TransmitList;
+  directions: LinkDirection[];
+  /** Frames that left, as `direction:first byte`. */
+  left: string[];
+  send: (direction: number, holdNs: number, nowNs: number) => void;
+  arena: Arena;
+} {
+  const arena = new Arena(new Uint8Array(2 ** 16));
+  const telemetry = new Telemetry(Telemetry.allocate());
+  const drops = new DropCounter(arena, new ManualClock(), telemetry, new FlightRecorder(FlightRecorder.allocate()));
+  const list = new TransmitList();
+  list.reserve(directions);
+  const left: string[] = [];
+  const made = Array.from({ length: directions }, (_, i) => {
+    const direction = new LinkDirection(i, 0, new HoldingQdisc(arena), { arena, drops, telemetry, transmitList: list });
+    const port = {
+      index: 0,
+      send: (frame: number) => {
+        left.push(`${i}:${arena.bytes[arena.start(frame)]}`);
+        arena.release(frame);
+      },
+    };
+    direction.toPort(port as unknown as Port, 0);
+    return direction;
+  });
+  const send = (direction: number, holdNs: number, nowNs: number): void => {
+    made[direction]!.send(arena.write(Uint8Array.of(holdNs)), nowNs);
+  };
+  return { list, directions: made, left, send, arena };
+}
+
+describe('TransmitList', () => {
+  it('passes frames on when they are due, and says when that is', () => {
+    const { list, left, send } = lab(2);
+    send(0, 10, 0);
+    send(1, 5, 0);
+    expect(list.empty).toBe(false);
+    expect(list.run(0, 100)).toBe(0);
+    expect([list.empty, list.nextNs]).toEqual([true, 5]);
+    expect(list.run(4, 100)).toBe(0);
+    expect(list.run(5, 100)).toBe(1);
+    expect(list.nextNs).toBe(10);
+    expect(list.run(20, 100)).toBe(1);
+    expect([left, list.nextNs]).toEqual([['1:5', '0:10'], Infinity]);
+  });
+
+  it('hears of a frame that is due before those that wait already', () => {
+    const { list, left, send } = lab(1);
+    send(0, 100, 0);
+    list.run(0, 100);
+    send(0, 3, 1);
+    expect(list.nextNs).toBe(4);
+    expect(list.run(4, 100)).toBe(1);
+    expect([left, list.nextNs]).toEqual([['0:3'], 100]);
+  });
+
+  it('takes directions in turn, and leaves the rest for later when the budget is spent', () => {
+    const { list, left, send } = lab(3);
+    for (let direction = 0; direction < 3; direction++) for (let i = 0; i < 2; i++) send(direction, 0, 0);
+    expect(list.run(0, 3)).toBe(4);
+    expect(list.empty).toBe(false);
+    expect(list.run(0, 100)).toBe(2);
+    expect(left).toEqual(['0:0', '0:0', '1:0', '1:0', '2:0', '2:0']);
+  });
+
+  it('forgets a direction, due or waiting, and keeps the others', () => {
+    const { list, directions, left, send, arena } = lab(3);
+    send(0, 0, 0);
+    send(1, 0, 0);
+    send(2, 9, 0);
+    list.run(0, 1);
+    for (const direction of [directions[1]!, directions[2]!]) {
+      direction.drain();
+      list.remove(direction);
+    }
+    expect(list.run(50, 100)).toBe(0);
+    expect(left).toEqual(['0:0']);
+    expect(arena.freeSlots).toBe(arena.slotCount);
+  });
+});

@@ -1,0 +1,175 @@
+/**
+ * From datagrams to frames, for one tunnel. It survives anything: what breaks a rule of the format is dropped and counted,
+ * and the chunks in front of it are kept, for each says all that it needs.
+ *
+ *   datagram ─► header ─► chunk ─┬─ a whole frame, the last of its datagram ─► the datagram's slots become the frame
+ *                                ├─ a whole frame ─────────────────────────► copied into a frame of its own
+ *                                └─ a part ────────────────────────────────► reassembly
+ *
+ * Called by `udp.ts` and `dgram.ts`. Frames come out of `drain`.
+ */
+import { HEADROOM_BYTES, SLOT_BYTES, type Arena, type FrameBatch } from '../arena.js';
+import type { DeviceContext } from '../device/device.js';
+import { DropReason, type DropSink } from '../drops.js';
+import { copyChain } from '../wire/chain.js';
+import { Delivery } from './delivery.js';
+import { Reassembly, defaultLimits, type ReassemblyLimits } from './reassembly.js';
+import {
+  CHUNK_HEADER_BYTES,
+  ChunkHeader,
+  DATAGRAM_HEADER_BYTES,
+  DatagramHeader,
+  DatagramType,
+  MAX_CHUNKS,
+} from './wire.js';
+
+/** Where the first chunk's payload begins in a datagram's first slot. */
+const FIRST_PAYLOAD_AT = HEADROOM_BYTES + DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES;
+
+export class TunnelReceiver {
+  readonly #arena: Arena;
+  readonly #drops: DropSink;
+  readonly #port: number;
+  readonly #networkNumber: number;
+  readonly #delivery: Delivery;
+  readonly #reassembly: Reassembly;
+  readonly #header: DatagramHeader;
+  readonly #chunk: ChunkHeader;
+  /** A chunk header that lies across two slots is put together here. */
+  readonly #straddling: Uint8Array;
+
+  constructor(context: DeviceContext, networkNumber: number, limits: ReassemblyLimits = defaultLimits(context.arena)) {
+    this.#arena = context.arena;
+    this.#drops = context.drops;
+    this.#port = context.index;
+    this.#networkNumber = networkNumber;
+    this.#delivery = new Delivery(context);
+    this.#reassembly = new Reassembly(context, this.#delivery, limits);
+    this.#header = new DatagramHeader();
+    this.#chunk = new ChunkHeader();
+    this.#straddling = new Uint8Array(CHUNK_HEADER_BYTES);
+  }
+
+  /** Frames that wait to be drained. */
+  get waiting(): number {
+    return this.#delivery.waiting;
+  }
+
+  /** Slots that half-rebuilt frames take. */
+  get reassemblySlots(): number {
+    return this.#reassembly.slots;
+  }
+
+  /** When `poll` is due: at once while frames wait, else when the oldest half-rebuilt frame is given up. */
+  get nextNs(): number {
+    return this.#delivery.waiting > 0 ? 0 : this.#reassembly.nextNs;
+  }
+
+  /** Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). */
+  datagram(frame: number, nowNs: number): void {
+    if (!this.#acceptHeader(frame)) {
+      this.#drops.drop(DropReason.badDatagram, frame, this.#port);
+      this.#arena.release(frame);
+      return;
+    }
+    this.#reassembly.arrived(this.#header.lane);
+    if (!this.#readChunks(frame, nowNs)) this.#arena.release(frame);
+  }
+
+  /** Moves up to `count` frames to `out`, which has room for them; returns how many. */
+  drain(out: FrameBatch, count: number): number {
+    return this.#delivery.drain(out, count);
+  }
+
+  /** Gives up frames that have waited too long; what can be saved of them comes out of `drain`. */
+  poll(nowNs: number): void {
+    this.#reassembly.poll(nowNs);
+  }
+
+  close(): void {
+    this.#reassembly.close();
+    this.#delivery.close();
+  }
+
+  #acceptHeader(frame: number): boolean {
+    const header = this.#header;
+    return (
+      header.parse(this.#arena.bytes, this.#arena.start(frame), this.#arena.length[frame]!) &&
+      header.network === this.#networkNumber &&
+      header.type === DatagramType.frames &&
+      header.epoch === 0
+    );
+  }
+
+  /** True when the datagram's slots became a frame; else they are still to be released. */
+  #readChunks(datagram: number, nowNs: number): boolean {
+    const arena = this.#arena;
+    const chunk = this.#chunk;
+    let slot = datagram;
+    let at = HEADROOM_BYTES + DATAGRAM_HEADER_BYTES;
+    let left = arena.length[datagram]! - DATAGRAM_HEADER_BYTES;
+    for (let chunks = 0; left > 0; chunks++) {
+      while (at >= SLOT_BYTES) {
+        at -= SLOT_BYTES;
+        slot = arena.next[slot]!;
+      }
+      if (this.#isPadding(slot, at, left)) return false;
+      if (chunks === MAX_CHUNKS || !this.#parseChunk(slot, at, left)) {
+        this.#drops.drop(DropReason.badDatagram, datagram, this.#port);
+        return false;
+      }
+      left -= chunk.bytes;
+      at += CHUNK_HEADER_BYTES;
+      if (!chunk.isWhole) this.#reassembly.add(chunk, this.#header.lane, slot, at, nowNs);
+      else if (left === 0 && slot === datagram && this.#canStay(at)) {
+        this.#deliverInPlace(datagram, at);
+        return true;
+      } else this.#deliverCopy(slot, at);
+      at += chunk.payloadBytes + chunk.copyBytes;
+    }
+    return false;
+  }
+
+  /** The list of chunks ends where a channel is zero. */
+  #isPadding(slot: number, at: number, left: number): boolean {
+    const { bytes, next } = this.#arena;
+    if (bytes[slot * SLOT_BYTES + at] !== 0) return false;
+    if (left === 1) return true;
+    return bytes[at + 1 < SLOT_BYTES ? slot * SLOT_BYTES + at + 1 : next[slot]! * SLOT_BYTES] === 0;
+  }
+
+  #parseChunk(slot: number, at: number, left: number): boolean {
+    const { bytes, next } = this.#arena;
+    const here = SLOT_BYTES - at;
+    if (here >= CHUNK_HEADER_BYTES || left <= here) return this.#chunk.parse(bytes, slot * SLOT_BYTES + at, left);
+    const rest = next[slot]! * SLOT_BYTES - here;
+    for (let i = 0; i < CHUNK_HEADER_BYTES; i++) {
+      this.#straddling[i] = bytes[i < here ? slot * SLOT_BYTES + at + i : rest + i]!;
+    }
+    return this.#chunk.parse(this.#straddling, 0, left);
+  }
+
+  /** A frame must have its headers in a row: it lies in this slot to its end, or begins near the slot's start. */
+  #canStay(at: number): boolean {
+    const { payloadBytes, copyBytes } = this.#chunk;
+    return copyBytes === 0 && (at === FIRST_PAYLOAD_AT || at + payloadBytes <= SLOT_BYTES);
+  }
+
+  #deliverInPlace(datagram: number, at: number): void {
+    const { channel, gsoSize, checksum, frameBytes } = this.#chunk;
+    this.#arena.offset[datagram] = at;
+    this.#arena.length[datagram] = frameBytes;
+    this.#delivery.deliver(datagram, channel, gsoSize, checksum);
+  }
+
+  #deliverCopy(slot: number, at: number): void {
+    const { channel, gsoSize, checksum, frameBytes } = this.#chunk;
+    const frame = this.#arena.alloc(frameBytes);
+    if (frame === -1) {
+      this.#drops.drop(DropReason.arenaFull, -1, this.#port);
+      return;
+    }
+    copyChain(this.#arena, slot, at, frame, HEADROOM_BYTES, frameBytes);
+    this.#delivery.deliver(frame, channel, gsoSize, checksum);
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * The udp device on real sockets: what the compliance suite does not see. Errors that the kernel reports late, a path MTU
+ * that is not what was said, strangers, and `dgram` as the oracle for super-frames that lose datagrams.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import { RecordingSink } from '../../test/compliance/recording-sink.js';
+import {
+  NETWORK,
+  TestReceiver,
+  TestSender,
+  batchOf,
+  describeFrame,
+  pattern,
+  plainFrame,
+  superFrame,
+  type Frame,
+} from '../../test/tunnel/fixture.js';
+import type { Native } from '../../native/binding.js';
+import { Checksum, FrameBatch } from '../arena.js';
+import { NativeIo } from '../device/native-io.js';
+import { UdpDevice } from './udp.js';
+
+const found = await import('../../native/binding.js').then(
+  (binding) => binding.native,
+  (cause: unknown) => cause as Error,
+);
+const missing = found instanceof Error ? ` (skipped: ${found.message})` : '';
+const native = found as Native;
+
+const closing: (() => void)[] = [];
+
+afterEach(() => {
+  for (const close of closing.splice(0).reverse()) close();
+});
+
+async function plainSocket(): Promise<{ socket: Socket; port: number; received: Uint8Array[] }> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  closing.push(() => socket.close());
+  const received: Uint8Array[] = [];
+  socket.on('message', (data) => received.push(Uint8Array.from(data)));
+  return { socket, port: socket.address().port, received };
+}
+
+interface Open {
+  readonly device: UdpDevice;
+  readonly io: NativeIo;
+  readonly drops: RecordingSink;
+  readonly port: number;
+}
+
+function open(peerPort: number, pathMtuBytes = 1500, netns?: string): Open {
+  const io = new NativeIo(native, 4 * 2 ** 20);
+  const drops = new RecordingSink();
+  const address = '127.0.0.1';
+  const place = netns === undefined ? {} : { netns };
+  const fd = native.udpOpen({ bind: { address, port: 0 }, connect: { address, port: peerPort }, ...place });
+  const { port } = native.udpAddress(fd);
+  const context = { arena: io.arena, io, drops, clock: io, index: 0 };
+  const device = new UdpDevice(context, { fd, networkNumber: NETWORK, pathMtuBytes, ipHeaderBytes: 20 });
+  closing.push(() => {
+    device.close();
+    io.close();
+    expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
+  });
+  return { device, io, drops, port };
+}
+
+function send({ device, io }: Open, frames: readonly Frame[]): void {
+  expect(device.txBatch(batchOf(io.arena, frames), 0)).toBe(frames.length);
+}
+
+function take({ device, io }: Open): Frame[] {
+  const batch = new FrameBatch(device.batchSize);
+  device.rxBatch(batch);
+  return Array.from({ length: batch.count }, (_, i) => {
+    const id = batch.ids[i]!;
+    const frame = {
+      bytes: io.arena.read(id),
+      channel: batch.channels[i]!,
+      gsoSize: io.arena.gsoSize[id]!,
+      checksum: io.arena.csumState[id] as Checksum,
+    };
+    io.arena.release(id);
+    return frame;
+  });
+}
+
+/** Turns of the event loop until it holds: no measure of time. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 100_000 && !holds(); turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(holds()).toBe(true);
+}
+
+function sendPlain(socket: Socket, data: Uint8Array, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(data, port, '127.0.0.1', (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
+describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
+  it('sends the bytes that the format says, and understands them', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port);
+    const frames = [
+      plainFrame(60, 1),
+      plainFrame(1514, 2),
+      superFrame({ version: 6, protocol: 'tcp', payload: pattern(30_000) }, 1428, 9),
+    ];
+    send(end, frames);
+    const expected = new TestSender().send(frames);
+    await until(() => peer.received.length === expected.length);
+    expect(peer.received).toEqual(expected);
+    for (const datagram of expected) await sendPlain(peer.socket, datagram, end.port);
+    const back: Frame[] = [];
+    await until(() => back.push(...take(end)) > 0 && back.length === frames.length);
+    expect(back.map(describeFrame)).toEqual(frames.map(describeFrame));
+  });
+
+  it('salvages what is lost exactly as a receiver without the addon does', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port);
+    const sent = superFrame({ version: 4, protocol: 'tcp', payload: pattern(20_000) }, 1448, 9);
+    const datagrams = new TestSender().send([sent]).filter((_, i) => i !== 5);
+    const oracle = new TestReceiver().take(...datagrams);
+    oracle.receiver.poll(Infinity);
+    for (const datagram of datagrams) await sendPlain(peer.socket, datagram, end.port);
+    await until(() => {
+      expect(take(end)).toEqual([]);
+      return end.device.nextNs !== Infinity;
+    });
+    const saved: Frame[] = [];
+    await until(() => {
+      saved.push(...take(end));
+      end.device.poll(Infinity);
+      saved.push(...take(end));
+      return saved.length === 2;
+    });
+    expect(saved.map(describeFrame)).toEqual(oracle.frames().map(describeFrame));
+    expect(end.drops.reasons).toEqual(['incomplete']);
+  });
+
+  it('goes on when nobody listens at the peer, and counts it', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port);
+    closing.shift();
+    await new Promise<void>((resolve) => {
+      peer.socket.close(resolve);
+    });
+    await until(() => {
+      send(end, [plainFrame(60), plainFrame(1514)]);
+      return end.device.refusedDatagrams > 2;
+    });
+    expect(take(end)).toEqual([]);
+    expect(end.drops.reasons).toEqual([]);
+    expect(end.device.failedDatagrams).toBe(0);
+  });
+
+  it('hears no strangers', async () => {
+    const [peer, stranger] = [await plainSocket(), await plainSocket()];
+    const end = open(peer.port);
+    const [foreign] = new TestSender().send([plainFrame(100)]);
+    const [own] = new TestSender().send([plainFrame(60)]);
+    await sendPlain(stranger.socket, foreign!, end.port);
+    await sendPlain(peer.socket, own!, end.port);
+    const got: Frame[] = [];
+    await until(() => got.push(...take(end)) > 0);
+    expect(got.map(({ bytes }) => bytes.byteLength)).toEqual([60]);
+  });
+
+  it('refuses a datagram longer than its slots, empty ones, and garbage', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port);
+    const long = new TestSender(9000).send([plainFrame(5000)]);
+    for (const data of [long[0]!, new Uint8Array(0), pattern(1000)]) await sendPlain(peer.socket, data, end.port);
+    await until(() => {
+      expect(take(end)).toEqual([]);
+      return end.drops.reasons.length === 3;
+    });
+    expect(end.drops.reasons).toEqual(['badDatagram', 'badDatagram', 'badDatagram']);
+  });
+
+  it('reads long datagrams into chains of slots', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port, 65_535);
+    const frames = [plainFrame(60, 1), plainFrame(40_000, 2), plainFrame(50_000, 3), plainFrame(61, 4)];
+    for (const datagram of new TestSender(65_535).send(frames)) await sendPlain(peer.socket, datagram, end.port);
+    const got: Frame[] = [];
+    await until(() => got.push(...take(end)) > 0 && got.length === frames.length);
+    expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+  });
+
+  it('needs the addon', () => {
+    const { io, drops } = open(9);
+    const options = { fd: -1, networkNumber: 1, pathMtuBytes: 1500, ipHeaderBytes: 20 };
+    expect(() => new UdpDevice({ arena: io.arena, drops, clock: io, index: 0 }, options)).toThrow(TypeError);
+  });
+});
+
+/** A process in a network namespace of its own, whose loopback has this MTU; undefined where that is not allowed. */
+async function narrowNamespace(mtuBytes: number): Promise<ChildProcess | undefined> {
+  const script = `ip link set dev lo mtu ${mtuBytes} up && echo ready && cat`;
+  const child = spawn('unshare', ['--net', 'sh', '-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const ready = await Promise.race([once(child.stdout, 'data'), once(child, 'exit'), once(child, 'error')]);
+  return String(ready[0]).includes('ready') ? child : undefined;
+}
+
+const narrow = found instanceof Error ? undefined : await narrowNamespace(1400);
+const why = narrow === undefined ? ' (skipped: needs the addon and a network namespace)' : '';
+
+describe.skipIf(narrow === undefined)(`udp device over a path that takes less than was said${why}`, () => {
+  afterEach(() => narrow!.stdin!.end());
+
+  it('drops and counts what is too long, and sends the rest', () => {
+    const end = open(9, 1500, `/proc/${narrow!.pid}/ns/net`);
+    send(
+      end,
+      [60, 1420, 61, 1200, 1514].map((bytes) => plainFrame(bytes)),
+    );
+    expect(end.device.tooLongDatagrams).toBe(2);
+    expect(end.device.failedDatagrams).toBe(0);
+    expect(end.drops.reasons).toEqual(['deviceError', 'deviceError']);
+  });
+});

@@ -1,0 +1,168 @@
+/**
+ * The engine's thread: breathes, waits, and takes commands between two breaths. It never returns to its event loop until
+ * it is told to end. Started by `engine-thread.ts`.
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { LuthierError, StateError } from '../model/errors.js';
+import { native } from '../native/binding.js';
+import type { Answer, CommandName, Commands, EngineReady, EngineStart, Layout, Request } from './commands.js';
+import { NativeIo } from './device/native-io.js';
+import { openDevice } from './device/registry.js';
+import { Engine } from './engine.js';
+import { FlightRecorder } from './flight-recorder.js';
+import { READABLE } from './port.js';
+import { Telemetry } from './telemetry.js';
+import type { Poller } from './topology.js';
+import { unixNowNs } from './unix-time.js';
+import { warmUp } from './warmup.js';
+
+/** Token of the eventfd; ports have their index. */
+const WAKE = -1;
+
+const start = workerData as EngineStart;
+const port = parentPort!;
+
+native.setTimerSlackNs(1);
+const io = new NativeIo(native, start.arenaBytes);
+const epoll = native.epollCreate();
+native.epollAdd(epoll, start.wakeFd, WAKE, READABLE);
+
+/** Descriptors that nothing is waited for on; epoll would report their errors, so they are not in its set. */
+const resting = new Set<number>();
+
+const poller: Poller = {
+  add: (fd, token) => {
+    native.epollAdd(epoll, fd, token, READABLE);
+  },
+  watch: (fd, token, interest) => {
+    if (interest === 0) {
+      native.epollRemove(epoll, fd);
+      resting.add(fd);
+    } else if (resting.delete(fd)) {
+      native.epollAdd(epoll, fd, token, interest);
+    } else {
+      native.epollModify(epoll, fd, token, interest);
+    }
+  },
+  remove: (fd) => {
+    if (!resting.delete(fd)) native.epollRemove(epoll, fd);
+  },
+};
+
+const engine = new Engine({
+  arena: io.arena,
+  clock: io,
+  io,
+  poller,
+  telemetry: new Telemetry(start.telemetry),
+  recorder: new FlightRecorder(start.recorder),
+});
+let ended = false;
+
+const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[Name][1] } = {
+  devicesToOpen: (config) => engine.topology.devicesToOpen(config),
+
+  apply: ({ config, fds }) => {
+    const unused = new Map(fds);
+    try {
+      engine.apply(config, (device, context) => {
+        const fd = unused.get(device.name);
+        if (fd === undefined) throw new StateError(`no descriptor came for ${device.name}`);
+        unused.delete(device.name);
+        return openDevice(device, context, fd, config.networkNumber);
+      });
+    } finally {
+      for (const fd of unused.values()) native.close(fd);
+    }
+    return layout();
+  },
+
+  setLinkState: ({ name, state }) => {
+    engine.topology.setLinkState(name, state);
+    return undefined;
+  },
+
+  addresses: () =>
+    [...engine.topology.bridges].map(([name, bridge]) => ({
+      bridge: name,
+      addresses: bridge.addresses(io.nowNs()),
+      refused: bridge.fdb.refused,
+    })),
+
+  startCapture: ({ id, device, channel, ring }) => {
+    engine.startCapture(id, device, channel, ring);
+    return undefined;
+  },
+
+  stopCapture: (id) => {
+    engine.stopCapture(id);
+    return undefined;
+  },
+
+  end: () => {
+    ended = true;
+    return undefined;
+  },
+};
+
+function layout(): Layout {
+  const { links, linkNames, portNames, ports } = engine.topology;
+  return {
+    portNames,
+    linkNames,
+    ports: [...ports].map(([name, { index }]) => ({ name, index })),
+    links: [...links].map(([name, { index }]) => ({ name, index })),
+  };
+}
+
+function takeCommands(): void {
+  native.eventfdDrain(start.wakeFd);
+  for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
+    const request = received.message as Request;
+    port.postMessage(answer(request));
+  }
+}
+
+function answer({ id, name, arguments: given }: Request): Answer {
+  try {
+    const command = commands[name] as (given: unknown) => unknown;
+    return { id, result: command(given) };
+  } catch (error) {
+    const { message } = error as Error;
+    if (!(error instanceof LuthierError)) return { id, error: { code: 'E_INTERNAL', message } };
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return { id, error: { code: error.code, message, ...hint } };
+  }
+}
+
+/** The addon wants -1 for "no deadline". */
+function deadlineNs(nextNs: number): number {
+  return nextNs === Infinity ? -1 : nextNs;
+}
+
+function run(): void {
+  const { ready } = io;
+  while (!ended) {
+    engine.breath();
+    const count = native.wait(io.handle, epoll, deadlineNs(engine.nextNs));
+    if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
+    let commanded = false;
+    for (let i = 0; i < count; i++) {
+      if (ready[i] === WAKE) commanded = true;
+      else engine.portReady(ready[i]!);
+    }
+    if (commanded) takeCommands();
+  }
+}
+
+warmUp(native, () => {
+  native.tick(io.handle);
+  return io.nowNs();
+});
+native.tick(io.handle);
+port.postMessage({ ready: true, unixStartNs: unixNowNs() - BigInt(Math.round(io.nowNs())) } satisfies EngineReady);
+run();
+engine.close();
+io.close();
+native.close(epoll);
+port.close();
