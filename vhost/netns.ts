@@ -1,0 +1,80 @@
+/**
+ * The `netns` node kind: a host made of namespaces (net, mnt, uts, pid, ipc) around a small init that the keeper starts.
+ * This file says what a host's files and its network configuration are; `control/` has them made.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { HostNode, Network, RouterNode } from '../model/network.js';
+
+export type NetnsNode = HostNode | RouterNode;
+
+/**
+ * Bytes that every IPv6 link must carry (RFC 8200, section 5). On a port with a smaller MTU Linux has no IPv6 at all: no
+ * addresses, and nothing below net/ipv6/conf (net/ipv6/addrconf.c, `ipv6_add_dev`).
+ */
+export const IPV6_LEAST_MTU = 1280;
+
+/** Writes what is bound over the host's /etc/hosts and /etc/hostname. */
+export function writeHostFiles(directory: string, network: Network, node: { readonly name: string }): void {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  writeFileSync(join(directory, 'hosts'), hostsFile(network, node.name), { mode: 0o644 });
+  writeFileSync(join(directory, 'hostname'), `${node.name}\n`, { mode: 0o644 });
+}
+
+export function hostsFile(network: Network, self: string): string {
+  const own = network.names.some(({ names }) => names.includes(self)) ? '' : `127.0.1.1 ${self}\n`;
+  const lines = network.names.map(({ address, names }) => `${address} ${names.join(' ')}\n`);
+  return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n${own}${lines.join('')}`;
+}
+
+/**
+ * The host's section of an `nsrun batch` script: sysctls, addresses, ports up, routes. `init`: its process, `PID:START`.
+ * `forward`: it routes for others.
+ *
+ * IPv4 settings of a new namespace are copied from the machine's own (net/core/sysctl_net_core.c,
+ * `devconf_inherit_init_net`), so those that decide how a network behaves are written out: the same scenario gives the
+ * same network on every machine.
+ *
+ * A port whose MTU is below `IPV6_LEAST_MTU` has IPv4 alone: resolving gives it no IPv6 address, and no IPv6 route leaves
+ * by it.
+ */
+export function configuration(node: NetnsNode, init: string, forward: boolean): string[] {
+  const on = forward ? '1' : '0';
+  const lines = [
+    `@${init}`,
+    `sysctl net/ipv4/ip_forward ${on}`,
+    `sysctl net/ipv6/conf/all/forwarding ${on}`,
+    `sysctl net/ipv6/conf/default/forwarding ${on}`,
+  ];
+  for (const name of ['all', 'default', ...node.ports.map((port) => port.name)]) {
+    lines.push(
+      // An address belongs to its port: answered for there alone (design: hosts on several LANs must not confuse them).
+      `sysctl net/ipv4/conf/${name}/arp_ignore 1`,
+      `sysctl net/ipv4/conf/${name}/arp_announce 2`,
+      `sysctl net/ipv4/conf/${name}/rp_filter 0`,
+    );
+  }
+  const ipv6Ports = node.ports.filter(({ mtuBytes }) => mtuBytes >= IPV6_LEAST_MTU);
+  for (const name of ['all', 'default', ...ipv6Ports.map((port) => port.name)]) {
+    // Addresses are unique by construction; detection would hold a link-local one back for a second (RFC 4862 5.4).
+    lines.push(`sysctl net/ipv6/conf/${name}/accept_dad 0`);
+  }
+  for (const port of node.ports) {
+    for (const address of port.addresses)
+      lines.push(`addr add ${address} dev ${port.name}${address.includes(':') ? ' nodad' : ''}`);
+    lines.push(`link set dev ${port.name} up`);
+  }
+  for (const route of node.routes) lines.push(`route add ${route.destination} via ${route.via} dev ${route.port}`);
+  return lines;
+}
+
+/** The environment of a host's command: what a login would have, and the node's own. */
+export function environment(node: NetnsNode): string[] {
+  const env: Record<string, string> = {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: '/root',
+    LUTHIER_NODE: node.name,
+    ...node.env,
+  };
+  return Object.entries(env).map(([name, value]) => `${name}=${value}`);
+}

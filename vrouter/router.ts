@@ -1,0 +1,16 @@
+/**
+ * The router node kind: a netns host that forwards. Its routes are computed by `routes.ts`; its configuration is a
+ * host's with forwarding on.
+ */
+import type { Network } from '../model/network.js';
+import { configuration, type NetnsNode } from '../vhost/netns.js';
+
+/** The section of an `nsrun batch` script for a host or router. */
+export function nodeConfiguration(node: NetnsNode, init: string): string[] {
+  return configuration(node, init, node.kind === 'router');
+}
+
+/** Hosts and routers: all nodes that are namespaces. */
+export function netnsNodes(network: Network): NetnsNode[] {
+  return network.nodes.filter((node) => node.kind !== 'switch');
+}
