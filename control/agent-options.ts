@@ -1,0 +1,26 @@
+/**
+ * What an agent is given by its entries (`agent-main.ts` in the background, `luthier agent` in the foreground): they
+ * alone read the environment.
+ */
+import { pathsFrom, type Paths } from './paths.js';
+
+export interface AgentOptions {
+  readonly paths: Paths;
+  readonly log: (message: string) => void;
+  /** Added to the environment of switch processes. */
+  readonly switchEnv: Readonly<Record<string, string>>;
+}
+
+/** How a sanitizer's build of the addon is chosen (scripts/with-asan): the confined switch needs it too. */
+const SANITIZER_VARIABLES = ['LD_PRELOAD', 'LUTHIER_PREBUILD', 'ASAN_OPTIONS', 'UBSAN_OPTIONS'];
+
+export function agentOptionsFrom(env: NodeJS.ProcessEnv, uid: number): AgentOptions {
+  const switchEnv: Record<string, string> = {};
+  if (env.LUTHIER_PREBUILD !== undefined)
+    for (const name of SANITIZER_VARIABLES) if (env[name] !== undefined) switchEnv[name] = env[name];
+  return {
+    paths: pathsFrom(env, uid),
+    log: (message) => process.stderr.write(`${new Date().toISOString()} ${message}\n`),
+    switchEnv,
+  };
+}

@@ -1,0 +1,195 @@
+/**
+ * The agent: one process a machine and user, in the background from the first `up` to the last `down`. It makes and
+ * removes networks and answers questions about them, over HTTP on a Unix socket that only its user can open.
+ *
+ *   GET    /networks                          NetworkSummary[]
+ *   POST   /networks                          { scenario, file, memoryBytes } → NDJSON of Progress; closing it aborts
+ *   POST   /networks/NAME/abort               interrupts its `up`, which then removes what it made
+ *   DELETE /networks/NAME                     NDJSON of Progress
+ *   GET    /networks/NAME                     NetworkState
+ *   GET    /networks/NAME/nodes/NODE          NodeAccess
+ *   GET    /networks/NAME/drops               DropRecord[]
+ *   GET    /networks/NAME/trace?from=&to=     TraceReport
+ *   GET    /networks/NAME/capture?node=&port= pcapng until closed
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { mkdirSync, rmSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { LuthierError, StateError } from '../model/errors.js';
+import type { Progress } from '../model/messages.js';
+import type { AgentOptions } from './agent-options.js';
+import { listenOnce, removeAgentFiles } from './agent-socket.js';
+import { readText } from './http.js';
+import { findNetnsNode, networkDrops, networkState, nodeAccess } from './inspect.js';
+import { parseScenario } from './load.js';
+import { Networks } from './networks.js';
+import { agentSocket } from './paths.js';
+import { refuseUnsupported } from './unsupported.js';
+import { traceFrame } from './trace.js';
+import { tapName } from './wiring.js';
+
+const MAX_BODY_BYTES = 64 << 20;
+/** An agent that nobody gave anything to do ends after this time. */
+const IDLE_MS = 1_000;
+
+const UpRequest = z.object({
+  scenario: z.unknown(),
+  file: z.string().optional(),
+  memoryBytes: z.number().int().positive(),
+});
+
+/** Runs until the last network is down. Returns at once when another agent already serves this socket. */
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { paths, log } = options;
+  mkdirSync(paths.runtime, { recursive: true, mode: 0o711 });
+  mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  const networks = new Networks(options);
+  const server = createServer();
+  if (!(await listenOnce(server, agentSocket(paths)))) return;
+  log(`agent ${process.pid} listens on ${agentSocket(paths)}`);
+  // Requests wait until what an agent before left has been taken over.
+  const ready = networks.adopt();
+  let ending = false;
+  await new Promise<void>((resolve) => {
+    let open = 0;
+    let timer: NodeJS.Timeout | undefined;
+    // From here on nothing is begun any more: whoever asks starts another agent.
+    const end = (): void => {
+      ending = true;
+      resolve();
+    };
+    const settle = (): void => {
+      clearTimeout(timer);
+      if (open === 0 && networks.size === 0) timer = setTimeout(end, IDLE_MS);
+    };
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      open++;
+      clearTimeout(timer);
+      response.once('close', () => {
+        open--;
+        settle();
+      });
+      if (ending) {
+        fail(response, new LuthierError('E_ENDING', 'the agent is ending'), log);
+        return;
+      }
+      ready
+        .then(() => answer(networks, request, response))
+        .then(
+          () => {
+            // The last `down` ends the agent at once: nothing is left of Luthier when the command returns.
+            if (request.method === 'DELETE' && networks.size === 0 && open <= 1) response.once('close', end);
+            response.end();
+          },
+          (cause: unknown) => {
+            fail(response, cause, log);
+          },
+        );
+    });
+    const stop = (): void => {
+      log('stopped: networks go on, the next command starts an agent again');
+      end();
+    };
+    process.once('SIGTERM', stop);
+    process.once('SIGINT', stop);
+    void ready.then(settle);
+  });
+  rmSync(agentSocket(paths), { force: true });
+  server.close();
+  server.closeAllConnections();
+  if (networks.size === 0) removeAgentFiles(paths);
+}
+
+async function answer(networks: Networks, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://agent');
+  const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  if (root !== 'networks') throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
+  const json = (value: unknown): void => {
+    response.setHeader('content-type', 'application/json');
+    response.write(JSON.stringify(value));
+  };
+  const query = (key: string): string => {
+    const value = url.searchParams.get(key);
+    if (value === null) throw new LuthierError('E_USAGE', `${url.pathname} needs '${key}'`);
+    return value;
+  };
+  if (request.method === 'POST' && name === undefined) {
+    const body = UpRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const abort = new AbortController();
+    response.once('close', () => {
+      abort.abort();
+    });
+    const scenario = parseScenario(body.scenario);
+    refuseUnsupported(scenario);
+    await streamProgress(response, (report) => networks.up({ ...body, scenario }, report, abort));
+  } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
+    networks.abort(name);
+  } else if (request.method === 'DELETE' && name !== undefined) {
+    networks.get(name);
+    await streamProgress(response, (report) =>
+      networks.down(name, (progress) => {
+        // The network that goes is counted until its `down` has returned.
+        const last = progress.type === 'done' && networks.size <= 1;
+        report(last ? { ...progress, endingPid: process.pid } : progress);
+      }),
+    );
+  } else if (request.method !== 'GET') {
+    throw new LuthierError('E_NOT_FOUND', `no such request: ${request.method ?? ''} ${url.pathname}`);
+  } else if (name === undefined) json(networks.list());
+  else {
+    const live = networks.get(name);
+    if (part === undefined) json(await networkState(live));
+    else if (part === 'nodes' && item !== undefined) json(nodeAccess(live, item));
+    else if (part === 'drops') json(await networkDrops(live));
+    else if (part === 'trace') json(await traceFrame(live, query('from'), query('to')));
+    else if (part === 'capture') {
+      const node = findNetnsNode(live, query('node'));
+      const port = query('port');
+      if (!node.ports.some((candidate) => candidate.name === port))
+        throw new StateError(`${node.name} has no port '${port}'`, {
+          hint: `its ports: ${node.ports.map((candidate) => candidate.name).join(', ')}`,
+        });
+      const abort = new AbortController();
+      response.once('close', () => {
+        abort.abort();
+      });
+      const stream = await live.switchOf(node.machine).capture(tapName(node.name, port), abort.signal);
+      response.setHeader('content-type', 'application/x-pcapng');
+      response.flushHeaders();
+      await pipeline(stream, response);
+    } else throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
+  }
+}
+
+async function streamProgress(
+  response: ServerResponse,
+  work: (report: (progress: Progress) => void) => Promise<void>,
+): Promise<void> {
+  response.setHeader('content-type', 'application/x-ndjson');
+  const report = (progress: Progress): void => {
+    if (!response.destroyed) response.write(`${JSON.stringify(progress)}\n`);
+  };
+  try {
+    await work(report);
+  } catch (cause) {
+    report({ type: 'error', ...errorBody(cause) });
+  }
+}
+
+function fail(response: ServerResponse, cause: unknown, log: (message: string) => void): void {
+  if (response.destroyed) return;
+  if (!(cause instanceof LuthierError)) log(`internal error: ${cause instanceof Error ? cause.stack : String(cause)}`);
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.statusCode = cause instanceof LuthierError ? 400 : 500;
+  response.end(JSON.stringify(errorBody(cause)));
+}
+
+function errorBody(cause: unknown): { code: string; message: string; hint?: string } {
+  if (cause instanceof LuthierError)
+    return { code: cause.code, message: cause.message, ...(cause.hint === undefined ? {} : { hint: cause.hint }) };
+  return { code: 'E_INTERNAL', message: cause instanceof Error ? cause.message : String(cause) };
+}

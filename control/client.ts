@@ -1,0 +1,202 @@
+/**
+ * How `cli/` and the API talk to the agent; it is started in the background where none runs and there is something for
+ * it to do.
+ *
+ *   const agent = await AgentClient.connect(paths);
+ *   await agent.up(load('scenario.yaml'), { onProgress: console.log });
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { packageDirectory } from '../native/binding.js';
+import { LuthierError, RemoteError, StateError } from '../model/errors.js';
+import type { DropRecord, NetworkState, NetworkSummary, NodeAccess, Progress, TraceReport } from '../model/messages.js';
+import { lines, openStream, requestJson } from './http.js';
+import { answers, removeAgentFiles } from './agent-socket.js';
+import { journalFiles } from './journal.js';
+import type { Scenario } from './load.js';
+import { agentLog, agentSocket, type Paths } from './paths.js';
+import { gone, processId } from './process.js';
+
+/** 64 MiB: 32 768 slots of 2 KiB. */
+export const DEFAULT_MEMORY_BYTES = 64 << 20;
+/** The longest that an agent may take to listen: the machine may be busy, the disk cold. */
+const START_TIMEOUT_MS = 15_000;
+
+export interface OperationOptions {
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface UpOptions extends OperationOptions {
+  /** Frame memory of each switch process. */
+  readonly memoryBytes?: number;
+}
+
+export class AgentClient {
+  readonly #paths: Paths;
+
+  private constructor(paths: Paths) {
+    this.#paths = paths;
+  }
+
+  /** Starts the agent where none runs. */
+  static async connect(paths: Paths): Promise<AgentClient> {
+    if (!(await answers(agentSocket(paths)))) await startAgent(paths);
+    return new AgentClient(paths);
+  }
+
+  /** Undefined when no agent runs and none is needed: nothing is recorded that it could take over. */
+  static async tryConnect(paths: Paths): Promise<AgentClient | undefined> {
+    if (await answers(agentSocket(paths))) return new AgentClient(paths);
+    return journalFiles(paths).length === 0 ? undefined : AgentClient.connect(paths);
+  }
+
+  /** Clears away what an agent that was killed left of itself. Does nothing while an agent runs or a network is recorded. */
+  static async removeStaleFiles(paths: Paths): Promise<void> {
+    if (!(await answers(agentSocket(paths))) && journalFiles(paths).length === 0) removeAgentFiles(paths);
+  }
+
+  networks(): Promise<NetworkSummary[]> {
+    return this.#get('/networks');
+  }
+
+  network(name: string): Promise<NetworkState> {
+    return this.#get(`/networks/${encodeURIComponent(name)}`);
+  }
+
+  access(network: string, node: string): Promise<NodeAccess> {
+    return this.#get(`/networks/${encodeURIComponent(network)}/nodes/${encodeURIComponent(node)}`);
+  }
+
+  drops(network: string): Promise<DropRecord[]> {
+    return this.#get(`/networks/${encodeURIComponent(network)}/drops`);
+  }
+
+  trace(network: string, from: string, to: string): Promise<TraceReport> {
+    const query = new URLSearchParams({ from, to }).toString();
+    return this.#get(`/networks/${encodeURIComponent(network)}/trace?${query}`);
+  }
+
+  /** pcapng, chunk by chunk, until `signal` aborts. */
+  async capture(network: string, node: string, port: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const query = new URLSearchParams({ node, port }).toString();
+    const path = `/networks/${encodeURIComponent(network)}/capture?${query}`;
+    return openStream({ ...this.#agent, method: 'GET', path, signal });
+  }
+
+  /** All or nothing; when `signal` aborts, what was made is removed before this rejects. */
+  async up(scenario: Scenario, options: UpOptions = {}): Promise<void> {
+    const { file, raw } = scenario;
+    const { memoryBytes = DEFAULT_MEMORY_BYTES } = options;
+    const { name } = raw;
+    const abort = (): void => {
+      // The stream goes on until what was made has been removed; should even this fail, closing it aborts as well.
+      const path = `/networks/${encodeURIComponent(name)}/abort`;
+      requestJson({ ...this.#agent, method: 'POST', path }).catch((cause: unknown) => stop.abort(cause));
+    };
+    const stop = new AbortController();
+    options.signal?.addEventListener('abort', abort, { once: true });
+    try {
+      const body = { scenario: raw, file, memoryBytes };
+      await this.#operate({ method: 'POST', path: '/networks', body, signal: stop.signal }, options.onProgress);
+    } finally {
+      options.signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** When it was the last network, the agent is gone too when this resolves. A `down` that was begun is completed. */
+  async down(name: string, options: Pick<OperationOptions, 'onProgress'> = {}): Promise<void> {
+    const path = `/networks/${encodeURIComponent(name)}`;
+    const endingPid = await this.#operate({ method: 'DELETE', path }, options.onProgress);
+    const agent = endingPid === undefined ? undefined : processId(endingPid);
+    if (agent !== undefined) await gone(agent, 5_000);
+  }
+
+  async #operate(
+    request: { method: 'POST' | 'DELETE'; path: string; body?: unknown; signal?: AbortSignal },
+    onProgress?: (progress: Progress) => void,
+  ): Promise<number | undefined> {
+    const response = await this.#answered(() => openStream({ ...this.#agent, ...request }));
+    try {
+      for await (const progress of lines<Progress>(response)) {
+        onProgress?.(progress);
+        if (progress.type === 'done') return progress.endingPid;
+        if (progress.type === 'error') {
+          const { code, message, hint } = progress;
+          throw new LuthierError(code, message, hint === undefined ? {} : { hint });
+        }
+      }
+    } catch (cause) {
+      // The agent's own errors come as lines; any other is the connection's.
+      if (cause instanceof LuthierError) throw cause;
+      throw this.#agentEnded(cause);
+    }
+    throw this.#agentEnded();
+  }
+
+  #get<T>(path: string): Promise<T> {
+    return this.#answered(() => requestJson<T>({ ...this.#agent, method: 'GET', path, timeoutMs: 30_000 }));
+  }
+
+  /**
+   * An agent that was killed, or is ending because nothing was left to do, does not take the request up: another is
+   * started, and asked once more.
+   */
+  async #answered<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (cause) {
+      if (!(cause instanceof RemoteError) && !(cause instanceof LuthierError && cause.code === 'E_ENDING')) throw cause;
+      if (await answers(agentSocket(this.#paths))) throw cause;
+      await startAgent(this.#paths);
+      return ask();
+    }
+  }
+
+  #agentEnded(cause?: unknown): RemoteError {
+    return new RemoteError('agent', 'the agent ended before it was done', {
+      hint: `\`luthier ls\` starts another, which completes or undoes what was begun; its log: ${agentLog(this.#paths)}`,
+      cause,
+    });
+  }
+
+  get #agent(): { socket: string; remote: string } {
+    return { socket: agentSocket(this.#paths), remote: 'the agent' };
+  }
+}
+
+async function startAgent(paths: Paths): Promise<void> {
+  try {
+    mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+    mkdirSync(paths.runtime, { recursive: true, mode: 0o711 });
+  } catch (cause) {
+    const { path = paths.state, message } = cause as NodeJS.ErrnoException;
+    throw new StateError(`cannot use ${path}: ${message}`, {
+      cause,
+      hint: 'run as the user who owns it, or set LUTHIER_STATE_DIR and LUTHIER_RUNTIME_DIR',
+    });
+  }
+  const log = openSync(agentLog(paths), 'a', 0o600);
+  const child = spawn(process.execPath, [join(packageDirectory, 'dist/bin/agent.js')], {
+    detached: true,
+    cwd: '/',
+    env: { ...process.env, LUTHIER_STATE_DIR: paths.state, LUTHIER_RUNTIME_DIR: paths.runtime },
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  let ended: string | undefined;
+  child.once('error', (cause) => (ended = cause.message));
+  child.once('exit', (code, signal) => (ended = signal ?? `status ${code ?? '?'}`));
+  child.unref();
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  while (!(await answers(agentSocket(paths)))) {
+    if (ended === 'status 0') ended = undefined; // another agent was quicker: it will answer
+    if (ended !== undefined || performance.now() > deadline) {
+      const text = existsSync(agentLog(paths)) ? readFileSync(agentLog(paths), 'utf8').trim().slice(-500) : '';
+      throw new RemoteError('agent', `the agent did not start (${ended ?? 'no answer'}): ${text}`);
+    }
+    await sleep(3);
+  }
+}

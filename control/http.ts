@@ -1,0 +1,92 @@
+/**
+ * HTTP on Unix sockets, as agent and switch processes speak it: JSON bodies, errors as `{ code, message, hint }`.
+ */
+import { request, type IncomingMessage } from 'node:http';
+import { LuthierError, RemoteError } from '../model/errors.js';
+
+export interface RequestOptions {
+  readonly socket: string;
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+  /** Whom an error message names: `agent`, `switch a`. */
+  readonly remote: string;
+  /** Longest silence. Default: none (streams, long operations). */
+  readonly timeoutMs?: number;
+}
+
+/** The response as a stream, once its status is 200. */
+export function openStream(options: RequestOptions): Promise<IncomingMessage> {
+  const { socket, method, path, body, signal, remote, timeoutMs } = options;
+  return new Promise((resolve, reject) => {
+    const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const outgoing = request(
+      {
+        socketPath: socket,
+        method,
+        path,
+        agent: false,
+        ...(signal === undefined ? {} : { signal }),
+        headers:
+          payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.byteLength },
+      },
+      (response) => {
+        if (response.statusCode === 200) {
+          resolve(response);
+          return;
+        }
+        readText(response).then((text) => reject(errorFrom(remote, response.statusCode ?? 0, text)), reject);
+      },
+    );
+    outgoing.on('error', (cause) => reject(connectionError(remote, cause)));
+    if (timeoutMs !== undefined)
+      outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs} ms`)));
+    outgoing.end(payload);
+  });
+}
+
+export async function requestJson<T>(options: RequestOptions): Promise<T> {
+  const text = await readText(await openStream(options));
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+/** One value per line. */
+export async function* lines<T>(response: IncomingMessage): AsyncGenerator<T> {
+  let rest = '';
+  response.setEncoding('utf8');
+  for await (const chunk of response) {
+    rest += chunk as string;
+    let end: number;
+    while ((end = rest.indexOf('\n')) !== -1) {
+      const line = rest.slice(0, end);
+      rest = rest.slice(end + 1);
+      if (line !== '') yield JSON.parse(line) as T;
+    }
+  }
+}
+
+export async function readText(message: IncomingMessage, limitBytes = Infinity): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of message) {
+    bytes += (chunk as Buffer).byteLength;
+    if (bytes > limitBytes) throw new LuthierError('E_TOO_LARGE', `a request of more than ${limitBytes} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function errorFrom(remote: string, status: number, text: string): LuthierError {
+  try {
+    const { code, message, hint } = JSON.parse(text) as { code: string; message: string; hint?: string };
+    return new LuthierError(code, message, hint === undefined ? {} : { hint });
+  } catch (cause) {
+    return new RemoteError(remote, `${remote} answered with status ${status}: ${text.slice(0, 200)}`, { cause });
+  }
+}
+
+function connectionError(remote: string, cause: Error): Error {
+  if (cause.name === 'AbortError') return cause;
+  return new RemoteError(remote, `cannot talk to ${remote}: ${cause.message}`, { cause });
+}

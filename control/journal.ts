@@ -1,0 +1,196 @@
+/**
+ * The record of one network: what was intended, written and synced before it is made, and what came of it. It is what a
+ * new agent adopts a running network from, completes an interrupted `down` with, and rolls an interrupted `up` back by.
+ *
+ * JSON lines. The first is the header; a last line without its newline was being written when the machine stopped, and
+ * is ignored.
+ */
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Network } from '../model/network.js';
+import { LuthierError, StateError, SyscallError } from '../model/errors.js';
+import type { ProcessId } from './process.js';
+import type { Paths } from './paths.js';
+
+export interface JournalHeader {
+  readonly luthier: 1;
+  readonly boot: string;
+  readonly name: string;
+  readonly number: number;
+  /** Of the network's switch processes. */
+  readonly uid: number;
+  /** The scenario's file, where it came from one. */
+  readonly file?: string;
+  /** ISO 8601 */
+  readonly since: string;
+  readonly memoryBytes: number;
+  readonly network: Network;
+}
+
+export type NetworkStatus = 'starting' | 'running' | 'stopping';
+
+export type JournalEntry =
+  | { readonly op: 'status'; readonly status: NetworkStatus }
+  /** About to do this action (its kind). Undoing is idempotent: one that was interrupted is simply done again. */
+  | { readonly op: 'make'; readonly action: string }
+  /** Processes that an action made, by role: `keeper`, `switch:a`, `host:h1`. */
+  | { readonly op: 'made'; readonly processes: Readonly<Record<string, ProcessId>> }
+  /** A cgroup that an action is about to make. */
+  | { readonly op: 'cgroup'; readonly directory: string };
+
+/** What the journal's lines add up to. */
+export interface JournalState {
+  readonly header: JournalHeader;
+  status: NetworkStatus;
+  readonly actions: Set<string>;
+  readonly processes: Map<string, ProcessId>;
+  readonly cgroups: string[];
+}
+
+export class Journal {
+  readonly state: JournalState;
+  readonly #file: string;
+  #fd: number | undefined;
+
+  private constructor(file: string, state: JournalState, fd: number) {
+    this.#file = file;
+    this.state = state;
+    this.#fd = fd;
+  }
+
+  /** Throws when the network has a journal already. */
+  static create(file: string, header: JournalHeader): Journal {
+    try {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      const journal = new Journal(file, emptyState(header), openSync(file, 'ax', 0o600));
+      journal.#write(header);
+      syncDirectory(dirname(file));
+      return journal;
+    } catch (cause) {
+      throw recordError(file, cause);
+    }
+  }
+
+  /** Undefined when the file has no complete header: nothing was made yet. Throws when a line makes no sense. */
+  static open(file: string): Journal | undefined {
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw recordError(file, cause);
+    }
+    const complete = text.slice(0, text.lastIndexOf('\n') + 1);
+    const [first, ...rest] = complete.split('\n').slice(0, -1);
+    if (first === undefined) return undefined;
+    let state: JournalState;
+    try {
+      state = emptyState(JSON.parse(first) as JournalHeader);
+      for (const line of rest) fold(state, JSON.parse(line) as JournalEntry);
+    } catch (cause) {
+      throw new StateError(`the record ${file} makes no sense: ${(cause as Error).message}`, {
+        hint: `nothing of it is touched: end what still runs of that network by hand, then remove ${dirname(file)}`,
+        cause,
+      });
+    }
+    const fd = openSync(file, 'a', 0o600);
+    // A line that was cut short must not run together with the next one.
+    if (complete.length < text.length) ftruncateSync(fd, Buffer.byteLength(complete));
+    return new Journal(file, state, fd);
+  }
+
+  append(entry: JournalEntry): void {
+    this.#write(entry);
+    fold(this.state, entry);
+  }
+
+  /** The network is gone: so is its record. */
+  remove(): void {
+    this.close();
+    rmSync(dirname(this.#file), { recursive: true, force: true });
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  /** A line is there whole or not at all: one that does not fit the disk is taken back. */
+  #write(value: JournalHeader | JournalEntry): void {
+    if (this.#fd === undefined) throw new LuthierError('E_JOURNAL', `the journal ${this.#file} is closed`);
+    const line = Buffer.from(`${JSON.stringify(value)}\n`);
+    const { size } = fstatSync(this.#fd);
+    try {
+      for (let written = 0; written < line.byteLength;) written += writeSync(this.#fd, line, written);
+      // What processes were made is of use to this boot alone, and the kernel keeps it that long.
+      if (!('op' in value) || value.op !== 'made') fsyncSync(this.#fd);
+    } catch (cause) {
+      ftruncateSync(this.#fd, size);
+      throw recordError(this.#file, cause);
+    }
+  }
+}
+
+/** Files of all journals below the state directory. */
+export function journalFiles(paths: Paths): string[] {
+  let entries: string[];
+  try {
+    entries = readdirSync(paths.state);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw recordError(paths.state, cause);
+  }
+  return entries
+    .filter((entry) => /^[0-9a-f]{8}$/.test(entry))
+    .map((entry) => join(paths.state, entry, 'journal.jsonl'));
+}
+
+function emptyState(header: JournalHeader): JournalState {
+  return { header, status: 'starting', actions: new Set(), processes: new Map(), cgroups: [] };
+}
+
+function fold(state: JournalState, entry: JournalEntry): void {
+  switch (entry.op) {
+    case 'status':
+      state.status = entry.status;
+      break;
+    case 'make':
+      state.actions.add(entry.action);
+      break;
+    case 'made':
+      for (const [role, id] of Object.entries(entry.processes)) state.processes.set(role, id);
+      break;
+    case 'cgroup':
+      state.cgroups.push(entry.directory);
+      break;
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function recordError(path: string, cause: unknown): Error {
+  if (cause instanceof LuthierError) return cause;
+  const { syscall = 'write', code = 'EIO', message } = cause as NodeJS.ErrnoException;
+  return new SyscallError(syscall, code, `cannot record the network in ${path}: ${message}`, {
+    cause,
+    hint: code === 'ENOSPC' ? 'free some disk space there' : `check who owns ${dirname(path)}`,
+  });
+}

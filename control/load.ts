@@ -1,0 +1,66 @@
+/**
+ * From a file, a text or an object to a checked scenario. Everything that needs no running system is checked here, in
+ * stages, each of which throws its first problem in the order of the file: the text (`source.ts`), the shape and the
+ * units (`shape.ts`), names (`topology.ts`), addresses (`resolve.ts`). A scenario that loads, resolves.
+ *
+ * Whatever is given, nothing but `ScenarioError` comes out. Called by `cli/`, the agent and the TypeScript API.
+ *
+ *   const network = resolve(load('scenario.yaml'));
+ */
+import { ScenarioError } from '../model/errors.js';
+import type { SourcePosition } from '../model/errors.js';
+import type { RawScenario } from '../model/scenario.js';
+import { deepFreeze } from './freeze.js';
+import type { Path, Positions } from './problems.js';
+import { resolve } from './resolve.js';
+import { checkShape } from './shape.js';
+import { objectSource, readText, textSource } from './source.js';
+import type { Source } from './source.js';
+
+/** A checked scenario, frozen, and where everything in it stands. */
+export interface Scenario extends Positions {
+  /** Undefined when it was an object. */
+  readonly file: string | undefined;
+  /** Units as written. */
+  readonly raw: RawScenario;
+}
+
+/** Loads a file by its path, or an object of the same shape. Throws `ScenarioError`. */
+export function load(source: string | RawScenario): Scenario {
+  return typeof source === 'string' ? loadText(readText(source), source) : parseScenario(source);
+}
+
+/** Loads YAML or JSON that was read from `file`, which positions then name. Throws `ScenarioError`. */
+export function loadText(text: string, file: string): Scenario {
+  return check(guarded({ file, line: 1, column: 1 }, () => textSource(text, file)));
+}
+
+/** Loads a value of unknown origin. Its positions are those of an object unless `positionOf` knows better. */
+export function parseScenario(raw: unknown, positionOf?: (path: Path) => SourcePosition): Scenario {
+  return check(objectSource(raw, positionOf));
+}
+
+function check(source: Source): Scenario {
+  return guarded(source.position([]), () => {
+    const raw = deepFreeze(checkShape(source));
+    const scenario: Scenario = {
+      file: source.file,
+      raw,
+      position: (path) => source.position(path),
+      keyPosition: (path) => source.keyPosition(path),
+    };
+    resolve(scenario);
+    return scenario;
+  });
+}
+
+/** A parser's own failure is still the input's: what it chokes on is no scenario. */
+function guarded<Value>(position: SourcePosition, read: () => Value): Value {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof ScenarioError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ScenarioError(position, `the scenario cannot be understood: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Starting our own native programs: the keeper, and `nsrun` in its verbs.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { nativeDirectory } from '../native/binding.js';
+import { LuthierError } from '../model/errors.js';
+import type { ProcessId } from './process.js';
+
+export const keeperPath = join(nativeDirectory, 'keeper');
+export const nsrunPath = join(nativeDirectory, 'nsrun');
+
+/** Starts the keeper, detached: it outlives us. Resolves with its pid once it listens. */
+export function startKeeper(socket: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(keeperPath, [socket], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    let errors = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+    child.once('error', (cause) => {
+      reject(new LuthierError('E_KEEPER', `cannot start the keeper ${keeperPath}: ${cause.message}`, { cause }));
+    });
+    child.once('exit', (code, signal) => {
+      const why = errors.trim() || `it ended with ${signal ?? `status ${code ?? '?'}`}`;
+      reject(new LuthierError('E_KEEPER', `the keeper did not start: ${why}`));
+    });
+    child.stdout.once('data', () => {
+      child.removeAllListeners('exit');
+      child.stdout.destroy();
+      child.stderr.destroy();
+      child.unref();
+      resolve(child.pid!);
+    });
+  });
+}
+
+/** Runs an `nsrun batch` script: sysctls and `ip` commands in namespaces, in order, up to the first failure. */
+export function runBatch(lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const child = execFile(nsrunPath, ['batch'], { cwd: '/', maxBuffer: 1 << 20 }, (cause, _stdout, stderr) => {
+      if (cause === null) resolve();
+      else
+        reject(
+          new LuthierError('E_CONFIGURE', `cannot configure the network: ${stderr.trim() || cause.message}`, { cause }),
+        );
+    });
+    // A script that failed early leaves the rest unread: its exit status says why.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(`${lines.join('\n')}\n`);
+  });
+}
+
+/** Output of a program run in a namespace process's namespaces (`nsrun exec`); rejects unless it ends with status 0. */
+export function capture({ pid, start }: ProcessId, argv: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(
+      nsrunPath,
+      ['exec', `${pid}:${start}`, '--', ...argv],
+      { cwd: '/', maxBuffer: 64 << 20 },
+      (cause, out, err) => {
+        if (cause === null) resolve(out);
+        else
+          reject(
+            new LuthierError('E_COMMAND', `'${argv.join(' ')}' failed: ${err.trim() || cause.message}`, { cause }),
+          );
+      },
+    );
+  });
+}

@@ -1,0 +1,234 @@
+/**
+ * The ports of hosts and routers: their addresses, given out LAN by LAN in the order of links, and their MACs.
+ *
+ * Of an address, in this order: what the endpoint says; what the port had before, if it fits; the lowest that is free.
+ *
+ * Called by `resolve.ts` alone.
+ */
+import { createHash } from 'node:crypto';
+import { UsageError } from '../model/errors.js';
+import type { Network, Port } from '../model/network.js';
+import { quoted } from '../model/names.js';
+import { addressOf, byNumber, FAMILIES } from '../vrouter/routes.js';
+import type { Family } from '../vrouter/routes.js';
+import {
+  AddressAllocator,
+  addressProblem,
+  assignable,
+  formatAddress,
+  formatSubnet,
+  parseInterface,
+} from './addresses.js';
+import type { Subnet } from './addresses.js';
+import { subnetKey } from './subnets.js';
+import type { LanSubnets, Resolving } from './subnets.js';
+import type { EndPlan, LanPlan } from './topology.js';
+
+/** IEEE 802.3's, and every host's default. */
+const DEFAULT_MTU = 1500;
+
+/** The ports of every node that can have some, in the order of nodes, by number. Problems are left to the caller to throw. */
+export function resolvePorts(
+  resolving: Resolving,
+  subnets: ReadonlyMap<string, LanSubnets>,
+): ReadonlyMap<string, readonly Port[]> {
+  const { topology } = resolving;
+  const lanOf = new Map(topology.lans.flatMap(({ name, members }) => members.map((end) => [end, name])));
+  const addresses = giveAddresses(resolving, subnets);
+  const macs = giveMacs(resolving, lanOf);
+  const ports = new Map<string, Port[]>();
+  for (const [name, node] of topology.nodes) if (node.kind !== 'switch') ports.set(name, []);
+  for (const link of topology.links) {
+    for (const end of link.ends) {
+      if (end.port === undefined) continue;
+      ports.get(end.node)!.push({
+        name: end.port,
+        mac: macs.get(end)!,
+        addresses: addresses.get(end) ?? [],
+        mtuBytes: link.raw.mtu ?? DEFAULT_MTU,
+        link: link.name,
+        lan: lanOf.get(end)!,
+      });
+    }
+  }
+  for (const own of ports.values()) own.sort(byNumber);
+  return ports;
+}
+
+// --- addresses -------------------------------------------------------------------------------------------------------
+
+/** Of each end with a port, with prefix length, v4 before v6. */
+function giveAddresses(
+  resolving: Resolving,
+  subnets: ReadonlyMap<string, LanSubnets>,
+): ReadonlyMap<EndPlan, readonly string[]> {
+  const before = new PreviousAddresses(resolving.previous);
+  const given = new Map<EndPlan, string[]>();
+  for (const lan of resolving.topology.lans) {
+    for (const family of FAMILIES) {
+      const subnet = subnets.get(lan.name)![family];
+      if (subnet === undefined) {
+        refuseAddresses(lan, family, resolving);
+        continue;
+      }
+      for (const [member, address] of fillLan(lan, subnet, before, resolving)) {
+        const written = `${formatAddress(family, address)}/${subnet.prefixLength}`;
+        given.set(member, [...(given.get(member) ?? []), written]);
+      }
+    }
+  }
+  return given;
+}
+
+/** A LAN without a subnet is layer 2 alone: an address on it would be a part of no route. */
+function refuseAddresses(lan: LanPlan, family: Family, { problems }: Resolving): void {
+  const key = subnetKey(family);
+  for (const member of lan.members) {
+    const text = writtenAddress(member, family);
+    if (text === undefined) continue;
+    const owner = lan.switches.length > 0 ? lan.name : 'the link';
+    problems.add(
+      text.path,
+      `${quoted(text.value)} is on the LAN ${lan.name}, which has no ${key}`,
+      `write "${key}" on ${owner}`,
+    );
+  }
+}
+
+function fillLan(
+  lan: LanPlan,
+  subnet: Subnet,
+  before: PreviousAddresses,
+  { problems }: Resolving,
+): ReadonlyMap<EndPlan, bigint> {
+  const { family } = subnet;
+  const free = new AddressAllocator(subnet);
+  const chosen = new Map<EndPlan, bigint>();
+  const owners = new Map<bigint, EndPlan>();
+  for (const member of lan.members) {
+    const text = writtenAddress(member, family);
+    if (text === undefined) continue;
+    const address = problems.try(text.path, () => readMember(text.value, subnet));
+    if (address === undefined) continue;
+    const owner = owners.get(address);
+    if (owner !== undefined) {
+      const shown = formatAddress(family, address);
+      problems.add(
+        text.path,
+        `${shown} is already the address of ${owner.node}:${owner.port}`,
+        'choose another, or leave it out',
+      );
+    }
+    free.reserve(address);
+    owners.set(address, member);
+    chosen.set(member, address);
+  }
+  for (const member of lan.members) {
+    const kept = chosen.has(member) ? undefined : before.of(member, family);
+    if (kept !== undefined && free.reserve(kept)) chosen.set(member, kept);
+  }
+  for (const member of lan.members) {
+    if (chosen.has(member)) continue;
+    const address = free.lowestFree();
+    if (address === undefined) {
+      refuseFull(lan, subnet, problems);
+      break;
+    }
+    chosen.set(member, address);
+  }
+  return chosen;
+}
+
+/** The address that an endpoint says, which must be one of the LAN. */
+function readMember(text: string, subnet: Subnet): bigint {
+  const { address, prefixLength } = parseInterface(text, subnet.family);
+  const { first } = assignable(subnet);
+  const hint = `one of the LAN is ${formatAddress(subnet.family, first)}/${subnet.prefixLength}`;
+  const problem = addressProblem(subnet, address);
+  if (problem !== undefined) throw new UsageError(problem, { hint });
+  if (prefixLength !== undefined && prefixLength !== subnet.prefixLength) {
+    throw new UsageError(`${quoted(text)} has another prefix length than its LAN, ${formatSubnet(subnet)}`, {
+      hint: `write "${formatAddress(subnet.family, address)}/${subnet.prefixLength}"`,
+    });
+  }
+  return address;
+}
+
+function refuseFull(lan: LanPlan, subnet: Subnet, problems: Resolving['problems']): void {
+  const { first, last } = assignable(subnet);
+  const room = last - first + 1n;
+  problems.add(
+    lan[subnetKey(subnet.family)]?.path ?? lan.link?.path ?? [],
+    `${formatSubnet(subnet)} is too small: it has ${room} address${room === 1n ? '' : 'es'} for ${lan.members.length} ports`,
+    'write a subnet with a shorter prefix',
+  );
+}
+
+function writtenAddress(member: EndPlan, family: Family): EndPlan['address'] {
+  return family === 4 ? member.address : member.address6;
+}
+
+/** What ports had in the network that runs. */
+class PreviousAddresses {
+  readonly #ports = new Map<string, Port>();
+
+  constructor(previous: Network | undefined) {
+    for (const node of previous?.nodes ?? []) {
+      if (node.kind === 'switch') continue;
+      for (const port of node.ports) this.#ports.set(`${node.name}:${port.name}`, port);
+    }
+  }
+
+  of({ node, port }: EndPlan, family: Family): bigint | undefined {
+    const before = this.#ports.get(`${node}:${port}`);
+    const text = before === undefined ? undefined : addressOf(before, family);
+    return text === undefined ? undefined : parseInterface(text, family).address;
+  }
+}
+
+// --- MACs ------------------------------------------------------------------------------------------------------------
+
+/** As written, else of a hash. Written ones differ on a LAN; those of a hash, in the whole network. */
+function giveMacs(
+  { scenario, topology, problems }: Resolving,
+  lanOf: ReadonlyMap<EndPlan, string>,
+): ReadonlyMap<EndPlan, string> {
+  const ends = topology.links.flatMap((link) => link.ends).filter(({ port }) => port !== undefined);
+  const macs = new Map<EndPlan, string>();
+  const owners = new Map<string, EndPlan>();
+  for (const end of ends) {
+    if (end.mac === undefined) continue;
+    const mac = end.mac.value.toLowerCase();
+    const onLan = `${lanOf.get(end)} ${mac}`;
+    const owner = owners.get(onLan);
+    if (owner !== undefined) {
+      problems.add(
+        end.mac.path,
+        `${mac} is already the MAC of ${owner.node}:${owner.port}`,
+        'choose another, or leave it out',
+      );
+    }
+    owners.set(onLan, end);
+    macs.set(end, mac);
+  }
+  const taken = new Set(macs.values());
+  for (const end of ends) {
+    if (macs.has(end)) continue;
+    const mac = hashedMac(scenario.raw.name, end, taken);
+    macs.set(end, mac);
+    taken.add(mac);
+  }
+  return macs;
+}
+
+/**
+ * `02:` (locally administered, unicast: IEEE 802, clause 8.4) and 40 bits of a hash of network, node and port; of the
+ * first of several hashes that no port has.
+ */
+function hashedMac(network: string, { node, port }: EndPlan, taken: ReadonlySet<string>): string {
+  for (let attempt = 0; ; attempt++) {
+    const digest = createHash('sha256').update([network, node, port, attempt].join('\0')).digest();
+    const mac = ['02', ...Array.from(digest.subarray(0, 5), (byte) => byte.toString(16).padStart(2, '0'))].join(':');
+    if (!taken.has(mac)) return mac;
+  }
+}

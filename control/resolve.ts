@@ -1,0 +1,244 @@
+/**
+ * From a checked scenario to a network in which nothing is left open: ports, addresses, MACs, link numbers, routes.
+ * Pure and deterministic: the same scenario, and the same `previous`, give the same network on every machine.
+ *
+ * What is kept from `previous`: an address while its port exists and it still fits, a /31 or /127 of the pool and a
+ * link's number while its link exists. So a change to a running network touches only what it names.
+ *
+ *   topology.ts  names → nodes, links, LANs      ports.ts   addresses and MACs
+ *   subnets.ts   written, or from the pool       here       links, gateways, routes, machines, host names
+ *
+ * What this version does not run (`unsupported.ts`) is resolved as far as `Network` can say it: hosts of another type and
+ * jetways as namespace hosts, links without their emulation. `up` refuses such a scenario before it comes here.
+ *
+ * Called by `load.ts`, to check, and by the agent.
+ */
+import { UsageError } from '../model/errors.js';
+import type { HostNode, Lan, Link, LinkEnd, LinkProperties, Network, Node, Port, Route } from '../model/network.js';
+import { quoted } from '../model/names.js';
+import type { RawNode } from '../model/scenario.js';
+import { parseSize } from '../model/units.js';
+import { addressOf, FAMILIES, Routing } from '../vrouter/routes.js';
+import type { Family } from '../vrouter/routes.js';
+import { addressProblem, contains, formatAddress, formatSubnet, parseInterface } from './addresses.js';
+import { deepFreeze } from './freeze.js';
+import type { Scenario } from './load.js';
+import { resolvePorts } from './ports.js';
+import { Problems } from './problems.js';
+import { resolveSubnets } from './subnets.js';
+import type { LanSubnets, Resolving } from './subnets.js';
+import { readTopology } from './topology.js';
+import type { EndPlan, Topology } from './topology.js';
+
+const DEFAULT_SEED = 1;
+/** The tunnel's channel is 16 bits wide; 0 is none. */
+const MOST_LINKS = 65535;
+
+/** Per family that a host says something about: its next hop and the port to it, or none. */
+type Gateways = Readonly<Partial<Record<Family, 'none' | Omit<Route, 'destination'>>>>;
+
+/** Throws `ScenarioError`, of a loaded scenario only where what is kept from `previous` leaves a pool no room. Deep-frozen. */
+export function resolve(scenario: Scenario, previous?: Network): Network {
+  const { raw } = scenario;
+  const topology = readTopology(raw, scenario);
+  const resolving: Resolving = { scenario, topology, previous, problems: new Problems(scenario) };
+  const links = resolveLinks(resolving);
+  const subnets = resolveSubnets(resolving);
+  const ports = resolvePorts(resolving, subnets);
+  const gateways = readGateways(resolving, ports, subnets);
+  resolving.problems.throwFirst();
+
+  const lans = topology.lans.map(({ name, switches }): Lan => {
+    const { 4: subnet, 6: subnet6 } = subnets.get(name)!;
+    return {
+      name,
+      ...(subnet === undefined ? {} : { subnet: formatSubnet(subnet) }),
+      ...(subnet6 === undefined ? {} : { subnet6: formatSubnet(subnet6) }),
+      switches,
+    };
+  });
+  return deepFreeze({
+    name: raw.name,
+    seed: raw.seed ?? DEFAULT_SEED,
+    machines: topology.machines.map((name) => ({ name })),
+    nodes: resolveNodes(topology, ports, gateways, lans, links),
+    links,
+    lans,
+    names: [...ports].flatMap(([node, own]) => namesOf(node, own)),
+  });
+}
+
+// --- links -----------------------------------------------------------------------------------------------------------
+
+function resolveLinks({ topology: { links }, previous, problems }: Resolving): Link[] {
+  if (links.length > MOST_LINKS) {
+    problems.add(links[MOST_LINKS]!.path, `a network has at most ${MOST_LINKS} links, this one has ${links.length}`);
+    problems.throwFirst();
+  }
+  const kept = new Map(previous?.links.map(({ name, id }) => [name, id]));
+  const used = new Set(links.map(({ name }) => kept.get(name)));
+  let next = 1;
+  const lowestFree = (): number => {
+    while (used.has(next)) next++;
+    return next++;
+  };
+  return links.map(({ name, raw, ends: [first, second] }) => ({
+    name,
+    id: kept.get(name) ?? lowestFree(),
+    ends: [linkEnd(first), linkEnd(second)],
+    forward: linkProperties(raw.forward?.state ?? raw.state),
+    reverse: linkProperties(raw.reverse?.state ?? raw.state),
+  }));
+}
+
+function linkEnd({ node, port }: EndPlan): LinkEnd {
+  return port === undefined ? { node } : { node, port };
+}
+
+function linkProperties(state: 'up' | 'down' = 'up'): LinkProperties {
+  return { state };
+}
+
+// --- gateways --------------------------------------------------------------------------------------------------------
+
+/** What hosts say about their default routes. `gateway: none` is for both families, unless `gateway6` says otherwise. */
+function readGateways(
+  { topology, problems }: Resolving,
+  ports: ReadonlyMap<string, readonly Port[]>,
+  subnets: ReadonlyMap<string, LanSubnets>,
+): ReadonlyMap<string, Gateways> {
+  const gateways = new Map<string, Gateways>();
+  for (const [name, node] of topology.nodes) {
+    if (node.kind !== 'host') continue;
+    const own: { -readonly [F in Family]?: NonNullable<Gateways[F]> } = {};
+    for (const family of FAMILIES) {
+      const key = family === 4 ? 'gateway' : 'gateway6';
+      const text = node[key] ?? (node.gateway === 'none' ? 'none' : undefined);
+      if (text === undefined) continue;
+      const read = problems.try(['nodes', name, key], () => readGateway(text, family, ports.get(name)!, subnets));
+      if (read !== undefined) own[family] = read;
+    }
+    gateways.set(name, own);
+  }
+  return gateways;
+}
+
+/** `none`, or an address on a LAN of the host that is not the host's own. */
+function readGateway(
+  text: string,
+  family: Family,
+  ports: readonly Port[],
+  subnets: ReadonlyMap<string, LanSubnets>,
+): 'none' | Omit<Route, 'destination'> {
+  if (text === 'none') return text;
+  const { address, prefixLength } = parseInterface(text, family);
+  const via = formatAddress(family, address);
+  if (prefixLength !== undefined) {
+    throw new UsageError(`${quoted(text)} has a prefix length, a gateway has none`, { hint: `write "${via}"` });
+  }
+  for (const port of ports) {
+    const subnet = subnets.get(port.lan)?.[family];
+    if (subnet === undefined || !contains(subnet, address)) continue;
+    const problem = addressProblem(subnet, address);
+    if (problem !== undefined) throw new UsageError(`${problem}: no gateway has it`);
+    if (ports.some((own) => addressOf(own, family) === via)) {
+      throw new UsageError(`the gateway ${via} is the host’s own address`, {
+        hint: 'leave it out for the first router of the LAN',
+      });
+    }
+    return { via, port: port.name };
+  }
+  const reachable = ports.flatMap(({ lan }) => subnets.get(lan)?.[family] ?? []).map(formatSubnet);
+  throw new UsageError(`the gateway ${via} is on no LAN of the host`, {
+    hint: reachable.length === 0 ? `the host is on no IPv${family} subnet` : `the host is on ${reachable.join(', ')}`,
+  });
+}
+
+/** What the host says, else the first router on the LAN of its lowest-numbered port that has an address of the family. */
+function defaultRoute(family: Family, ports: readonly Port[], gateway: Gateways[Family], routing: Routing): Route[] {
+  const destination = family === 4 ? '0.0.0.0/0' : '::/0';
+  if (gateway === 'none') return [];
+  if (gateway !== undefined) return [{ destination, ...gateway }];
+  const port = ports.find((candidate) => addressOf(candidate, family) !== undefined);
+  const via = port === undefined ? undefined : routing.firstRouter(port.lan, family);
+  return port === undefined || via === undefined ? [] : [{ destination, via, port: port.name }];
+}
+
+// --- nodes -----------------------------------------------------------------------------------------------------------
+
+function resolveNodes(
+  topology: Topology,
+  ports: ReadonlyMap<string, readonly Port[]>,
+  gateways: ReadonlyMap<string, Gateways>,
+  lans: readonly Lan[],
+  links: readonly Link[],
+): Node[] {
+  const nodes = [...topology.nodes];
+  const routers = nodes.flatMap(([name, { kind }]) => (kind === 'router' ? [{ name, ports: ports.get(name)! }] : []));
+  const routing = new Routing(routers, lans, links);
+  const present = memberMachines(topology);
+  return nodes.map(([name, node]): Node => {
+    if (node.kind === 'switch') {
+      const machines = node.machine === undefined ? present.get(name)! : [node.machine];
+      return { kind: 'switch', name, machines, transparent: node.transparent ?? false };
+    }
+    const own = ports.get(name)!;
+    const shared: Omit<HostNode, 'kind' | 'routes'> = {
+      type: 'netns',
+      name,
+      machine: machineOf(node, topology),
+      ports: own,
+      ...settingsOf(node),
+    };
+    if (node.kind === 'router') return { kind: 'router', ...shared, routes: routing.routesOf(name), routing: 'static' };
+    const routes = FAMILIES.flatMap((family) => defaultRoute(family, own, gateways.get(name)?.[family], routing));
+    return { kind: 'host', ...shared, routes };
+  });
+}
+
+type HostLike = Exclude<RawNode, { readonly kind: 'switch' }>;
+
+function settingsOf(node: HostLike): Pick<HostNode, 'command' | 'env' | 'cpu' | 'memoryBytes'> {
+  if (node.kind === 'jetway') return { env: {} };
+  const { command, env = {}, cpu, memory } = node;
+  return {
+    ...(command === undefined ? {} : { command }),
+    env,
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(memory === undefined ? {} : { memoryBytes: parseSize(memory) }),
+  };
+}
+
+function machineOf(node: HostLike, { machines }: Topology): string {
+  return node.machine ?? machines[0]!;
+}
+
+/** Of each switch, the machines of the nodes that are linked to it, as listed; without any, the first one. */
+function memberMachines(topology: Topology): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, Set<string>>();
+  for (const [name, { kind }] of topology.nodes) if (kind === 'switch') found.set(name, new Set());
+  for (const { ends } of topology.links) {
+    for (const [here, there] of [ends, ends.toReversed()] as [EndPlan, EndPlan][]) {
+      const member = topology.nodes.get(there.node)!;
+      if (member.kind !== 'switch') found.get(here.node)?.add(machineOf(member, topology));
+    }
+  }
+  const { machines } = topology;
+  return new Map(
+    [...found].map(([name, members]) => [
+      name,
+      members.size === 0 ? machines.slice(0, 1) : machines.filter((machine) => members.has(machine)),
+    ]),
+  );
+}
+
+/** For /etc/hosts: `h1` is the node's first port with an address, `h1.eth1` that one. */
+function namesOf(node: string, ports: readonly Port[]): Network['names'] {
+  const first = ports.find(({ addresses }) => addresses.length > 0);
+  return ports.flatMap((port) =>
+    port.addresses.map((address) => ({
+      address: address.slice(0, address.indexOf('/')),
+      names: port === first ? [node, `${node}.${port.name}`] : [`${node}.${port.name}`],
+    })),
+  );
+}

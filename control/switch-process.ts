@@ -1,0 +1,111 @@
+/**
+ * One vswitch process: how it is started (confined: no capability, a uid of its network's own, no network, a view of
+ * the file system with little more than its code) and talked to.
+ *
+ * It inherits fd 3, its listening control socket, and fd 4, a connection to the keeper that may only `get` this
+ * machine's descriptors. Agent and switch can each be restarted: whoever comes connects to the same socket again.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, rmSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { native, packageDirectory } from '../native/binding.js';
+import { KeeperClient } from '../native/keeper.js';
+import { LuthierError } from '../model/errors.js';
+import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import { openStream, requestJson } from './http.js';
+import { nsrunPath } from './native-tools.js';
+
+/** Where the confined process sees the package's folder. */
+const APP_DIRECTORY = '/tmp/app';
+const CONTROL_FD = 3;
+const KEEPER_FD = 4;
+
+export interface SwitchStart {
+  readonly machine: string;
+  readonly uid: number;
+  readonly socket: string;
+  readonly keeperSocket: string;
+  readonly logFile: string;
+  readonly memoryBytes: number;
+  /** Added to its environment: how a sanitizer's build is chosen. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Starts the process and returns its pid at once; `SwitchClient.ready` waits for it. */
+export function startSwitch(start: SwitchStart): number {
+  rmSync(start.socket, { force: true });
+  const listening = native.unixListen(start.socket, 16);
+  const keeper = KeeperClient.connect(start.keeperSocket);
+  const log = openSync(start.logFile, 'a', 0o600);
+  try {
+    keeper.restrict(`${start.machine}/`);
+    const child = spawn(
+      nsrunPath,
+      [
+        'confine',
+        ...['--uid', String(start.uid), '--gid', String(start.uid)],
+        ...['--app', packageDirectory, '--exe', process.execPath],
+        ...['--keep', String(CONTROL_FD), '--keep', String(KEEPER_FD)],
+        '--',
+        // The engine allocates nothing while it runs; small heaps keep the idle process small.
+        '--max-semi-space-size=1',
+        `${APP_DIRECTORY}/dist/bin/vswitch.js`,
+        ...['--memory', String(start.memoryBytes)],
+      ],
+      {
+        cwd: '/',
+        detached: true,
+        env: { LANG: 'C', NODE_ENV: 'production', ...insideView(start.env) },
+        stdio: ['ignore', log, log, listening, keeper.fd],
+      },
+    );
+    if (child.pid === undefined) throw new LuthierError('E_SWITCH', `cannot start ${nsrunPath}`);
+    // Its end is noticed by `supervisor.ts`, whoever started it.
+    child.once('error', () => undefined);
+    child.unref();
+    return child.pid;
+  } finally {
+    closeSync(log);
+    keeper.close();
+    native.close(listening);
+  }
+}
+
+export class SwitchClient {
+  readonly #socket: string;
+  readonly #remote: string;
+
+  constructor(socket: string, machine: string) {
+    this.#socket = socket;
+    this.#remote = `the switch of machine ${machine}`;
+  }
+
+  /** Resolves when it has applied the configuration. The first one waits for the process to come up and warm up. */
+  async configure(config: SwitchConfig): Promise<void> {
+    await requestJson({ ...this.#to('PUT', '/config'), body: config, timeoutMs: 20_000 });
+  }
+
+  state(): Promise<SwitchState> {
+    return requestJson({ ...this.#to('GET', '/state'), timeoutMs: 5_000 });
+  }
+
+  drops(): Promise<DropRecord[]> {
+    return requestJson({ ...this.#to('GET', '/drops'), timeoutMs: 5_000 });
+  }
+
+  /** pcapng, until `signal`. */
+  capture(device: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return openStream({ ...this.#to('GET', `/capture?device=${encodeURIComponent(device)}`), signal });
+  }
+
+  #to<M extends 'GET' | 'PUT'>(method: M, path: string): { socket: string; method: M; path: string; remote: string } {
+    return { socket: this.#socket, method, path, remote: this.#remote };
+  }
+}
+
+/** Paths below the package's folder, as the confined process sees them. */
+function insideView(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, value.replaceAll(packageDirectory, APP_DIRECTORY)]),
+  );
+}

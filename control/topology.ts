@@ -1,0 +1,319 @@
+/**
+ * What a scenario's names refer to: nodes, ports, links and LANs, put together and checked. Addresses are still text;
+ * `resolve.ts` gives them out. Everything follows the order of the file.
+ *
+ *   checkNames    every name means one thing, every reference something   (throws the first problem)
+ *   buildLinks    link names, and ports numbered where none was written
+ *   buildLans     switches joined by links, named LANs, links without a switch   (lans.ts)
+ *
+ * Called by `resolve.ts` alone, through `readTopology`.
+ */
+import { quoted, suggestion } from '../model/names.js';
+import { splitEndpoint } from '../model/scenario.js';
+import type { RawLink, RawNode, RawScenario } from '../model/scenario.js';
+import { buildLans } from './lans.js';
+import { Problems } from './problems.js';
+import type { Path, Positions } from './problems.js';
+
+/** A value as written, and where. */
+export interface Written<Value> {
+  readonly value: Value;
+  readonly path: Path;
+}
+
+export interface Topology {
+  readonly machines: readonly string[];
+  readonly nodes: ReadonlyMap<string, RawNode>;
+  readonly links: readonly LinkPlan[];
+  readonly lans: readonly LanPlan[];
+}
+
+export interface LinkPlan {
+  readonly name: string;
+  readonly raw: RawLink;
+  readonly path: Path;
+  readonly ends: readonly [EndPlan, EndPlan];
+}
+
+export interface EndPlan {
+  readonly node: string;
+  /** Absent on a switch. */
+  readonly port?: string;
+  readonly address?: Written<string>;
+  readonly address6?: Written<string>;
+  readonly mac?: Written<string>;
+  readonly path: Path;
+}
+
+export interface LanPlan {
+  readonly name: string;
+  readonly switches: readonly string[];
+  readonly subnet?: Written<string>;
+  readonly subnet6?: Written<string>;
+  /** Ends with a port, in the order of links. */
+  readonly members: readonly EndPlan[];
+  /** Set where no switch is on it. */
+  readonly link?: LinkPlan;
+}
+
+/** The machine of a scenario that names none. */
+const LOCAL = 'local';
+
+export function readTopology(raw: RawScenario, positions: Positions): Topology {
+  const nodes = new Map(Object.entries(raw.nodes));
+  const rawLinks = (raw.links ?? []).map((link, index) => readLink(link, index));
+  const problems = new Problems(positions);
+  checkNames(raw, nodes, rawLinks, problems);
+  problems.throwFirst();
+  const links = buildLinks(rawLinks, nodes, problems);
+  checkEvents(raw, links, problems);
+  problems.throwFirst();
+  const lans = buildLans(raw, nodes, links, problems);
+  problems.throwFirst();
+  return { machines: raw.machines ?? [LOCAL], nodes, links, lans };
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+interface ReadLink {
+  readonly raw: RawLink;
+  readonly path: Path;
+  readonly ends: readonly [ReadEnd, ReadEnd];
+}
+
+/** An endpoint in its long form, whichever was written. */
+interface ReadEnd {
+  readonly node: Written<string>;
+  readonly port?: Written<string>;
+  readonly address?: Written<string>;
+  readonly address6?: Written<string>;
+  readonly mac?: Written<string>;
+  /** LANs that the link carries, as this end says it. */
+  readonly lans?: Written<readonly string[]>;
+  readonly path: Path;
+}
+
+function readLink(raw: RawLink, index: number): ReadLink {
+  const path = ['links', index];
+  const [first, second] = raw.endpoints;
+  return {
+    raw,
+    path,
+    ends: [readEnd(first, [...path, 'endpoints', 0]), readEnd(second, [...path, 'endpoints', 1])],
+  };
+}
+
+function readEnd(raw: RawLink['endpoints'][number], path: Path): ReadEnd {
+  if (typeof raw === 'string') {
+    const { node, port } = splitEndpoint(raw);
+    return { node: { value: node, path }, ...(port === undefined ? {} : { port: { value: port, path } }), path };
+  }
+  const { node, lan, trunk, ...written } = raw;
+  const values = Object.entries(written).map(([key, value]) => [key, { value, path: [...path, key] }]);
+  const lans =
+    trunk !== undefined
+      ? { lans: { value: trunk, path: [...path, 'trunk'] } }
+      : lan !== undefined
+        ? { lans: { value: [lan], path: [...path, 'lan'] } }
+        : {};
+  return { ...Object.fromEntries(values), ...lans, node: { value: node, path: [...path, 'node'] }, path } as ReadEnd;
+}
+
+// --- names -----------------------------------------------------------------------------------------------------------
+
+function checkNames(
+  raw: RawScenario,
+  nodes: ReadonlyMap<string, RawNode>,
+  links: readonly ReadLink[],
+  problems: Problems,
+): void {
+  const machines = new Set<string>();
+  for (const [index, machine] of (raw.machines ?? []).entries()) {
+    if (machines.has(machine)) problems.add(['machines', index], `the machine ${quoted(machine)} is listed twice`);
+    machines.add(machine);
+  }
+  // `inspect`, `set` and `trace` take names without saying of what: each means one thing only.
+  const taken = new Map<string, string>();
+  for (const [name, node] of nodes) {
+    taken.set(name, 'a node');
+    if (name === 'localhost') problems.addKey(['nodes', name], '"localhost" is every host’s name for itself');
+    if (node.machine !== undefined) checkMachine(node.machine, ['nodes', name, 'machine'], raw, problems);
+  }
+  for (const name of Object.keys(raw.lans ?? {})) {
+    if (taken.has(name)) problems.addKey(['lans', name], `${quoted(name)} is already the name of ${taken.get(name)}`);
+    else taken.set(name, 'a LAN');
+  }
+  for (const link of links) {
+    const { name } = link.raw;
+    if (name !== undefined) {
+      const other = taken.get(name);
+      if (other !== undefined) {
+        problems.add([...link.path, 'name'], `${quoted(name)} is already the name of ${other}`, 'choose another name');
+      }
+      taken.set(name, 'a link');
+    }
+    checkEnds(link, nodes, raw.lans ?? {}, problems);
+  }
+  checkVlans(raw, problems);
+}
+
+function checkMachine(machine: string, path: Path, raw: RawScenario, problems: Problems): void {
+  if (raw.machines === undefined) {
+    problems.add(path, `there is no machine ${quoted(machine)}`, `list it: "machines: [${machine}]"`);
+  } else if (!raw.machines.includes(machine)) {
+    problems.add(path, `there is no machine ${quoted(machine)}`, suggestion(machine, raw.machines));
+  }
+}
+
+function checkEnds(
+  link: ReadLink,
+  nodes: ReadonlyMap<string, RawNode>,
+  lans: NonNullable<RawScenario['lans']>,
+  problems: Problems,
+): void {
+  const [first, second] = link.ends;
+  for (const end of link.ends) {
+    const node = nodes.get(end.node.value);
+    if (node === undefined) {
+      const hint = suggestion(end.node.value, nodes.keys());
+      problems.add(end.node.path, `there is no node ${quoted(end.node.value)}`, hint);
+      continue;
+    }
+    if (node.kind === 'switch') {
+      for (const { path } of [end.port, end.address, end.address6, end.mac].filter(
+        (written) => written !== undefined,
+      )) {
+        const key = path.at(-1);
+        const what = typeof key === 'string' ? key : 'port';
+        problems.add(path, `the switch ${quoted(end.node.value)} takes no ${what}`, 'ports of a switch are its links');
+      }
+    }
+    for (const [index, lan] of (end.lans?.value ?? []).entries()) {
+      const path = end.lans!.path.at(-1) === 'trunk' ? [...end.lans!.path, index] : end.lans!.path;
+      if (!Object.hasOwn(lans, lan)) {
+        problems.add(path, `there is no LAN ${quoted(lan)} in "lans"`, suggestion(lan, Object.keys(lans)));
+      } else if (end.lans!.value.indexOf(lan) < index) {
+        problems.add(path, `the trunk carries ${quoted(lan)} twice`);
+      }
+    }
+    const untagged = (end.lans?.value ?? []).filter((lan) => Object.hasOwn(lans, lan) && lans[lan]?.vlan === undefined);
+    if (untagged.length > 1) {
+      problems.add(
+        end.lans!.path,
+        `${untagged.join(' and ')} are both untagged on one trunk`,
+        'give all but one a "vlan"',
+      );
+    }
+  }
+  if (first.node.value === second.node.value) {
+    problems.add(second.node.path, `the link joins ${quoted(first.node.value)} to itself`, 'a link joins two nodes');
+  }
+  const a = first.lans?.value.toSorted().join();
+  const b = second.lans?.value.toSorted().join();
+  if (a !== undefined && b !== undefined && a !== b) {
+    problems.add(second.lans!.path, 'the two ends say different LANs', 'say it at one end');
+  }
+  const onSwitch = link.ends.some(({ node }) => nodes.get(node.value)?.kind === 'switch');
+  if (!onSwitch) {
+    for (const { lans } of link.ends) {
+      if (lans !== undefined) problems.add(lans.path, 'a link without a switch is a LAN of its own');
+    }
+  } else {
+    for (const key of ['subnet', 'subnet6'] as const) {
+      if (link.raw[key] === undefined) continue;
+      problems.add(
+        [...link.path, key],
+        'a link on a switch is part of that switch’s LAN',
+        `write "${key}" on the switch`,
+      );
+    }
+  }
+}
+
+function checkVlans(raw: RawScenario, problems: Problems): void {
+  const owners = new Map<number, string>();
+  for (const [name, { vlan }] of Object.entries(raw.lans ?? {})) {
+    if (vlan === undefined) continue;
+    const owner = owners.get(vlan);
+    if (owner !== undefined) problems.add(['lans', name, 'vlan'], `VLAN ${vlan} is ${quoted(owner)} already`);
+    else owners.set(vlan, name);
+  }
+}
+
+function checkEvents(raw: RawScenario, links: readonly LinkPlan[], problems: Problems): void {
+  const byName = new Map(links.map((link) => [link.name, link]));
+  for (const [index, event] of (raw.events ?? []).entries()) {
+    const path = ['events', index];
+    const link = byName.get(event.link);
+    if (link === undefined) {
+      problems.add([...path, 'link'], `there is no link ${quoted(event.link)}`, suggestion(event.link, byName.keys()));
+    } else if (event.from !== undefined && !link.ends.some(({ node }) => node === event.from)) {
+      const ends = link.ends.map(({ node }) => node);
+      problems.add([...path, 'from'], `${quoted(event.from)} is no end of ${link.name}`, suggestion(event.from, ends));
+    }
+  }
+}
+
+// --- links and ports -------------------------------------------------------------------------------------------------
+
+function buildLinks(links: readonly ReadLink[], nodes: ReadonlyMap<string, RawNode>, problems: Problems): LinkPlan[] {
+  const names = new LinkNames();
+  const ports = new PortNumbers(links, problems);
+  return links.map(({ raw, path, ends }) => {
+    const name = raw.name ?? names.next(ends);
+    return { name, raw, path, ends: [endPlan(ends[0], nodes, ports), endPlan(ends[1], nodes, ports)] };
+  });
+}
+
+/** `a--b`, then `a--b.2`, `a--b.3`: written names have no `--`, so these are never taken by one. */
+class LinkNames {
+  readonly #counts = new Map<string, number>();
+
+  next([first, second]: ReadLink['ends']): string {
+    const base = `${first.node.value}--${second.node.value}`;
+    const count = (this.#counts.get(base) ?? 0) + 1;
+    this.#counts.set(base, count);
+    return count === 1 ? base : `${base}.${count}`;
+  }
+}
+
+function endPlan(end: ReadEnd, nodes: ReadonlyMap<string, RawNode>, ports: PortNumbers): EndPlan {
+  const { address, address6, mac, path } = end;
+  return {
+    node: end.node.value,
+    ...(nodes.get(end.node.value)?.kind === 'switch' ? {} : { port: end.port?.value ?? ports.next(end.node.value) }),
+    ...(address === undefined ? {} : { address }),
+    ...(address6 === undefined ? {} : { address6 }),
+    ...(mac === undefined ? {} : { mac }),
+    path,
+  };
+}
+
+/** Ports that are written keep their numbers; the others take the lowest that are left, in the order of links. */
+class PortNumbers {
+  readonly #taken = new Map<string, Set<string>>();
+  readonly #next = new Map<string, number>();
+
+  constructor(links: readonly ReadLink[], problems: Problems) {
+    for (const { node, port } of links.flatMap(({ ends }) => ends)) {
+      if (port === undefined) continue;
+      const taken = this.#taken.get(node.value) ?? new Set<string>();
+      if (taken.has(port.value)) {
+        problems.add(
+          port.path,
+          `the port ${node.value}:${port.value} has a link already`,
+          'leave the port out: the next one is taken',
+        );
+      }
+      taken.add(port.value);
+      this.#taken.set(node.value, taken);
+    }
+  }
+
+  next(node: string): string {
+    let number = this.#next.get(node) ?? 0;
+    while (this.#taken.get(node)?.has(`eth${number}`) === true) number++;
+    this.#next.set(node, number + 1);
+    return `eth${number}`;
+  }
+}

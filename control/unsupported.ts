@@ -1,0 +1,194 @@
+/**
+ * What the scenario's contract has and this version does not run yet. `validate` accepts it; `up` refuses it here, by
+ * name and position, before anything is made: nothing in a scenario is ever ignored.
+ *
+ * A feature that gets built leaves this file. Called by `cli/` and the TypeScript API before they ask the agent.
+ */
+import { UnsupportedError } from '../model/errors.js';
+import { LINK_PROPERTIES } from '../model/scenario.js';
+import type { RawLink, RawLinkProperties, RawScenario } from '../model/scenario.js';
+import { splitEndpoint } from '../model/scenario.js';
+import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
+import type { Scenario } from './load.js';
+import { located } from './problems.js';
+import type { Path } from './problems.js';
+import { resolve } from './resolve.js';
+import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
+
+interface Refusal {
+  /** Of the key. */
+  readonly path: Path;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
+export function refuseUnsupported(scenario: Scenario): void {
+  const { raw } = scenario;
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(raw), ...ofEvents(raw), ...ofSize(scenario)];
+  const [first] = refusals
+    .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
+    .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
+  if (first === undefined) return;
+  throw new UnsupportedError(first.position, located(first.path, first.message), { hint: first.hint });
+}
+
+function* ofLans({ lans }: RawScenario): Generator<Refusal> {
+  if (lans === undefined) return;
+  yield {
+    path: ['lans'],
+    message: 'several LANs on one switch are not built yet',
+    hint: 'use a switch for each LAN, with "subnet" on it',
+  };
+}
+
+function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
+  for (const [name, node] of Object.entries(nodes)) {
+    const path = ['nodes', name];
+    if (node.kind === 'jetway') {
+      yield { path: [...path, 'kind'], message: 'jetways are not built yet', hint: 'leave the node out' };
+    } else if (node.kind === 'host' && node.type !== undefined && node.type !== 'netns') {
+      yield {
+        path: [...path, 'type'],
+        message: `hosts of type ${node.type} are not built yet`,
+        hint: 'leave "type" out: the host is then a network namespace',
+      };
+    } else if (node.kind === 'router' && node.routing !== undefined && node.routing !== 'static') {
+      yield {
+        path: [...path, 'routing'],
+        message: `routing by ${node.routing} is not built yet`,
+        hint: 'leave "routing" out: routes are then computed and static',
+      };
+    }
+  }
+}
+
+function* ofLinks({ nodes, links = [] }: RawScenario): Generator<Refusal> {
+  const loops = new SwitchLoops();
+  for (const [index, link] of links.entries()) {
+    const path = ['links', index];
+    yield* ofProperties(link, path);
+    if (link.forward !== undefined) yield* ofProperties(link.forward, [...path, 'forward']);
+    if (link.reverse !== undefined) yield* ofProperties(link.reverse, [...path, 'reverse']);
+    yield* ofOneWay(link, path);
+    const [a, b] = endNodes(link);
+    const betweenSwitches = nodes[a]?.kind === 'switch' && nodes[b]?.kind === 'switch';
+    if (!betweenSwitches) continue;
+    if (link.mtu !== undefined) {
+      yield {
+        path: [...path, 'mtu'],
+        message: 'an MTU between two switches is not built yet',
+        hint: 'write "mtu" on the links of hosts and routers',
+      };
+    }
+    if (loops.closes(a, b)) {
+      yield {
+        path,
+        message: `the link from ${a} to ${b} closes a loop of switches: frames would circle in it`,
+        hint: 'there is no spanning tree yet: remove one link of the loop',
+      };
+    }
+  }
+}
+
+function* ofProperties(properties: RawLinkProperties, path: Path): Generator<Refusal> {
+  for (const key of LINK_PROPERTIES) {
+    if (key === 'state' || properties[key] === undefined) continue;
+    yield {
+      path: [...path, key],
+      message: `"${key}" of a link is not built yet`,
+      hint: 'remove it: links carry frames as fast as they can, without loss of their own',
+    };
+  }
+}
+
+/** A switch has one state for a link. `state` of one direction is refused only where it makes the two differ. */
+function* ofOneWay({ state = 'up', forward, reverse }: RawLink, path: Path): Generator<Refusal> {
+  const forwardState = forward?.state ?? state;
+  if (forwardState === (reverse?.state ?? state)) return;
+  yield {
+    path: [...path, forwardState === state ? 'reverse' : 'forward', 'state'],
+    message: '"state" of one direction alone is not built yet',
+    hint: 'write "state" on the link: it is then for both directions',
+  };
+}
+
+function* ofEvents({ events }: RawScenario): Generator<Refusal> {
+  if (events === undefined || events.length === 0) return;
+  yield { path: ['events'], message: 'events are not built yet', hint: 'remove "events"' };
+}
+
+/** Links and switches have halves of the tunnel's channels (`wiring.ts`). */
+const MOST_LINKS = FIRST_SWITCH_CHANNEL - 1;
+const MOST_SWITCHES = 0x10000 - FIRST_SWITCH_CHANNEL;
+
+function* ofSize(scenario: Scenario): Generator<Refusal> {
+  const { nodes, links = [] } = scenario.raw;
+  const hint = 'split it into several networks';
+  if (links.length > MOST_LINKS) {
+    yield {
+      path: ['links', MOST_LINKS],
+      message: `more than ${MOST_LINKS} links of a network are not built yet`,
+      hint,
+    };
+  }
+  const switches = Object.keys(nodes).filter((name) => nodes[name]?.kind === 'switch');
+  const excess = switches[MOST_SWITCHES];
+  if (excess !== undefined) {
+    yield { path: ['nodes', excess], message: `more than ${MOST_SWITCHES} switches are not built yet`, hint };
+  }
+  yield* ofMachines(scenario);
+}
+
+/** What a machine's one switch process holds, counted in its order: the links as written, then the joins of switches. */
+function* ofMachines(scenario: Scenario): Generator<Refusal> {
+  const network = resolve(scenario);
+  const order = new Map(network.links.map(({ name }, i) => [name, i]));
+  for (const { machine, links } of switchConfigs(network, 1).values()) {
+    const devices = new Set<string>();
+    for (const [count, { name, ends }] of links.entries()) {
+      for (const end of ends) if (!('bridge' in end)) devices.add('tap' in end ? end.tap : end.udp);
+      if (count < MAX_LINKS && devices.size <= MAX_PORTS) continue;
+      const index = order.get(name);
+      const joined = ends.flatMap((end) => ('bridge' in end ? [end.bridge] : []));
+      const what = count < MAX_LINKS ? `${MAX_PORTS} ports and tunnels` : `${MAX_LINKS} links`;
+      yield {
+        path: index === undefined ? ['nodes', ...joined] : ['links', index],
+        message: `more than ${what} on one machine (here ${machine}) are not built yet`,
+        hint: 'put nodes on more "machines", or split the network',
+      };
+      break;
+    }
+  }
+}
+
+function endNodes({ endpoints: [first, second] }: RawLink): readonly [string, string] {
+  const nodeOf = (endpoint: RawLink['endpoints'][number]): string =>
+    typeof endpoint === 'string' ? splitEndpoint(endpoint).node : endpoint.node;
+  return [nodeOf(first), nodeOf(second)];
+}
+
+/** Disjoint sets of switches that are joined already. */
+class SwitchLoops {
+  readonly #parent = new Map<string, string>();
+
+  /** Joins two switches; true when they were joined before. */
+  closes(a: string, b: string): boolean {
+    const rootA = this.#root(a);
+    const rootB = this.#root(b);
+    this.#parent.set(rootA, rootB);
+    return rootA === rootB;
+  }
+
+  /** Halves the way up as it goes, so that long chains of switches stay cheap. */
+  #root(name: string): string {
+    let current = name;
+    for (;;) {
+      const parent = this.#parent.get(current) ?? current;
+      if (parent === current) return current;
+      const grandparent = this.#parent.get(parent) ?? parent;
+      this.#parent.set(current, grandparent);
+      current = grandparent;
+    }
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * From a resolved network to what each machine's switch process must be: which bridges, devices and links are where.
+ * Pure. A link whose ends are on two machines becomes a channel of the tunnel between them; the parts of a switch that
+ * is present on several machines are joined by a channel for each pair, with split horizon.
+ *
+ *     machine a                              machine b
+ *   ┌──────────────────────┐               ┌─────────────────────┐
+ *   │ tap:r1:eth1 ── (udp:b, channel 2) ═══ (udp:a, channel 2) ── s2 │
+ *   └──────────────────────┘               └─────────────────────┘
+ */
+import type { DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import type { Link, LinkEnd, Network, Node, SwitchNode } from '../model/network.js';
+
+export const AGEING_SECONDS = 300;
+export const FDB_LIMIT = 16_384;
+/** Channels below are links' ids, those from here on join the parts of switches. */
+export const FIRST_SWITCH_CHANNEL = 0x8000;
+
+/** The underlay on which a scenario's machines are played: RFC 6598 addresses in a namespace of its own. */
+export const UNDERLAY = { mtuBytes: 1500, prefixLength: 16, firstPort: 7000, ipHeaderBytes: 20 } as const;
+
+export function underlayAddress(machineIndex: number): string {
+  const host = machineIndex + 1;
+  return `100.64.${host >> 8}.${host & 255}`;
+}
+
+/** The UDP port that machine `index` uses towards machine `peer`. */
+export function tunnelPort(peer: number): number {
+  return UNDERLAY.firstPort + peer;
+}
+
+export function tapName(node: string, port: string): string {
+  return `tap:${node}:${port}`;
+}
+
+export function udpName(peer: string): string {
+  return `udp:${peer}`;
+}
+
+/** Machine → its switch process; machines on which nothing is are left out. */
+export function switchConfigs(network: Network, networkNumber: number): Map<string, SwitchConfig> {
+  const nodes = new Map(network.nodes.map((node) => [node.name, node]));
+  const machineIndex = new Map(network.machines.map(({ name }, i) => [name, i]));
+  const links = new Map<string, LinkConfig[]>(network.machines.map(({ name }) => [name, []]));
+  const peers = new Map<string, Set<string>>(network.machines.map(({ name }) => [name, new Set()]));
+
+  const add = (machine: string, link: LinkConfig): void => {
+    links.get(machine)?.push(link);
+    for (const end of link.ends) if ('udp' in end) peers.get(machine)?.add(end.udp);
+  };
+  const join = (name: string, state: 'up' | 'down', channel: number, a: Placed, b: Placed): void => {
+    if (a.machine === b.machine) {
+      add(a.machine, { name, ends: [a.end, b.end], state });
+      return;
+    }
+    add(a.machine, { name, ends: [a.end, { udp: udpName(b.machine), channel }], state });
+    add(b.machine, { name, ends: [{ udp: udpName(a.machine), channel }, b.end], state });
+  };
+
+  for (const link of network.links) {
+    const [a, b] = placeLink(link, nodes);
+    join(link.name, link.forward.state, link.id, a, b);
+  }
+  switches(network).forEach((node, index) => {
+    const end: LinkEndConfig = { bridge: node.name, horizon: true };
+    node.machines.forEach((machine, i) => {
+      for (const other of node.machines.slice(i + 1)) {
+        const name = joinName(node.name, machineIndex.get(machine)!, machineIndex.get(other)!);
+        join(name, 'up', FIRST_SWITCH_CHANNEL + index, { machine, end }, { machine: other, end });
+      }
+    });
+  });
+
+  const configs = new Map<string, SwitchConfig>();
+  for (const { name: machine } of network.machines) {
+    const bridges = switches(network)
+      .filter((node) => node.machines.includes(machine))
+      .map(({ name, transparent }) => ({ name, transparent, ageingSeconds: AGEING_SECONDS, fdbLimit: FDB_LIMIT }));
+    const devices: DeviceConfig[] = [...tapConfigs(network, machine)];
+    for (const name of peers.get(machine) ?? [])
+      devices.push({
+        kind: 'udp',
+        name,
+        pathMtuBytes: UNDERLAY.mtuBytes,
+        ipHeaderBytes: UNDERLAY.ipHeaderBytes,
+      });
+    const own = links.get(machine) ?? [];
+    if (bridges.length + devices.length + own.length === 0) continue;
+    configs.set(machine, { network: network.name, networkNumber, machine, bridges, devices, links: own });
+  }
+  return configs;
+}
+
+/** Pairs of machines that a tunnel joins, as indices into `network.machines`, lower first. */
+export function tunnels(network: Network, configs: ReadonlyMap<string, SwitchConfig>): [number, number][] {
+  const index = new Map(network.machines.map(({ name }, i) => [udpName(name), i]));
+  const pairs: [number, number][] = [];
+  network.machines.forEach(({ name }, i) => {
+    for (const device of configs.get(name)?.devices ?? []) {
+      const peer = device.kind === 'udp' ? index.get(device.name) : undefined;
+      if (peer !== undefined && i < peer) pairs.push([i, peer]);
+    }
+  });
+  return pairs;
+}
+
+/** A link's end, and the machine on which that end is. */
+interface Placed {
+  readonly machine: string;
+  readonly end: LinkEndConfig;
+}
+
+/** An end on a switch is on the machine of the other end where the switch has a part there, else on the switch's first. */
+function placeLink(link: Link, nodes: ReadonlyMap<string, Node>): [Placed, Placed] {
+  const [a, b] = link.ends.map((end) => nodeOf(end, nodes)) as [Node, Node];
+  const [endA, endB] = link.ends.map(endConfig) as [LinkEndConfig, LinkEndConfig];
+  if (a.kind === 'switch' && b.kind === 'switch') {
+    const shared = a.machines.find((machine) => b.machines.includes(machine));
+    return [
+      { machine: shared ?? firstMachine(a), end: endA },
+      { machine: shared ?? firstMachine(b), end: endB },
+    ];
+  }
+  const machineA = a.kind === 'switch' ? partNear(a, b) : a.machine;
+  const machineB = b.kind === 'switch' ? partNear(b, a) : b.machine;
+  return [
+    { machine: machineA, end: endA },
+    { machine: machineB, end: endB },
+  ];
+}
+
+function partNear(node: SwitchNode, other: Node): string {
+  return other.kind !== 'switch' && node.machines.includes(other.machine) ? other.machine : firstMachine(node);
+}
+
+/**
+ * The join of a switch's parts on two machines, by the machines' places in the network: with their names instead it could
+ * be longer than a switch process takes. No link of a scenario has an `@` in its name.
+ */
+function joinName(switchName: string, machine: number, other: number): string {
+  return `${switchName}@${machine}-${other}`;
+}
+
+function firstMachine(node: SwitchNode): string {
+  const [machine] = node.machines;
+  if (machine === undefined) throw new RangeError(`switch ${node.name} is on no machine`);
+  return machine;
+}
+
+function nodeOf(end: LinkEnd, nodes: ReadonlyMap<string, Node>): Node {
+  const node = nodes.get(end.node);
+  if (node === undefined) throw new RangeError(`a link ends at the unknown node ${end.node}`);
+  return node;
+}
+
+function endConfig(end: LinkEnd): LinkEndConfig {
+  return end.port === undefined ? { bridge: end.node } : { tap: tapName(end.node, end.port) };
+}
+
+function* tapConfigs(network: Network, machine: string): Generator<DeviceConfig> {
+  for (const node of network.nodes) {
+    if (node.kind === 'switch' || node.machine !== machine) continue;
+    for (const port of node.ports)
+      yield { kind: 'tap', name: tapName(node.name, port.name), mtuBytes: port.mtuBytes, vnetHdr: true };
+  }
+}
+
+function switches(network: Network): SwitchNode[] {
+  return network.nodes.filter((node) => node.kind === 'switch');
+}
