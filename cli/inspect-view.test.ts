@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import type { DropRecord, NetworkState } from '../model/messages.js';
+import { networkState } from '../test/fixtures/network-state.js';
+import { renderNetworks } from './ls.js';
+import { renderDropRecords, renderFdb, renderNetwork } from './inspect-view.js';
+
+const lab = networkState('lab');
+
+describe('inspect', () => {
+  it('shows nodes, ports, links, LANs, processes and drops', () => {
+    expect(renderNetwork(lab)).toMatchInlineSnapshot(`
+      "lab  running, since 2026-11-21T09:00:00.000Z, 1 machine, lab.yaml
+
+      NODE  KIND    MACHINE  PORT  ADDRESSES     MAC                LINK             SENT  RECEIVED  COMMAND
+      s1    switch  local
+      h1    host    local    eth0  10.0.1.2/24   02:00:00:00:00:01  h1--s1             12         0  sleep 9 [exited 0]
+                                   fd00:1::2/64
+      r1    router  local    eth0  10.0.1.1/24   02:00:00:00:00:02  r1--s1  7 (2 dropped)         0
+                             eth1  10.0.2.1/24   02:00:00:00:00:03  r1--s2              0         0
+
+      LINK    FROM     TO  STATE  THERE            BACK
+      h1--s1  h1:eth0  s1  up        12  1.46 KiB     7  700 B
+
+      LAN  SUBNET       SUBNET6      SWITCHES
+      s1   10.0.1.0/24  fd00:1::/64  s1
+
+      SWITCH PROCESS   PID  MEMORY     UP  FRAME SLOTS FREE
+      local           4713  64 MiB  1 min    32000 of 32768
+
+      DROP REASON  FRAMES
+      hairpin           3"
+    `);
+  });
+
+  it('says so where nothing was dropped', () => {
+    expect(renderNetwork({ ...lab, drops: {} })).toMatch(/no frame was dropped$/);
+  });
+
+  it('says at its head, as ls does, why a network is broken', () => {
+    const [one] = lab.switchProcesses;
+    const { machine, pid } = one!;
+    const broken: NetworkState = {
+      ...lab,
+      status: 'broken',
+      broken: ['the keeper has ended'],
+      switchProcesses: [{ machine, pid }],
+    };
+    const why = 'lab is broken: the keeper has ended\n  take it down and up again: luthier down lab';
+    expect(renderNetwork(broken)).toMatch(new RegExp(`^lab  broken, .*\\n${why}\\n\\nNODE`));
+    expect(renderNetwork(broken)).toMatch(/^local +4713 +does not answer$/m);
+    expect(renderNetworks([broken])).toMatch(new RegExp(`\\n${why}$`));
+  });
+
+  it('shows what switches have learnt', () => {
+    expect(renderFdb(lab)).toMatchInlineSnapshot(`
+      "SWITCH  MACHINE  ADDRESS            LINK     AGE
+      s1      local    02:00:00:00:00:01  h1--s1  12 s"
+    `);
+    expect(renderFdb({ ...lab, switchProcesses: [] })).toBe('no switch has learnt an address yet');
+  });
+
+  it('shows the last dropped frames, and names the older ones', () => {
+    const record: DropRecord = {
+      unixNs: '1795252444123456789',
+      reason: 'hairpin',
+      where: 'h1--s1',
+      lengthBytes: 60,
+      header: '0200000000020200000000010800450000',
+    };
+    expect(renderDropRecords([record])).toMatchInlineSnapshot(`
+      "TIME                      REASON   CAME BY  BYTES  FRAME
+      2026-11-21T09:14:04.123Z  hairpin  h1--s1      60  02:00:00:00:00:01 → 02:00:00:00:00:02, type 0x0800"
+    `);
+    expect(renderDropRecords(Array.from({ length: 60 }, () => record))).toMatch(/\n10 older ones are in --json$/);
+    expect(renderDropRecords([])).toBe('no frame was dropped');
+  });
+});

@@ -1,0 +1,139 @@
+/** The tables of `inspect`. Pure: a network's state in, text out. */
+import type { DropRecord, NetworkState, NodeState } from '../model/messages.js';
+import { brokenLines } from './ls.js';
+import { bytes, colors, counted, duration, shownPath, table } from './output.js';
+
+/** Most records of `--drops` that are shown; `--json` has them all. */
+const SHOWN_DROPS = 50;
+
+export function renderNetwork(network: NetworkState): string {
+  const sections = [header(network), nodes(network), links(network)];
+  if (network.lans.length > 0) sections.push(lans(network));
+  if (network.switchProcesses.length > 0) sections.push(processes(network));
+  sections.push(dropReasons(network));
+  return sections.join('\n\n');
+}
+
+export function renderFdb(network: NetworkState): string {
+  const rows = network.switchProcesses.flatMap(({ machine, state }) =>
+    (state?.bridges ?? []).flatMap((bridge) =>
+      bridge.fdb.map(({ mac, link, ageSeconds }) => [bridge.name, machine, mac, link, duration(ageSeconds)]),
+    ),
+  );
+  if (rows.length === 0) return 'no switch has learnt an address yet';
+  return table(['SWITCH', 'MACHINE', 'ADDRESS', 'LINK', '>AGE'], rows);
+}
+
+export function renderDropRecords(drops: readonly DropRecord[]): string {
+  if (drops.length === 0) return 'no frame was dropped';
+  const shown = drops.slice(-SHOWN_DROPS);
+  const rows = shown.map(({ unixNs, reason, where, lengthBytes, header }) => [
+    new Date(Number(BigInt(unixNs) / 1_000_000n)).toISOString(),
+    reason,
+    where,
+    String(lengthBytes),
+    ethernet(header),
+  ]);
+  const more = drops.length > shown.length ? `\n${drops.length - shown.length} older ones are in --json` : '';
+  return table(['TIME', 'REASON', 'CAME BY', '>BYTES', 'FRAME'], rows) + more;
+}
+
+function header(network: NetworkState): string {
+  const { name, status, since, file, machines } = network;
+  const facts = [
+    status,
+    `since ${since}`,
+    counted(machines, 'machine'),
+    ...(file === undefined ? [] : [shownPath(file)]),
+  ];
+  return [`${colors.bold(name)}  ${facts.join(', ')}`, ...brokenLines(network)].join('\n');
+}
+
+/**
+ * One line a port; the node's own facts on its first. Counters are the switch's, which receives what the node sends:
+ * here they are called as the node sees them.
+ */
+function nodes(network: NetworkState): string {
+  const rows = network.nodes.flatMap((node) => {
+    const own = [colors.bold(node.name), node.kind, node.machines.join(', ')];
+    if (node.ports.length === 0) return [[...own, '', '', '', '', '', '', commandOf(node)]];
+    return node.ports.map((port, index) => [
+      ...(index === 0 ? own : ['', '', '']),
+      port.name,
+      port.addresses.join('\n'),
+      port.mac,
+      port.link,
+      packets(port.rxPackets, port.rxDropped),
+      packets(port.txPackets, port.txDropped),
+      index === 0 ? commandOf(node) : '',
+    ]);
+  });
+  return table(['NODE', 'KIND', 'MACHINE', 'PORT', 'ADDRESSES', 'MAC', 'LINK', '>SENT', '>RECEIVED', 'COMMAND'], rows);
+}
+
+function links(network: NetworkState): string {
+  return table(
+    ['LINK', 'FROM', 'TO', 'STATE', '>THERE', '', '>BACK', ''],
+    network.linkStates.map((link) => [
+      link.name,
+      link.ends[0],
+      link.ends[1],
+      link.state === 'up' ? 'up' : colors.yellow('down'),
+      String(link.forwardPackets),
+      bytes(link.forwardBytes),
+      String(link.reversePackets),
+      bytes(link.reverseBytes),
+    ]),
+  );
+}
+
+function lans(network: NetworkState): string {
+  return table(
+    ['LAN', 'SUBNET', 'SUBNET6', 'SWITCHES'],
+    network.lans.map((lan) => [lan.name, lan.subnet ?? '', lan.subnet6 ?? '', lan.switches.join(', ')]),
+  );
+}
+
+function processes(network: NetworkState): string {
+  return table(
+    ['SWITCH PROCESS', '>PID', '>MEMORY', '>UP', '>FRAME SLOTS FREE'],
+    network.switchProcesses.map(({ machine, pid, state }) =>
+      state === undefined
+        ? [machine, String(pid), 'does not answer', '', '']
+        : [
+            machine,
+            String(pid),
+            bytes(state.rssBytes),
+            duration(state.uptimeNs / 1e9),
+            `${state.arena.freeSlots} of ${state.arena.slots}`,
+          ],
+    ),
+  );
+}
+
+function dropReasons(network: NetworkState): string {
+  const reasons = Object.entries(network.drops);
+  if (reasons.length === 0) return 'no frame was dropped';
+  return table(
+    ['DROP REASON', '>FRAMES'],
+    reasons.map(([reason, count]) => [reason, String(count)]),
+  );
+}
+
+function packets(count: number | undefined, dropped: number | undefined): string {
+  if (count === undefined) return '';
+  return dropped ? `${count} (${dropped} dropped)` : String(count);
+}
+
+function commandOf({ command }: NodeState): string {
+  if (command === undefined) return '';
+  const { argv, status, code } = command;
+  return `${argv.join(' ')} [${status}${code === undefined ? '' : ` ${code}`}]`;
+}
+
+/** `SOURCE → DESTINATION, type 0x0800`, of a header in hexadecimal. */
+function ethernet(header: string): string {
+  if (header.length < 28) return header;
+  const mac = (from: number): string => header.slice(from, from + 12).replace(/..(?=.)/g, '$&:');
+  return `${mac(12)} → ${mac(0)}, type 0x${header.slice(24, 28)}`;
+}

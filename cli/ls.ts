@@ -1,0 +1,46 @@
+/** `luthier ls`: the networks that run on this machine. */
+import type { Command } from 'commander';
+import type { NetworkSummary } from '../model/messages.js';
+import { agentIfAny } from './connection.js';
+import { colors, print, printJson, shownPath, table } from './output.js';
+import { syntax, withJson } from './syntax.js';
+
+export function command(): Command {
+  return withJson(
+    syntax('ls', 'list the networks that run', [
+      ['luthier ls', 'a table'],
+      ['luthier ls --json | jq .networks[].name', 'their names alone'],
+    ]),
+  ).action(async (options: { json?: true }) => {
+    const networks = (await (await agentIfAny())?.networks()) ?? [];
+    if (options.json) printJson({ luthier: 1, networks });
+    else print(networks.length === 0 ? 'nothing runs' : renderNetworks(networks));
+  });
+}
+
+export function renderNetworks(networks: readonly NetworkSummary[]): string {
+  const rows = table(
+    ['NETWORK', 'STATUS', '>HOSTS', '>ROUTERS', '>SWITCHES', '>LINKS', '>MACHINES', 'SINCE', 'FILE'],
+    networks.map((network) => [
+      network.name,
+      network.status,
+      String(network.hosts),
+      String(network.routers),
+      String(network.switches),
+      String(network.links),
+      String(network.machines),
+      network.since,
+      network.file === undefined ? '' : shownPath(network.file),
+    ]),
+  );
+  return [rows, ...networks.flatMap(brokenLines)].join('\n');
+}
+
+/** Why a network is broken: a line for each reason. Also at the head of `inspect`. */
+export function brokenLines({ name, broken = [] }: NetworkSummary): string[] {
+  if (broken.length === 0) return [];
+  return [
+    ...broken.map((reason) => colors.red(`${name} is broken: ${reason}`)),
+    `  take it down and up again: luthier down ${name}`,
+  ];
+}

@@ -1,0 +1,244 @@
+/**
+ * What `doctor` looks at: whether this machine can run Luthier, and how well. Everything is tried or read on the spot,
+ * and nothing is changed. Each check answers what it found and, where something is amiss, the command that mends it.
+ */
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { ownPaths } from './connection.js';
+import { privileges, readableProgram } from './requirements.js';
+
+const run = promisify(execFile);
+
+export interface Check {
+  readonly name: string;
+  /** `limited`: Luthier runs, without what `detail` says. `missing`: it does not run. */
+  readonly status: 'ok' | 'limited' | 'missing';
+  readonly detail: string;
+  /** A command, or what else to do. */
+  readonly mend?: string;
+}
+
+/** `engines` in package.json. */
+const MIN_NODE = [20, 19] as const;
+/** One descriptor a port in the keeper, two in a switch process, and some to spare. */
+const MANY_DESCRIPTORS = 4096;
+
+export async function checkMachine(): Promise<Check[]> {
+  return [
+    node(),
+    kernel(),
+    await addon(),
+    await readableProgram(),
+    privileges(),
+    tunDevice(),
+    await tap(),
+    await iproute(),
+    cgroups(),
+    descriptors(),
+    program('ping', 'iputils-ping'),
+    program('traceroute', 'traceroute'),
+    program('iperf3', 'iperf3'),
+    await leftovers(),
+  ];
+}
+
+function node(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const fits = major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
+  const detail = process.versions.node;
+  if (fits) return { name: 'node', status: 'ok', detail };
+  return { name: 'node', status: 'missing', detail, mend: `install Node.js ${MIN_NODE.join('.')} or later` };
+}
+
+async function addon(): Promise<Check> {
+  const name = 'native addon';
+  try {
+    const { native, nativeDirectory } = await import('../native/binding.js');
+    for (const tool of ['keeper', 'nsrun']) accessSync(join(nativeDirectory, tool), constants.X_OK);
+    // epoll_pwait2 (Linux 5.11) is what the engine waits with: a wait that only looks is a call of it.
+    const epoll = native.epollCreate();
+    const io = native.ioCreate(emptyArrays());
+    const ready = native.wait(io, epoll, 0);
+    native.ioDestroy(io);
+    native.close(epoll);
+    if (ready < 0)
+      return { name, status: 'missing', detail: `epoll_pwait2 fails (${ready})`, mend: 'use Linux 5.11 or later' };
+    return { name, status: 'ok', detail: nativeDirectory };
+  } catch (error) {
+    return { name, status: 'missing', detail: (error as Error).message, mend: 'sh scripts/build' };
+  }
+}
+
+function tunDevice(): Check {
+  const name = '/dev/net/tun';
+  if (!existsSync(name))
+    return {
+      name,
+      status: 'missing',
+      detail: 'no such device',
+      mend: 'modprobe tun; or: mkdir -p /dev/net && mknod -m 666 /dev/net/tun c 10 200',
+    };
+  try {
+    accessSync(name, constants.R_OK | constants.W_OK);
+    return { name, status: 'ok', detail: 'may be opened' };
+  } catch {
+    return { name, status: 'missing', detail: 'may not be opened by this user', mend: `sudo chmod 666 ${name}` };
+  }
+}
+
+async function iproute(): Promise<Check> {
+  try {
+    const { stdout } = await run('ip', ['-V'], { env: searchPath() });
+    return { name: 'ip', status: 'ok', detail: stdout.trim() };
+  } catch {
+    return { name: 'ip', status: 'missing', detail: 'not found', mend: installCommand('iproute2') };
+  }
+}
+
+/** Programs that only `npm start` and users call. */
+function program(name: string, debianPackage: string): Check {
+  const folders = searchPath().PATH!.split(':');
+  const found = folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
+  if (found !== undefined) return { name, status: 'ok', detail: found };
+  return { name, status: 'limited', detail: 'not found: npm start needs it', mend: installCommand(debianPackage) };
+}
+
+/** `cpu` and `memory` of hosts need a hierarchy of cgroups that has these controllers and that we may write. */
+function cgroups(): Check {
+  const name = 'cgroups';
+  const found = new Map<string, { version: number; directory: string }>();
+  for (const { directory, type, options } of cgroupMounts()) {
+    const controllers = type === 'cgroup2' ? readWords(join(directory, 'cgroup.controllers')) : options;
+    for (const controller of ['cpu', 'memory'])
+      if (controllers.includes(controller)) found.set(controller, { version: type === 'cgroup2' ? 2 : 1, directory });
+  }
+  const missing = ['cpu', 'memory'].filter((controller) => !found.has(controller));
+  if (missing.length > 0)
+    return { name, status: 'limited', detail: `no controller for ${missing.join(' and ')} of hosts` };
+  const closed = [...found.values()].find(({ directory }) => !isWritable(directory));
+  if (closed !== undefined)
+    return {
+      name,
+      status: 'limited',
+      detail: `${closed.directory} may not be written: no cpu and memory of hosts`,
+      mend: 'run as root',
+    };
+  const detail = [...found].map(([controller, { version }]) => `${controller} (v${version})`).join(', ');
+  return { name, status: 'ok', detail };
+}
+
+/** Opens TAPs in a network namespace made for it. */
+async function tap(): Promise<Check> {
+  const name = 'TAP devices';
+  let result: { works: string[]; error?: string };
+  try {
+    const probe = join(import.meta.dirname, 'tap-probe.js');
+    const { stdout } = await run('unshare', ['--net', process.execPath, probe]);
+    result = JSON.parse(stdout) as typeof result;
+  } catch (error) {
+    return { name, status: 'missing', detail: `cannot be tried: ${firstLine(error)}` };
+  }
+  const { works, error = '' } = result;
+  if (!works.includes('tap')) return { name, status: 'missing', detail: error, mend: 'modprobe tun' };
+  if (!works.includes('tso')) return { name, status: 'limited', detail: `no offloads: ${error}` };
+  return { name, status: 'ok', detail: works.includes('uso') ? 'with TSO and USO' : 'with TSO (USO: Linux 6.2)' };
+}
+
+/** UDP_SEGMENT came with Linux 4.18, UDP_GRO with 5.0, epoll_pwait2 with 5.11. */
+function kernel(): Check {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const detail = `Linux ${release()}`;
+  if (major > 5 || (major === 5 && minor >= 11)) return { name: 'kernel', status: 'ok', detail };
+  return { name: 'kernel', status: 'missing', detail, mend: 'use Linux 5.11 or later' };
+}
+
+function descriptors(): Check {
+  const name = 'open files';
+  const limit = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
+  const hard = limit?.[2] === 'unlimited' ? Infinity : Number(limit?.[2]);
+  const detail = `at most ${hard} in a process`;
+  if (hard >= MANY_DESCRIPTORS) return { name, status: 'ok', detail };
+  return { name, status: 'limited', detail: `${detail}: no networks of thousands of ports`, mend: 'ulimit -Hn 20000' };
+}
+
+/** Records of networks that nobody looks after: an agent was killed, or the machine restarted. */
+async function leftovers(): Promise<Check> {
+  const name = 'leftovers';
+  const [{ journalFiles }, { answers }, { agentSocket }] = await Promise.all([
+    import('../control/journal.js'),
+    import('../control/agent-socket.js'),
+    import('../control/paths.js'),
+  ]);
+  const paths = await ownPaths();
+  const records = journalFiles(paths).length;
+  if (records === 0) return { name, status: 'ok', detail: 'none' };
+  if (await answers(agentSocket(paths))) return { name, status: 'ok', detail: `none; networks that run: ${records}` };
+  return {
+    name,
+    status: 'limited',
+    detail: `networks recorded while no agent runs: ${records}`,
+    mend: "'luthier ls' takes over what still runs; 'luthier down --all' removes it",
+  };
+}
+
+interface CgroupMount {
+  readonly directory: string;
+  readonly type: string;
+  readonly options: readonly string[];
+}
+
+/** proc(5), /proc/PID/mountinfo: fields 5 (mount point), and after a lone hyphen type, source, super options. */
+function cgroupMounts(): CgroupMount[] {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n');
+  return mounts.flatMap((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [type = '', , options = ''] = after.split(' ');
+    return type.startsWith('cgroup') ? [{ directory: before.split(' ')[4]!, type, options: options.split(',') }] : [];
+  });
+}
+
+function readWords(file: string): string[] {
+  return existsSync(file) ? readFileSync(file, 'utf8').trim().split(/\s+/) : [];
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isRoot(): boolean {
+  return process.getuid!() === 0;
+}
+
+/** Debian keeps `ip` and `traceroute` where ordinary users do not look. */
+function searchPath(): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
+}
+
+function installCommand(debianPackage: string): string {
+  return `${isRoot() ? '' : 'sudo '}apt-get install ${debianPackage}`;
+}
+
+/** Of a program that failed: what it printed. */
+function firstLine(error: unknown): string {
+  const { stderr = '', message } = error as Error & { stderr?: string };
+  return (stderr.trim() || message).split('\n')[0]!;
+}
+
+function emptyArrays(): Parameters<typeof import('../native/binding.js').native.ioCreate>[0] {
+  return {
+    arena: new Uint8Array(2048),
+    iov: new Int32Array(2),
+    lengths: new Int32Array(1),
+    vnet: new Uint8Array(12),
+    ready: new Int32Array(1),
+    clock: new Float64Array(1),
+  };
+}

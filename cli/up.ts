@@ -1,0 +1,103 @@
+/** `luthier up FILE`: creates the network that the file describes; all or nothing. */
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { AgentClient } from '../control/client.js';
+import type { Scenario } from '../control/load.js';
+import { UsageError } from '../model/errors.js';
+import type { NetworkSummary } from '../model/messages.js';
+import { parseSize } from '../model/units.js';
+import { startedAgent, untilInterrupted } from './connection.js';
+import { bytes, counted, jsonMs, print, printJson } from './output.js';
+import { progressView, silentView, type ProgressView } from './progress.js';
+import { requireMachine } from './requirements.js';
+import { syntax, withJson } from './syntax.js';
+
+/** What a switch process takes (`vswitch/main.ts`), told before one is started. */
+const MIN_MEMORY_BYTES = 4 * 2 ** 20;
+const MAX_MEMORY_BYTES = 2 ** 31 - 1;
+
+export function command(): Command {
+  return withJson(
+    syntax('up', 'create the network that a file describes, all or nothing', [
+      ['luthier up scenarios/two-lans/scenario.yaml', 'bring it up'],
+      ['luthier up net.yaml --memory 256MiB', 'let each switch process hold more frames'],
+    ])
+      .argument('<file>', 'scenario file')
+      .option('--memory <size>', 'memory for frames in each switch process, as 64MiB (default: 64MiB)'),
+  ).action(async (file: string, options: { memory?: string; json?: true }) => {
+    const memoryBytes = options.memory === undefined ? undefined : parseMemory(options.memory);
+    const scenario = await loadForUp(file);
+    await requireMachine();
+    const view = options.json ? silentView : progressView();
+    const { network, ms, changed } = await bringUp(await startedAgent(), scenario, view, memoryBytes);
+    if (options.json) printJson({ luthier: 1, network, ms: jsonMs(ms), changed });
+    else print(changed ? howToGoOn(network, ms) : `${network.name} runs already, as the file says`);
+  });
+}
+
+/** Throws UsageError for what a switch process would refuse. */
+export function parseMemory(text: string): number {
+  const size = parseSize(text);
+  if (size >= MIN_MEMORY_BYTES && size <= MAX_MEMORY_BYTES) return size;
+  throw new UsageError(`--memory is ${bytes(size)}, and a switch process works with 4 MiB to 2 GiB less one byte`, {
+    hint: 'leave it out for 64MiB, which hold 32 768 frames',
+  });
+}
+
+/** Checks everything that can be checked before an agent is needed. */
+export async function loadForUp(file: string): Promise<Scenario> {
+  const [{ load }, { refuseUnsupported }] = await Promise.all([
+    import('../control/load.js'),
+    import('../control/unsupported.js'),
+  ]);
+  const scenario = load(file);
+  refuseUnsupported(scenario);
+  return scenario;
+}
+
+/** Also what the demonstration does. ^C has the agent roll back. */
+export async function bringUp(
+  agent: AgentClient,
+  scenario: Scenario,
+  view: ProgressView,
+  memoryBytes?: number,
+): Promise<{ network: NetworkSummary; ms: number; changed: boolean }> {
+  // Recorded so that it means the same file wherever it is shown.
+  const named = { ...scenario, file: scenario.file === undefined ? undefined : resolve(scenario.file) };
+  let ms = 0;
+  let changed = false;
+  try {
+    await untilInterrupted((signal) =>
+      agent.up(named, {
+        signal,
+        onProgress: (progress) => {
+          if (progress.type === 'plan') changed = progress.steps.length > 0;
+          if (progress.type === 'done') ms = progress.ms;
+          view.report(progress);
+        },
+        ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      }),
+    );
+  } finally {
+    await view.finish();
+  }
+  const network = (await agent.networks()).find(({ name }) => name === scenario.raw.name);
+  if (network === undefined) throw new Error(`the agent does not list ${scenario.raw.name}`);
+  return { network, ms, changed };
+}
+
+function howToGoOn(network: NetworkSummary, ms: number): string {
+  const { name, hosts, routers, switches, links } = network;
+  const parts = [
+    counted(hosts, 'host'),
+    counted(routers, 'router'),
+    counted(switches, 'switch'),
+    counted(links, 'link'),
+  ];
+  return [
+    `${name} runs: ${parts.join(', ')} (${Math.round(ms)} ms)`,
+    `  luthier inspect ${name}            nodes, addresses, counters`,
+    `  luthier exec ${name}/NODE -- CMD   run a command in a node`,
+    `  luthier down ${name}               remove it`,
+  ].join('\n');
+}
