@@ -1,0 +1,110 @@
+/** The compliance suite over the devices that need no tunnel. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'vitest';
+import { ManualClock } from '../../model/clock.js';
+import { Arena } from '../../vswitch/arena.js';
+import type { DeviceContext } from '../../vswitch/device/device.js';
+import { NativeIo } from '../../vswitch/device/native-io.js';
+import { PcapDevice } from '../../vswitch/device/pcap.js';
+import { TapDevice } from '../../vswitch/device/tap.js';
+import { MemoryDevice } from '../../vswitch/device/memory.js';
+import { portDeviceCompliance, type DevicePair } from './port-device.js';
+import { RecordingSink } from './recording-sink.js';
+
+function plainContext(arena: Arena, index: number): DeviceContext & { readonly drops: RecordingSink } {
+  return { arena, drops: new RecordingSink(), clock: new ManualClock(), index };
+}
+
+function memoryPair(arenaA: Arena, arenaB: Arena): DevicePair {
+  const a = plainContext(arenaA, 0);
+  const b = plainContext(arenaB, 1);
+  const [deviceA, deviceB] = MemoryDevice.pair(a, b);
+  return {
+    a: { device: deviceA, ...a },
+    b: { device: deviceB, ...b },
+    close: () => {
+      deviceA.close();
+      deviceB.close();
+    },
+  };
+}
+
+const MiB = 2 ** 20;
+
+portDeviceCompliance('memory, between two engines', { channels: true, superFrames: true }, () =>
+  memoryPair(new Arena(new Uint8Array(2 * MiB)), new Arena(new Uint8Array(2 * MiB))),
+);
+
+portDeviceCompliance('memory, within an engine', { channels: true, superFrames: true }, () => {
+  const arena = new Arena(new Uint8Array(4 * MiB));
+  return memoryPair(arena, arena);
+});
+
+/** Each writes the file that the other reads. */
+function pcapPair(): DevicePair {
+  const directory = mkdtempSync(join(tmpdir(), 'luthier-pcap-'));
+  const [there, back] = [join(directory, 'there.pcap'), join(directory, 'back.pcap')];
+  for (const file of [there, back]) writeFileSync(file, '');
+  const a = plainContext(new Arena(new Uint8Array(2 * MiB)), 0);
+  const b = plainContext(new Arena(new Uint8Array(2 * MiB)), 1);
+  const devices = [
+    new PcapDevice(a, { input: back, output: there }),
+    new PcapDevice(b, { input: there, output: back }),
+  ] as const;
+  return {
+    a: { device: devices[0], ...a },
+    b: { device: devices[1], ...b },
+    close: () => {
+      for (const device of devices) device.close();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+portDeviceCompliance('pcap', { channels: false, superFrames: false }, pcapPair);
+
+/** Two TAPs on a bridge of the kernel's, in a namespace of their own: what one writes, the other reads. */
+async function tapPair(vnetHdr: boolean): Promise<DevicePair> {
+  const { SwitchLab } = await import('../lab/switch-lab.js');
+  const { native } = await import('../../native/binding.js');
+  const lab = await SwitchLab.start();
+  const host = lab.bareHost('taps');
+  const fds = ['tap0', 'tap1'].map((name, i) => lab.openTap(host, name, `02:00:00:00:01:0${i}`, { vnetHdr }));
+  const script = `
+    echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
+    ip link add br0 type bridge mcast_snooping 0
+    for name in tap0 tap1; do ip link set $name master br0; ip link set $name up; done; ip link set br0 up`;
+  await lab.exec('taps', 'sh', '-ec', script);
+  const io = new NativeIo(native, 8 * MiB);
+  const ends = fds.map((fd, index) => {
+    const context = { arena: io.arena, io, drops: new RecordingSink(), clock: io, index };
+    return { device: new TapDevice(context, { fd, mtuBytes: 1500, vnetHdr }), ...context };
+  });
+  const [a, b] = ends as [(typeof ends)[0], (typeof ends)[0]];
+  return {
+    a,
+    b,
+    close: async () => {
+      a.device.close();
+      b.device.close();
+      io.close();
+      await lab.close();
+    },
+  };
+}
+
+const unavailable = await import('../lab/switch-lab.js').then(
+  ({ labUnavailable }) => labUnavailable(),
+  (error: unknown) => (error as Error).message,
+);
+
+if (unavailable === undefined) {
+  portDeviceCompliance('tap', { channels: false, superFrames: false }, () => tapPair(false));
+  portDeviceCompliance('tap with vnet headers', { channels: false, superFrames: true }, () => tapPair(true));
+} else {
+  describe('PortDevice: tap', () => {
+    it.skip(`skipped: ${unavailable}`);
+  });
+}

@@ -1,0 +1,150 @@
+/** Hosts: names longer than an interface's, commands, limits, links without a switch, routers in a row, static routes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { NetworkState } from '../../model/messages.js';
+import { Bench } from './machine.js';
+
+let bench: Bench;
+
+beforeAll(() => {
+  bench = new Bench();
+});
+afterAll(() => bench[Symbol.asyncDispose]());
+
+const inspect = async (name: string): Promise<NetworkState> =>
+  (JSON.parse(await bench.ok('inspect', '--json', name)) as { network: NetworkState }).network;
+
+it('tells apart names that are equal in their first fifteen bytes', async () => {
+  const file = bench.scenario(
+    'long',
+    `
+name: long
+nodes:
+  a-very-long-switch-name-1: { kind: switch, subnet: 10.0.0.0/24 }
+  a-very-long-host-name-1: { kind: host }
+  a-very-long-host-name-2: { kind: host }
+links:
+  - { endpoints: [a-very-long-host-name-1, a-very-long-switch-name-1] }
+  - { endpoints: [a-very-long-host-name-2, a-very-long-switch-name-1] }
+`,
+  );
+  await bench.ok('up', file);
+  await bench.ok('exec', 'a-very-long-host-name-1', '--', 'ping', '-c1', '-W2', 'a-very-long-host-name-2');
+  await bench.ok('down', file);
+});
+
+it('crosses three routers in a row, on links without a switch, in both families', async () => {
+  const file = bench.scenario(
+    'row',
+    `
+name: row
+nodes:
+  h1: { kind: host }
+  r1: { kind: router }
+  r2: { kind: router }
+  r3: { kind: router }
+  h2: { kind: host }
+links:
+  - { endpoints: [h1, r1] }
+  - { endpoints: [r1, r2] }
+  - { endpoints: [r2, r3] }
+  - { endpoints: [r3, h2] }
+`,
+  );
+  await bench.ok('up', file);
+  await bench.ok('exec', 'h1', '--', 'ping', '-4', '-c1', '-W2', 'h2');
+  await bench.ok('exec', 'h1', '--', 'ping', '-6', '-c1', '-W2', 'h2');
+  const hops = (await bench.ok('exec', 'h1', '--', 'traceroute', '-n', '-q1', '-w2', 'h2')).trim().split('\n').slice(1);
+  expect(hops).toHaveLength(4);
+  await bench.ok('down', 'row');
+});
+
+it('joins the parts of a switch that spans three machines', async () => {
+  const file = bench.scenario(
+    'span',
+    `
+name: span
+machines: [a, b, c]
+nodes:
+  s1: { kind: switch, subnet: 10.0.0.0/24 }
+  h1: { kind: host, machine: a }
+  h2: { kind: host, machine: b }
+  h3: { kind: host, machine: c }
+links:
+  - { endpoints: [h1, s1] }
+  - { endpoints: [h2, s1] }
+  - { endpoints: [h3, s1] }
+`,
+  );
+  await bench.ok('up', file);
+  for (const [from, to] of [
+    ['h1', 'h2'],
+    ['h2', 'h3'],
+    ['h3', 'h1'],
+  ] as const) {
+    const out = await bench.ok('exec', from, '--', 'ping', '-c2', '-i0.1', '-W2', to);
+    expect(out).not.toContain('DUP!');
+    expect(out).toContain('2 received');
+  }
+  await bench.ok('down', 'span');
+});
+
+it('runs commands, keeps what they print, notices how they end', async () => {
+  const file = bench.scenario(
+    'commands',
+    `
+name: commands
+nodes:
+  done: { kind: host, command: [sh, -c, 'echo "hello from $(hostname)"; echo $GREETING; exit 3'], env: { GREETING: hi } }
+  killed: { kind: host, command: [sh, -c, 'kill -KILL $$'] }
+  runs: { kind: host, command: [sleep, "1000"] }
+links:
+  - { endpoints: [done, runs] }
+`,
+  );
+  await bench.ok('up', file);
+  const commands = async (): Promise<Record<string, unknown>> =>
+    Object.fromEntries((await inspect('commands')).nodes.map(({ name, command }) => [name, command]));
+  let now = await commands();
+  for (let i = 0; i < 200 && JSON.stringify(now).split('"running"').length > 2; i++) {
+    await sleep(20);
+    now = await commands();
+  }
+  expect(now).toMatchObject({
+    done: { status: 'exited', code: 3 },
+    killed: { status: 'signalled', code: 9 },
+    runs: { status: 'running' },
+  });
+  expect(await bench.ok('logs', 'done')).toBe('hello from done\nhi\n');
+  await bench.ok('down', 'commands');
+});
+
+it('enforces cpu and memory', async () => {
+  const file = bench.scenario(
+    'limits',
+    `
+name: limits
+nodes:
+  h1: { kind: host, cpu: 0.2, memory: 64MiB }
+  h2: { kind: host }
+links:
+  - { endpoints: [h1, h2] }
+`,
+  );
+  await bench.ok('up', file);
+  // 64 MiB are not enough for 200 MB: the kernel ends the command.
+  const greedy = await bench.luthier('exec', 'h1', '--', 'node', '-e', 'Buffer.alloc(200e6, 1); console.log("had it")');
+  expect(greedy.stdout).not.toContain('had it');
+  expect(greedy.code).not.toBe(0);
+  const free = await bench.luthier('exec', 'h2', '--', 'node', '-e', 'Buffer.alloc(200e6, 1); console.log("had it")');
+  expect(free.stdout).toContain('had it');
+  // A fifth of a core: what a busy loop consumed, over the time it ran, beside a host without a limit.
+  const share = async (node: string): Promise<number> => {
+    const loop = `TIMEFORMAT='%R %U %S'; time timeout 1 sh -c 'while :; do :; done'`;
+    const [real, user, system] = (await bench.luthier('exec', node, '--', 'bash', '-c', loop)).stderr.trim().split(' ').map(Number) as [number, number, number]; // prettier-ignore
+    return (user + system) / real;
+  };
+  expect(await share('h1')).toBeLessThan(0.3);
+  expect(await share('h2')).toBeGreaterThan(0.4);
+  await bench.ok('down', 'limits');
+});
