@@ -166,8 +166,9 @@ describe.skipIf(!isRoot)('nsrun exec', () => {
   it.skipIf(!existsSync('/usr/bin/script'))('lets a terminal interrupt the command, once', async () => {
     await using keeper = await KeeperFixture.start();
     const inner = 'trap "echo got INT" INT; echo ready; until read -r line; do :; done; exit 9';
-    const command = `${nsrunPath} exec ${keeper.host('h1')} -- sh -c '${inner}'`;
-    // script(1) gives the command a terminal and passes on what is typed.
+    // script(1) gives the command a terminal and passes on what is typed. Its $SHELL must not stay in between: dash
+    // would, and the interrupt would end it.
+    const command = `exec ${nsrunPath} exec ${keeper.host('h1')} -- sh -c '${inner}'`;
     const terminal = spawn('/usr/bin/script', ['-qec', command, '/dev/null']);
     let output = '';
     terminal.stdout.on('data', (data: Buffer) => (output += data.toString()));
