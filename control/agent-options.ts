@@ -2,6 +2,7 @@
  * What an agent is given by its entries (`agent-main.ts` in the background, `luthier agent` in the foreground): they
  * alone read the environment.
  */
+import type { OnRecord } from './journal.js';
 import { pathsFrom, type Paths } from './paths.js';
 
 export interface AgentOptions {
@@ -9,6 +10,8 @@ export interface AgentOptions {
   readonly log: (message: string) => void;
   /** Added to the environment of switch processes. */
   readonly switchEnv: Readonly<Record<string, string>>;
+  /** An observer of every record: tests end the agent at each. */
+  readonly onRecord?: OnRecord;
 }
 
 /** How a sanitizer's build of the addon is chosen (scripts/with-asan): the confined switch needs it too. */

@@ -78,6 +78,18 @@ describe('Journal', () => {
     expect(journalFiles({ state: join(directory, 'none'), runtime: directory })).toEqual([]);
   });
 
+  it('tells its observer of each record before and after it is on the disk', () => {
+    const told: string[] = [];
+    const journal = Journal.create(file, header, (when, what) => {
+      const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 'none';
+      told.push(`${when} ${typeof what === 'string' ? what : 'op' in what ? what.op : 'header'}: ${lines}`);
+    });
+    journal.append({ op: 'status', status: 'running' });
+    journal.remove();
+    const first = ['before header: 0', 'after header: 1'];
+    expect(told).toEqual([...first, 'before status: 1', 'after status: 2', 'before removal: 2', 'after removal: none']);
+  });
+
   it('goes with the network', () => {
     Journal.create(file, header).remove();
     expect(existsSync(join(directory, '00000abc'))).toBe(false);

@@ -49,6 +49,9 @@ export type JournalEntry =
   /** A cgroup that an action is about to make. */
   | { readonly op: 'cgroup'; readonly directory: string };
 
+/** Told before and after each change of a record on disk: its header, its entries, its removal. */
+export type OnRecord = (when: 'before' | 'after', what: JournalHeader | JournalEntry | 'removal') => void;
+
 /** What the journal's lines add up to. */
 export interface JournalState {
   readonly header: JournalHeader;
@@ -61,19 +64,21 @@ export interface JournalState {
 export class Journal {
   readonly state: JournalState;
   readonly #file: string;
+  readonly #onRecord: OnRecord;
   #fd: number | undefined;
 
-  private constructor(file: string, state: JournalState, fd: number) {
+  private constructor(file: string, state: JournalState, fd: number, onRecord: OnRecord) {
     this.#file = file;
     this.state = state;
     this.#fd = fd;
+    this.#onRecord = onRecord;
   }
 
   /** Throws when the network has a journal already. */
-  static create(file: string, header: JournalHeader): Journal {
+  static create(file: string, header: JournalHeader, onRecord: OnRecord = nobody): Journal {
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-      const journal = new Journal(file, emptyState(header), openSync(file, 'ax', 0o600));
+      const journal = new Journal(file, emptyState(header), openSync(file, 'ax', 0o600), onRecord);
       journal.#write(header);
       syncDirectory(dirname(file));
       return journal;
@@ -83,7 +88,7 @@ export class Journal {
   }
 
   /** Undefined when the file has no complete header: nothing was made yet. Throws when a line makes no sense. */
-  static open(file: string): Journal | undefined {
+  static open(file: string, onRecord: OnRecord = nobody): Journal | undefined {
     let text: string;
     try {
       text = readFileSync(file, 'utf8');
@@ -107,7 +112,7 @@ export class Journal {
     const fd = openSync(file, 'a', 0o600);
     // A line that was cut short must not run together with the next one.
     if (complete.length < text.length) ftruncateSync(fd, Buffer.byteLength(complete));
-    return new Journal(file, state, fd);
+    return new Journal(file, state, fd, onRecord);
   }
 
   append(entry: JournalEntry): void {
@@ -118,7 +123,9 @@ export class Journal {
   /** The network is gone: so is its record. */
   remove(): void {
     this.close();
+    this.#onRecord('before', 'removal');
     rmSync(dirname(this.#file), { recursive: true, force: true });
+    this.#onRecord('after', 'removal');
   }
 
   close(): void {
@@ -129,6 +136,7 @@ export class Journal {
   /** A line is there whole or not at all: one that does not fit the disk is taken back. */
   #write(value: JournalHeader | JournalEntry): void {
     if (this.#fd === undefined) throw new LuthierError('E_JOURNAL', `the journal ${this.#file} is closed`);
+    this.#onRecord('before', value);
     const line = Buffer.from(`${JSON.stringify(value)}\n`);
     const { size } = fstatSync(this.#fd);
     try {
@@ -139,8 +147,11 @@ export class Journal {
       ftruncateSync(this.#fd, size);
       throw recordError(this.#file, cause);
     }
+    this.#onRecord('after', value);
   }
 }
+
+function nobody(): void {}
 
 /** Files of all journals below the state directory. */
 export function journalFiles(paths: Paths): string[] {

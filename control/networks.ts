@@ -10,7 +10,7 @@ import type { Network } from '../model/network.js';
 import { netnsNodes } from '../vrouter/router.js';
 import { ACTIONS } from './actions.js';
 import type { AgentOptions } from './agent-options.js';
-import { Journal, journalFiles, type JournalHeader } from './journal.js';
+import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
 import { NetworkPaths, type Paths } from './paths.js';
@@ -49,11 +49,13 @@ export class Networks {
   readonly #supervisors = new Map<string, Supervisor>();
   readonly #log: (message: string) => void;
   readonly #switchEnv: Readonly<Record<string, string>>;
+  readonly #onRecord: OnRecord | undefined;
 
-  constructor({ paths, log, switchEnv }: AgentOptions) {
+  constructor({ paths, log, switchEnv, onRecord }: AgentOptions) {
     this.#paths = paths;
     this.#log = log;
     this.#switchEnv = switchEnv;
+    this.#onRecord = onRecord;
   }
 
   /** Nothing is left to do for an agent when this is 0. */
@@ -140,7 +142,7 @@ export class Networks {
       memoryBytes,
       network,
     };
-    const journal = Journal.create(new NetworkPaths(this.#paths, number).journal, header);
+    const journal = Journal.create(new NetworkPaths(this.#paths, number).journal, header, this.#onRecord);
     const live = this.#open(journal, number);
     this.#live.set(network.name, live);
     onProgress({ type: 'plan', steps: plan.map(actionTitle) });
@@ -231,7 +233,7 @@ export class Networks {
   }
 
   async #adopt(file: string): Promise<void> {
-    const journal = Journal.open(file);
+    const journal = Journal.open(file, this.#onRecord);
     if (journal === undefined) {
       rmSync(dirname(file), { recursive: true, force: true });
       return;
