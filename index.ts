@@ -17,7 +17,7 @@ import type { NetworkState, NodeState, TraceReport } from './model/messages.js';
 export { load, loadText, type Scenario } from './control/load.js';
 export type { ExecOptions, ExecResult } from './control/exec.js';
 export type { UpOptions } from './control/client.js';
-export type { NetworkState, NodeState, Progress, TraceReport } from './model/messages.js';
+export type { NetworkState, NodeState, Notice, Progress, TraceReport } from './model/messages.js';
 export * from './model/errors.js';
 
 /** What happens in a running network: a host's command ended, or a link's state changed. */

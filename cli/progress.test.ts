@@ -17,3 +17,17 @@ it('tells each step in a line when it ends, and the way back as a plan of its ow
     '[1/1] end the hosts (5 ms)\n',
   ]);
 });
+
+it('tells a notice with what mends it, beside the steps', () => {
+  const lines: string[] = [];
+  const view = new LineView((line) => lines.push(line));
+  view.report({ type: 'notice', message: 'buffers are small', hint: 'sysctl -w net.core.rmem_max=8388608' });
+  view.report({ type: 'plan', steps: ['create hosts'] });
+  view.report({ type: 'step', index: 0, title: 'create hosts', status: 'done', ms: 3 });
+  view.report({ type: 'notice', message: 'no real-time priority' });
+  expect(lines).toEqual([
+    'note: buffers are small\n  sysctl -w net.core.rmem_max=8388608\n',
+    '[1/1] create hosts (3 ms)\n',
+    'note: no real-time priority\n',
+  ]);
+});

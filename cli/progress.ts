@@ -5,7 +5,7 @@
  * terminal's height, each step is a line of its own when it ends, so that a log stays readable.
  */
 import pc from 'picocolors';
-import type { Progress } from '../model/messages.js';
+import type { Notice, Progress } from '../model/messages.js';
 
 const COLORS = pc.createColors(process.stderr.isTTY ? pc.isColorSupported : false);
 
@@ -36,6 +36,7 @@ export class LineView implements ProgressView {
 
   report(progress: Progress): void {
     if (progress.type === 'plan') this.#plan(progress.steps.length);
+    if (progress.type === 'notice') this.#write(noticeText(progress));
     if (progress.type !== 'step' || progress.status === 'start') return;
     const total = String(this.#steps ?? '?');
     const number = String(progress.index + 1).padStart(total.length);
@@ -65,6 +66,8 @@ interface Step {
 
 class TerminalView implements ProgressView {
   readonly #rows: number;
+  /** Said while a list is shown, which redraws its own lines: they wait until it has ended. */
+  readonly #notices: Notice[] = [];
   readonly #lines = new LineView((line) => process.stderr.write(line));
   #steps: readonly Step[] | undefined;
   #shown: Promise<void> = Promise.resolve();
@@ -76,6 +79,7 @@ class TerminalView implements ProgressView {
   report(progress: Progress): void {
     if (progress.type === 'plan') this.#plan(progress.steps);
     else if (this.#steps === undefined) this.#lines.report(progress);
+    else if (progress.type === 'notice') this.#notices.push(progress);
     else if (progress.type === 'step' && progress.status !== 'start') {
       const { index, title, ms, detail } = progress;
       this.#steps[index]?.end(`${title}${COLORS.dim(ending(ms, detail))}`);
@@ -85,6 +89,7 @@ class TerminalView implements ProgressView {
   async finish(): Promise<void> {
     this.#giveUp();
     await this.#shown;
+    for (const notice of this.#notices.splice(0)) process.stderr.write(noticeText(notice));
   }
 
   #plan(titles: readonly string[]): void {
@@ -132,6 +137,11 @@ async function showList(steps: readonly Step[]): Promise<void> {
   });
   // Why it failed is told once, by `cli/main.ts`: here a failed step only gets its cross.
   await list.run().catch(() => undefined);
+}
+
+function noticeText({ message, hint }: Notice): string {
+  const follows = hint === undefined ? '' : `  ${hint}\n`;
+  return `note: ${message}\n${follows}`;
 }
 
 function ending(ms: number | undefined, detail: string | undefined): string {

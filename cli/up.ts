@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { AgentClient } from '../control/client.js';
 import type { Scenario } from '../control/load.js';
 import { UsageError } from '../model/errors.js';
-import type { NetworkSummary } from '../model/messages.js';
+import type { NetworkSummary, Notice } from '../model/messages.js';
 import { parseSize } from '../model/units.js';
 import { startedAgent, untilInterrupted } from './connection.js';
 import { bytes, counted, jsonMs, print, printJson } from './output.js';
@@ -29,8 +29,8 @@ export function command(): Command {
     const scenario = await loadForUp(file);
     await requireMachine();
     const view = options.json ? silentView : progressView();
-    const { network, ms, changed } = await bringUp(await startedAgent(), scenario, view, memoryBytes);
-    if (options.json) printJson({ luthier: 1, network, ms: jsonMs(ms), changed });
+    const { network, ms, changed, notices } = await bringUp(await startedAgent(), scenario, view, memoryBytes);
+    if (options.json) printJson({ luthier: 1, network, ms: jsonMs(ms), changed, notices });
     else print(changed ? howToGoOn(network, ms) : `${network.name} runs already, as the file says`);
   });
 }
@@ -61,17 +61,19 @@ export async function bringUp(
   scenario: Scenario,
   view: ProgressView,
   memoryBytes?: number,
-): Promise<{ network: NetworkSummary; ms: number; changed: boolean }> {
+): Promise<{ network: NetworkSummary; ms: number; changed: boolean; notices: readonly Notice[] }> {
   // Recorded so that it means the same file wherever it is shown.
   const named = { ...scenario, file: scenario.file === undefined ? undefined : resolve(scenario.file) };
   let ms = 0;
   let changed = false;
+  const notices: Notice[] = [];
   try {
     await untilInterrupted((signal) =>
       agent.up(named, {
         signal,
         onProgress: (progress) => {
           if (progress.type === 'plan') changed = progress.steps.length > 0;
+          if (progress.type === 'notice') notices.push(noticeOf(progress));
           if (progress.type === 'done') ms = progress.ms;
           view.report(progress);
         },
@@ -83,7 +85,11 @@ export async function bringUp(
   }
   const network = (await agent.networks()).find(({ name }) => name === scenario.raw.name);
   if (network === undefined) throw new Error(`the agent does not list ${scenario.raw.name}`);
-  return { network, ms, changed };
+  return { network, ms, changed, notices };
+}
+
+function noticeOf({ message, hint }: Notice): Notice {
+  return hint === undefined ? { message } : { message, hint };
 }
 
 function howToGoOn(network: NetworkSummary, ms: number): string {

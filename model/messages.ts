@@ -120,6 +120,7 @@ export type Progress =
       readonly ms?: number;
       readonly detail?: string;
     }
+  | ({ readonly type: 'notice' } & Notice)
   | {
       readonly type: 'done';
       readonly ms: number;
@@ -127,6 +128,12 @@ export type Progress =
       /** The agent's pid, when it ends now because nothing is left to do. */ readonly endingPid?: number;
     }
   | { readonly type: 'error'; readonly code: string; readonly message: string; readonly hint?: string };
+
+/** What works, but not as well as it could here: its effect, and the command that mends it. Said once an operation. */
+export interface Notice {
+  readonly message: string;
+  readonly hint?: string;
+}
 
 /** `GET /networks`: what `ls --json` prints under `networks`. */
 export interface NetworkSummary {
