@@ -8,11 +8,16 @@
  *   @self                  … for nsrun's own, which is also the first
  *   sysctl PATH VALUE      writes VALUE to /proc/sys/PATH: sysctl net/ipv4/ip_forward 1
  *   anything else          a line for `ip -batch`: link set dev eth0 up
+ *   -LINE                  one of the two above that may fail, in silence: -addr del 10.0.0.1/24 dev eth0
  *
  * Empty lines and lines that start with # are skipped. Lines take effect in their order; neighbouring `ip` lines of one
- * section go to one process. At the first line that fails the rest is left, the exit status is 1, and standard error has
+ * section and kind (must succeed, may fail) go to one process. At the first line that fails the rest is left, the exit
+ * status is 1, and standard error has
  *
  *   section @PID: line N: THE LINE: what `ip` or the kernel said
+ *
+ * What `ip` cannot parse is a mistake of the script, in lines that may fail too: `ip` ends there without saying at which
+ * line, and it is `lines N to M` of the section that are named.
  */
 #include "nsrun.h"
 
@@ -39,7 +44,7 @@ static const char *section = "@self";
 
 /* The `ip` lines that were read and not yet run: lines[block_start … block_end), where others are empty or comments. */
 static size_t block_start, block_end;
-static bool block_open;
+static bool block_open, block_may_fail;
 
 static _Noreturn void fail_line(size_t index, const char *what) {
   fprintf(stderr, "section %s: line %zu: %s: %s\n", section, index + 1, lines[index], what);
@@ -47,6 +52,13 @@ static _Noreturn void fail_line(size_t index, const char *what) {
 }
 
 static bool is_skipped(const char *line) { return line[0] == '\0' || line[0] == '#'; }
+
+static bool may_fail(const char *line) { return line[0] == '-'; }
+
+static const char *command_of(const char *line) {
+  if (may_fail(line)) line++;
+  return line + strspn(line, " \t");
+}
 
 static void read_script(void) {
   size_t room = 0, bytes = 0;
@@ -82,28 +94,41 @@ static char *read_back(int fd) {
   return text;
 }
 
+/* One line without the blanks at its end. */
+static void trim(char *said) {
+  size_t bytes = strlen(said);
+  while (bytes > 0 && isspace((unsigned char)said[bytes - 1])) said[--bytes] = '\0';
+  for (char *c = said; *c != '\0'; c++) {
+    if (*c == '\n') *c = ';';
+  }
+}
+
 /*
  * `ip -batch` says, for example,
  *
  *   RTNETLINK answers: File exists
  *   Command failed -:2
  *
- * where 2 counts the lines that it was given: ours, from the start of the block.
+ * where 2 counts the lines that it was given: ours, from the start of the block. A line that it cannot parse ends it
+ * before it says the second.
  */
 static _Noreturn void fail_block(char *said) {
-  size_t index = block_start;
-  char *mark = strstr(said, "Command failed -:");
-  if (mark != NULL) {
-    unsigned long number = strtoul(mark + strlen("Command failed -:"), NULL, 10);
-    if (number >= 1 && block_start + number <= block_end) index = block_start + number - 1;
-    *mark = '\0';
+  const char *mark = "Command failed -:";
+  char *failed = strstr(said, mark);
+  if (failed != NULL && !block_may_fail) {
+    unsigned long number = strtoul(failed + strlen(mark), NULL, 10);
+    *failed = '\0';
+    trim(said);
+    if (number >= 1 && block_start + number <= block_end) fail_line(block_start + number - 1, said);
   }
-  size_t bytes = strlen(said);
-  while (bytes > 0 && isspace((unsigned char)said[bytes - 1])) said[--bytes] = '\0';
-  for (char *c = said; *c != '\0'; c++) {
-    if (*c == '\n') *c = ';';
-  }
-  fail_line(index, bytes > 0 ? said : "ip failed and said nothing");
+  /* The last is what ended it; before that stand failures that do not matter. */
+  for (; failed != NULL; failed = strstr(said, mark)) said = failed + strcspn(failed, "\n");
+  said += strspn(said, "\n");
+  trim(said);
+  if (*said == '\0') said = "ip failed and said nothing";
+  if (block_start + 1 == block_end) fail_line(block_start, said);
+  fprintf(stderr, "section %s: lines %zu to %zu: %s\n", section, block_start + 1, block_end, said);
+  exit(1);
 }
 
 /* Empty lines and comments go along: then line numbers agree. */
@@ -113,16 +138,16 @@ static void flush_block(void) {
   int input = memory_file("ip-input"), errors = memory_file("ip-errors");
   FILE *stream = fdopen(dup(input), "w");
   if (stream == NULL) die_errno("memfd");
-  for (size_t i = block_start; i < block_end; i++) fprintf(stream, "%s\n", lines[i]);
+  for (size_t i = block_start; i < block_end; i++) fprintf(stream, "%s\n", command_of(lines[i]));
   if (fclose(stream) != 0 || lseek(input, 0, SEEK_SET) != 0) die_errno("memfd");
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input, 0);
   posix_spawn_file_actions_adddup2(&actions, errors, 2);
-  char *argv[] = {"ip", "-batch", "-", NULL};
+  char *strict[] = {"ip", "-batch", "-", NULL}, *lenient[] = {"ip", "-force", "-batch", "-", NULL};
   pid_t pid;
-  int status, error = posix_spawnp(&pid, "ip", &actions, NULL, argv, environ);
+  int status, error = posix_spawnp(&pid, "ip", &actions, NULL, block_may_fail ? lenient : strict, environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     errno = error;
@@ -131,7 +156,8 @@ static void flush_block(void) {
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) die_errno("waitpid");
   }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_block(read_back(errors));
+  /* With -force, 1 says that every line was tried and some failed. */
+  if (!WIFEXITED(status) || WEXITSTATUS(status) > (block_may_fail ? 1 : 0)) fail_block(read_back(errors));
   close(input);
   close(errors);
 }
@@ -157,7 +183,7 @@ static void enter_section(size_t index, int home) {
 /* /proc/sys/net shows the network namespace of whoever opens it. */
 static void set_sysctl(size_t index) {
   char path[PATH_MAX];
-  const char *name = lines[index] + strlen("sysctl ");
+  const char *name = command_of(lines[index]) + strlen("sysctl ");
   name += strspn(name, " \t");
   size_t name_bytes = strcspn(name, " \t");
   const char *value = name + name_bytes + strspn(name + name_bytes, " \t");
@@ -165,8 +191,8 @@ static void set_sysctl(size_t index) {
   if (name_bytes == 0 || *value == '\0') fail_line(index, "PATH and VALUE are needed");
   if ((size_t)length >= sizeof path || strstr(path, "/../") != NULL) fail_line(index, "not a path below /proc/sys");
   int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, value, strlen(value)) < 0) fail_line(index, strerror(errno));
-  close(fd);
+  if ((fd < 0 || write(fd, value, strlen(value)) < 0) && !may_fail(lines[index])) fail_line(index, strerror(errno));
+  if (fd >= 0) close(fd);
 }
 
 int verb_batch(char **arguments) {
@@ -179,11 +205,13 @@ int verb_batch(char **arguments) {
     if (lines[i][0] == '@') {
       flush_block();
       enter_section(i, home);
-    } else if (strncmp(lines[i], "sysctl ", strlen("sysctl ")) == 0) {
+    } else if (strncmp(command_of(lines[i]), "sysctl ", strlen("sysctl ")) == 0) {
       flush_block();
       set_sysctl(i);
     } else {
+      if (block_open && block_may_fail != may_fail(lines[i])) flush_block();
       if (!block_open) block_start = i;
+      block_may_fail = may_fail(lines[i]);
       block_open = true;
       block_end = i + 1;
     }

@@ -253,6 +253,90 @@ link set dev eth0 up
     });
   });
 
+  it('goes on after a line that may fail', async () => {
+    await using keeper = await KeeperFixture.start();
+    const pid = keeper.host('h1');
+    const batch = (...lines: string[]) => nsrun(['batch'], [`@${pid}`, ...lines].join('\n'));
+    const links = () => nsrun(['exec', String(pid), '--', 'ls', '/sys/class/net']).stdout;
+    expect(
+      batch(
+        '-link del dev nothing',
+        '- addr del 10.0.0.1/24 dev lo',
+        '-route del 10.1.0.0/16 via 10.0.0.2 dev lo',
+        '-link add br0 type bridge',
+        'link add br1 type bridge',
+        '-sysctl net/ipv4/no_such 1',
+        '-sysctl net/ipv4/ip_forward 1',
+        '-link del dev br1',
+        'link add br2 type bridge',
+      ),
+    ).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(links()).toBe('br0\nbr2\nlo\n');
+    expect(nsrun(['exec', String(pid), '--', 'cat', '/proc/sys/net/ipv4/ip_forward']).stdout).toBe('1\n');
+    // One that must succeed still ends it.
+    expect(batch('-link del dev br2', 'link del dev br2', '-link del dev br0')).toMatchObject({
+      status: 1,
+      stderr: `section @${pid}: line 3: link del dev br2: Cannot find device "br2"\n`,
+    });
+    expect(links()).toBe('br0\nlo\n');
+  });
+
+  it('takes a line that ip cannot parse for a mistake, wherever it stands', async () => {
+    await using keeper = await KeeperFixture.start();
+    const section = `@${keeper.host('h1')}`;
+    const batch = (...lines: string[]) => nsrun(['batch'], [section, ...lines].join('\n'));
+    const said = 'Error: argument "many" is wrong: Invalid "mtu" value';
+    expect(batch('-link del dev nothing', '-link set dev lo mtu many', '-link del dev lo')).toMatchObject({
+      status: 1,
+      stderr: `section ${section}: lines 2 to 4: ${said}\n`,
+    });
+    expect(batch('link set dev lo up', 'link set dev lo mtu many').stderr).toBe(
+      `section ${section}: lines 2 to 3: ${said}\n`,
+    );
+    expect(batch('-link set dev lo mtu many').stderr).toBe(
+      `section ${section}: line 2: -link set dev lo mtu many: ${said}\n`,
+    );
+    const withoutIp = spawnSync(nsrunPath, ['batch'], {
+      input: '-link set dev lo up\n',
+      env: { PATH: '/no/such' },
+      encoding: 'utf8',
+    });
+    expect(withoutIp).toMatchObject({ status: 125, stderr: 'nsrun: ip: No such file or directory\n' });
+  });
+
+  it('replaces addresses and routes, and says nothing when they are there', async () => {
+    await using keeper = await KeeperFixture.start();
+    const pid = keeper.host('h1');
+    const script = [
+      `@${pid}`,
+      'addr replace 10.0.0.1/24 dev eth0',
+      'addr replace fd00::1/64 dev eth0 nodad',
+      'link set dev eth0 up',
+      'route replace default via 10.0.0.2 dev eth0',
+      'route replace 10.1.0.0/16 via 10.0.0.2 dev eth0',
+      'route replace default via fd00::2 dev eth0',
+      'route replace fd01::/64 via fd00::2 dev eth0',
+    ].join('\n');
+    nsrun(['batch'], `@${pid}\nlink add eth0 type veth peer name eth1\nlink set dev eth1 up\n`);
+    // Without link-local addresses and flags, which come and go with the carrier.
+    const state = () =>
+      nsrun(['exec', String(pid), '--', 'sh', '-c', 'ip -o addr show dev eth0 scope global; ip route; ip -6 route'])
+        .stdout.match(/inet6? \S+|\S+ via \S+/g)
+        ?.sort();
+    const expected = (v4: string, v6: string) =>
+      [`10.1.0.0/16 via ${v4}`, `default via ${v4}`, `default via ${v6}`, `fd01::/64 via ${v6}`].concat(
+        'inet 10.0.0.1/24',
+        'inet6 fd00::1/64',
+      );
+    expect(nsrun(['batch'], script)).toMatchObject({ status: 0, stderr: '' });
+    expect(state()).toEqual(expected('10.0.0.2', 'fd00::2'));
+    expect(nsrun(['batch'], script)).toMatchObject({ status: 0, stderr: '' });
+    expect(state()).toEqual(expected('10.0.0.2', 'fd00::2'));
+    // Another way replaces the one there was, and is not added to it.
+    nsrun(['batch'], script.replaceAll('via 10.0.0.2', 'via 10.0.0.3').replaceAll('via fd00::2', 'via fd00::3'));
+    expect(state()).toEqual(expected('10.0.0.3', 'fd00::3'));
+  });
+
   it('comes back to its own namespace for @self', async () => {
     await using keeper = await KeeperFixture.start();
     const [outer, inner] = [keeper.host('outer'), keeper.host('inner')];
