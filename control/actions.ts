@@ -232,7 +232,7 @@ function record(live: LiveNetwork, pids: Readonly<Record<string, number>>): void
 }
 
 function launchSwitch(live: LiveNetwork, machine: string): void {
-  const pid = startSwitch({
+  const start = {
     machine,
     uid: live.header.uid,
     memoryBytes: live.header.memoryBytes,
@@ -240,8 +240,10 @@ function launchSwitch(live: LiveNetwork, machine: string): void {
     socket: live.switchSocket(machine),
     keeperSocket: live.paths.keeperSocket,
     logFile: live.paths.switchLog(machine),
+  };
+  startSwitch(start, (pid) => {
+    record(live, { [`switch:${machine}`]: pid });
   });
-  record(live, { [`switch:${machine}`]: pid });
 }
 
 /** In place of a switch process that ended: the keeper has its descriptors, so hosts see no carrier change. */

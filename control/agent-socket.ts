@@ -5,6 +5,7 @@ import { chmodSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 
 import type { Server } from 'node:http';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { agentLog, type Paths } from './paths.js';
 
 /**
@@ -57,6 +58,16 @@ export function answers(path: string): Promise<boolean> {
       resolve(false);
     });
   });
+}
+
+/** Whether nobody listens on this socket, or will any more in a moment. */
+export async function closes(path: string, timeoutMs: number): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (await answers(path)) {
+    if (performance.now() > end) return false;
+    await sleep(2);
+  }
+  return true;
 }
 
 /**

@@ -7,13 +7,14 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { packageDirectory } from '../native/binding.js';
 import { LuthierError, RemoteError, StateError } from '../model/errors.js';
 import type { DropRecord, NetworkState, NetworkSummary, NodeAccess, Progress, TraceReport } from '../model/messages.js';
 import { lines, openStream, requestJson } from './http.js';
-import { answers, removeAgentFiles } from './agent-socket.js';
+import { answers, closes, removeAgentFiles } from './agent-socket.js';
 import { journalFiles } from './journal.js';
 import type { Scenario } from './load.js';
 import { agentLog, agentSocket, type Paths } from './paths.js';
@@ -23,6 +24,8 @@ import { gone, processId } from './process.js';
 export const DEFAULT_MEMORY_BYTES = 64 << 20;
 /** The longest that an agent may take to listen: the machine may be busy, the disk cold. */
 const START_TIMEOUT_MS = 15_000;
+/** A process that was killed closes its connections first, and what it listens at a moment later. */
+const CLOSING_MS = 500;
 
 export interface OperationOptions {
   readonly onProgress?: (progress: Progress) => void;
@@ -100,7 +103,8 @@ export class AgentClient {
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
       const body = { scenario: raw, file, memoryBytes };
-      await this.#operate({ method: 'POST', path: '/networks', body, signal: stop.signal }, options.onProgress);
+      const request = { ...this.#agent, method: 'POST', path: '/networks', body, signal: stop.signal } as const;
+      await this.#follow(await this.#answered(() => openStream(request)), options);
     } finally {
       options.signal?.removeEventListener('abort', abort);
     }
@@ -109,16 +113,25 @@ export class AgentClient {
   /** When it was the last network, the agent is gone too when this resolves. A `down` that was begun is completed. */
   async down(name: string, options: Pick<OperationOptions, 'onProgress'> = {}): Promise<void> {
     const path = `/networks/${encodeURIComponent(name)}`;
-    const endingPid = await this.#operate({ method: 'DELETE', path }, options.onProgress);
-    const agent = endingPid === undefined ? undefined : processId(endingPid);
-    if (agent !== undefined) await gone(agent, 5_000);
+    const ask = async (): Promise<void> => {
+      const endingPid = await this.#follow(await openStream({ ...this.#agent, method: 'DELETE', path }), options);
+      const agent = endingPid === undefined ? undefined : processId(endingPid);
+      if (agent !== undefined) await gone(agent, 5_000);
+    };
+    try {
+      await ask();
+    } catch (cause) {
+      if (!agentIsGone(cause)) throw cause;
+      if (!(await closes(agentSocket(this.#paths), CLOSING_MS))) throw cause;
+      // Another agent completes what was begun before it answers; where nothing was, it is asked in its place.
+      const networks = await this.networks();
+      if (networks.some((network) => network.name === name)) await ask();
+      else if (networks.length === 0) await closes(agentSocket(this.#paths), START_TIMEOUT_MS);
+    }
   }
 
-  async #operate(
-    request: { method: 'POST' | 'DELETE'; path: string; body?: unknown; signal?: AbortSignal },
-    onProgress?: (progress: Progress) => void,
-  ): Promise<number | undefined> {
-    const response = await this.#answered(() => openStream({ ...this.#agent, ...request }));
+  /** Passes on what the agent says of an operation until it is over. Returns the agent's pid where it ends with it. */
+  async #follow(response: IncomingMessage, { onProgress }: OperationOptions): Promise<number | undefined> {
     try {
       for await (const progress of lines<Progress>(response)) {
         onProgress?.(progress);
@@ -148,8 +161,8 @@ export class AgentClient {
     try {
       return await ask();
     } catch (cause) {
-      if (!(cause instanceof RemoteError) && !(cause instanceof LuthierError && cause.code === 'E_ENDING')) throw cause;
-      if (await answers(agentSocket(this.#paths))) throw cause;
+      if (!agentIsGone(cause)) throw cause;
+      if (!(await closes(agentSocket(this.#paths), CLOSING_MS))) throw cause;
       await startAgent(this.#paths);
       return ask();
     }
@@ -165,6 +178,11 @@ export class AgentClient {
   get #agent(): { socket: string; remote: string } {
     return { socket: agentSocket(this.#paths), remote: 'the agent' };
   }
+}
+
+/** It did not answer, or says that it is ending. */
+function agentIsGone(cause: unknown): boolean {
+  return cause instanceof RemoteError || (cause instanceof LuthierError && cause.code === 'E_ENDING');
 }
 
 async function startAgent(paths: Paths): Promise<void> {

@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, rmSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import type { Writable } from 'node:stream';
 import { native, packageDirectory } from '../native/binding.js';
 import { KeeperClient } from '../native/keeper.js';
 import { LuthierError } from '../model/errors.js';
@@ -19,6 +20,8 @@ import { nsrunPath } from './native-tools.js';
 const APP_DIRECTORY = '/tmp/app';
 const CONTROL_FD = 3;
 const KEEPER_FD = 4;
+/** Where it hears that it is on record. */
+const RECORDED_FD = 5;
 
 export interface SwitchStart {
   readonly machine: string;
@@ -31,8 +34,11 @@ export interface SwitchStart {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Starts the process and returns its pid at once; `SwitchClient.ready` waits for it. */
-export function startSwitch(start: SwitchStart): number {
+/**
+ * Starts the process and returns at once; the first `SwitchClient.configure` waits for it. It does nothing until
+ * `onStarted` has returned, and ends when we are killed before: so every one that runs is on record.
+ */
+export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void): void {
   rmSync(start.socket, { force: true });
   const listening = native.unixListen(start.socket, 16);
   const keeper = KeeperClient.connect(start.keeperSocket);
@@ -45,7 +51,7 @@ export function startSwitch(start: SwitchStart): number {
         'confine',
         ...['--uid', String(start.uid), '--gid', String(start.uid)],
         ...['--app', packageDirectory, '--exe', process.execPath],
-        ...['--keep', String(CONTROL_FD), '--keep', String(KEEPER_FD)],
+        ...['--keep', String(CONTROL_FD), '--keep', String(KEEPER_FD), '--await', String(RECORDED_FD)],
         '--',
         // The engine allocates nothing while it runs; small heaps keep the idle process small.
         '--max-semi-space-size=1',
@@ -56,14 +62,23 @@ export function startSwitch(start: SwitchStart): number {
         cwd: '/',
         detached: true,
         env: { LANG: 'C', NODE_ENV: 'production', ...insideView(start.env) },
-        stdio: ['ignore', log, log, listening, keeper.fd],
+        stdio: ['ignore', log, log, listening, keeper.fd, 'pipe'],
       },
     );
     if (child.pid === undefined) throw new LuthierError('E_SWITCH', `cannot start ${nsrunPath}`);
     // Its end is noticed by `supervisor.ts`, whoever started it.
     child.once('error', () => undefined);
     child.unref();
-    return child.pid;
+    const recorded = (child.stdio as readonly unknown[])[RECORDED_FD] as Writable;
+    // A process that has ended already is no concern of this write.
+    recorded.on('error', () => undefined);
+    try {
+      onStarted(child.pid);
+      recorded.end('.');
+    } catch (cause) {
+      recorded.destroy();
+      throw cause;
+    }
   } finally {
     closeSync(log);
     keeper.close();

@@ -1,5 +1,5 @@
 /*
- *   nsrun confine --uid N --gid N --app DIR --exe PATH [--keep FD]... -- ARGUMENT...
+ *   nsrun confine --uid N --gid N --app DIR --exe PATH [--keep FD]... [--await FD] -- ARGUMENT...
  *
  * Becomes the program PATH with no rights at all: a user of its own, no capabilities and no way to regain one, no
  * network (but the descriptors it is given), nothing that it can write to, and no descriptors but the standard streams
@@ -9,6 +9,9 @@
  * the folders above them; its ARGUMENTs are in these terms: /tmp/app/main.js. Of the machine it sees what programs are
  * made of (the list below), the shared libraries that PATH may have beside its folder (as /tmp/lib, which
  * LD_LIBRARY_PATH then names), and of /proc its own process. All else is absent: no /home, no socket in /run, no /sys.
+ *
+ * With --await it first waits for a byte on FD, and ends where none comes: whoever started it was killed before it could
+ * write down that this process exists, and nobody else would ever find it.
  *
  * Needs CAP_SYS_ADMIN. In a user namespace that has a single user, --uid and --gid may be the ones it has: then the user
  * stays, and everything else is taken away as well.
@@ -50,6 +53,7 @@ struct confinement {
   const char *app, *exe;
   int kept[MAX_KEPT];
   size_t kept_count;
+  int awaited; /* -1: nothing is */
   char **program; /* argv; argv[0] is EXE */
 };
 
@@ -69,11 +73,21 @@ static char **parse(char **arguments, struct confinement *to) {
     else if (strcmp(option, "--keep") == 0) {
       if (to->kept_count == MAX_KEPT) die("confine: more than %d descriptors to keep", MAX_KEPT);
       to->kept[to->kept_count++] = (int)parse_number(value, option, 3, INT_MAX);
-    } else die("confine: no option %s", option);
+    } else if (strcmp(option, "--await") == 0) to->awaited = (int)parse_number(value, option, 3, INT_MAX);
+    else die("confine: no option %s", option);
   }
   if (!uid || !gid || to->app == NULL || to->exe == NULL || *arguments == NULL)
     die("confine: --uid, --gid, --app, --exe and -- are needed");
   return arguments; /* the `--`, whose place argv[0] takes */
+}
+
+static void await_byte(int fd) {
+  char byte;
+  ssize_t got;
+  do got = read(fd, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) die_errno("--await");
+  if (got == 0) die("--await: it ended before a byte came");
 }
 
 /* --- what it sees ------------------------------------------------------------------------------------------------ */
@@ -213,9 +227,10 @@ static void drop_rights(const struct confinement *what) {
 }
 
 int verb_confine(char **arguments) {
-  struct confinement what = {0};
+  struct confinement what = {.awaited = -1};
   what.program = parse(arguments, &what);
   what.program[0] = EXE;
+  if (what.awaited >= 0) await_byte(what.awaited);
   make_view(&what);
   close_others(&what);
   drop_rights(&what);

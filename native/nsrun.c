@@ -42,7 +42,7 @@ int exec_or_status(char **argv) {
 static const char usage[] =
     "usage: nsrun exec [--cgroup DIR]... [--cwd DIR] PID[:START] -- COMMAND [ARGUMENT]...\n"
     "       nsrun batch < SCRIPT\n"
-    "       nsrun confine --uid N --gid N --app DIR --exe PATH [--keep FD]... -- ARGUMENT...\n";
+    "       nsrun confine --uid N --gid N --app DIR --exe PATH [--keep FD]... [--await FD] -- ARGUMENT...\n";
 
 int main(int argc, char **argv) {
   static const struct {

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { hasEnded, isRoot, KeeperFixture, nsrunPath, processStatus, until } from './fixture.js';
 
@@ -533,6 +534,21 @@ describe.skipIf(!isRoot)('nsrun confine', () => {
     closeSync(fd);
     expect(await output(child)).toBe('4,6\n');
     expect(await output(confined(app, ['--keep', '99']))).toBe('nsrun: --keep 99: Bad file descriptor\n');
+  });
+
+  it('starts when it is told to, and not where whoever should tell it has ended', async () => {
+    await using keeper = await KeeperFixture.start();
+    const app = application(keeper, "console.log('started')");
+    const start = (): { output: Promise<string>; word: Writable } => {
+      const child = confined(app, ['--await', '3'], ['pipe', 'pipe', 'pipe', 'pipe']);
+      return { output: output(child), word: child.stdio[3] as Writable };
+    };
+    const told = start();
+    told.word.end('.');
+    expect(await told.output).toBe('started\n');
+    const forgotten = start();
+    forgotten.word.destroy();
+    expect(await forgotten.output).toBe('nsrun: --await: it ended before a byte came\n');
   });
 
   it('says so when the user could not read the application', async () => {

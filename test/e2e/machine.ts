@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
+import { pathsFrom, type Paths } from '../../control/paths.js';
 
 export const ROOT = join(import.meta.dirname, '../..');
 export const LUTHIER = join(ROOT, 'bin/luthier');
@@ -45,6 +46,8 @@ export function run(
 export class Bench implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'luthier-e2e-'));
   readonly env: NodeJS.ProcessEnv;
+  /** For a client within the test itself, which is quicker than the command. */
+  readonly paths: Paths;
   readonly #before = census();
 
   constructor() {
@@ -54,6 +57,7 @@ export class Bench implements AsyncDisposable {
       LUTHIER_RUNTIME_DIR: join(this.directory, 'run'),
       LUTHIER_STATE_DIR: join(this.directory, 'state'),
     };
+    this.paths = pathsFrom(this.env, process.getuid!());
   }
 
   luthier(...args: string[]): Promise<Result> {
@@ -135,6 +139,11 @@ export function processesOf(directory: string): { pid: number; line: string }[] 
     }
   }
   return found;
+}
+
+/** The pid of the agent whose folders are in `directory`, by the environment it was started with. */
+export function agentPidOf(directory: string): number | undefined {
+  return processesOf(directory).find(({ line }) => line.includes('dist/bin/agent.js'))?.pid;
 }
 
 /** Processes and sockets that name this folder. */

@@ -1,12 +1,12 @@
 /** All or nothing; and what happens when processes are killed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NetworkState } from '../../model/messages.js';
-import { Bench, LUTHIER, run } from './machine.js';
+import { agentPidOf, Bench, LUTHIER, run } from './machine.js';
 
 const lan = (name: string, hosts: number): string =>
   [
@@ -32,22 +32,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await sleep(10);
 }
 
-/** The pid of this bench's agent, by the environment it was started with. */
-function agentPid(): number | undefined {
-  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const line = readFileSync(`/proc/${entry}/cmdline`, 'utf8');
-      if (
-        line.includes('dist/bin/agent.js') &&
-        readFileSync(`/proc/${entry}/environ`, 'utf8').includes(bench.directory)
-      )
-        return Number(entry);
-    } catch {
-      // it ended meanwhile
-    }
-  }
-  return undefined;
-}
+const agentPid = (): number | undefined => agentPidOf(bench.directory);
 
 it('removes what was made when a step in the middle fails, and says which and why', async () => {
   const file = bench.scenario('many', lan('many', 300));

@@ -1,0 +1,144 @@
+/**
+ * The agent is killed before and after every change of a network's record: of `up`, of `down`, and of the recovery from
+ * either. Whatever it was doing, the next command finds all of the network or nothing of it.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { AgentClient } from '../../control/client.js';
+import { loadText } from '../../control/load.js';
+import { gone, processId } from '../../control/process.js';
+import { AgentProgram } from '../chaos/agent-program.js';
+import { agentPidOf, Bench } from './machine.js';
+
+/** Every kind of action: two machines and so an underlay and a tunnel, a router, a command, a limit. */
+const SCENARIO = loadText(
+  `
+name: steps
+machines: [a, b]
+nodes:
+  s1: { kind: switch, subnet: 10.0.1.0/24 }
+  s2: { kind: switch, subnet: 10.0.2.0/24, machine: b }
+  r1: { kind: router, machine: a }
+  h1: { kind: host, machine: a, command: [sleep, infinity] }
+  h2: { kind: host, machine: b, cpu: 0.5 }
+links:
+  - { endpoints: [r1, s1] }
+  - { endpoints: [r1, s2] }
+  - { endpoints: [h1, s1] }
+  - { endpoints: [h2, s2] }
+`,
+  'steps.yaml',
+);
+/** Small: a switch starts in half the time. */
+const memoryBytes = 8 << 20;
+
+interface Step {
+  readonly when: 'before' | 'after';
+  /** Of the record, among all of its agent. */
+  readonly index: number;
+  readonly what: string;
+}
+
+let bench: Bench;
+let program: AgentProgram;
+let records: string;
+
+beforeAll(async () => {
+  program = await AgentProgram.bundle('test/chaos/dying-agent.ts');
+  bench = new Bench();
+  records = bench.path('records');
+});
+afterAll(async () => {
+  await bench[Symbol.asyncDispose]();
+  program[Symbol.dispose]();
+});
+beforeEach(() => {
+  rmSync(records, { force: true });
+});
+
+/** A client of an agent that dies at this step; without one, it lives on. */
+async function agentThatDies(step?: Step): Promise<AgentClient> {
+  const dies: Record<string, string> = step === undefined ? {} : { LUTHIER_TEST_DIES: `${step.when}:${step.index}` };
+  await program.start(bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
+  return AgentClient.connect(bench.paths);
+}
+
+const up = (agent: AgentClient): Promise<void> => agent.up(SCENARIO, { memoryBytes });
+const down = (agent: AgentClient): Promise<void> => agent.down('steps');
+
+/** What the agents have recorded since `records` was removed. */
+function stepsSoFar(): Step[] {
+  const lines = readFileSync(records, 'utf8').trimEnd().split('\n');
+  return lines.map((line) => {
+    const [, when, index, what] = /^(before|after) (\d+) (.*)$/.exec(line)!;
+    return { when: when as Step['when'], index: Number(index), what: what! };
+  });
+}
+
+/** As `ls` asks. An agent that finds nothing ends after a moment: told to, it ends at once. */
+async function networksLeft(): Promise<string[]> {
+  const networks = (await (await AgentClient.tryConnect(bench.paths))?.networks()) ?? [];
+  if (networks.length === 0) {
+    const agent = processId(agentPidOf(bench.directory) ?? 0);
+    if (agent !== undefined) {
+      process.kill(agent.pid, 'SIGTERM');
+      expect(await gone(agent, 10_000)).toBe(true);
+    }
+    await bench.nothingLeft();
+  }
+  return networks.map(({ name, status }) => `${name} ${status}`);
+}
+
+it('of an up: leaves nothing behind, or all once it has recorded that it runs', async () => {
+  await up(await agentThatDies());
+  const steps = stepsSoFar();
+  await down(await AgentClient.connect(bench.paths));
+  expect(steps.length).toBeGreaterThan(40);
+  // That another `up` gets as far as the step after each is shown by the next turn, and the last is complete.
+  for (const step of steps) {
+    const agent = await agentThatDies(step);
+    // An agent that died before it said a word is not noticed: the client has asked another one, which did it.
+    const done = await up(agent).then(
+      () => true,
+      (cause: unknown) => {
+        expect(String(cause)).toContain('the agent ended before it was done');
+        return false;
+      },
+    );
+    const runs = done || step === steps.at(-1);
+    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual(runs ? ['steps running'] : []);
+    if (runs) await down(await AgentClient.connect(bench.paths));
+  }
+});
+
+it('of a down: the next command completes it, once it has recorded that it goes', async () => {
+  await up(await agentThatDies());
+  const before = stepsSoFar().length;
+  await down(await AgentClient.connect(bench.paths));
+  for (const step of stepsSoFar().slice(before)) {
+    const agent = await agentThatDies(step);
+    await up(agent);
+    // Its client has another agent complete it.
+    await down(agent);
+    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
+  }
+});
+
+it('of the recovery from an up that was interrupted: the one after recovers', async () => {
+  await up(await agentThatDies());
+  const half = stepsSoFar().find(({ when, what }) => when === 'after' && what.includes('forwarding'))!;
+  await down(await AgentClient.connect(bench.paths));
+  const interrupted = async (): Promise<void> => {
+    await expect(up(await agentThatDies(half))).rejects.toThrow('the agent ended before it was done');
+    rmSync(records);
+  };
+  await interrupted();
+  await agentThatDies();
+  expect(await networksLeft()).toEqual([]);
+  for (const step of stepsSoFar()) {
+    await interrupted();
+    await agentThatDies(step);
+    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
+  }
+  expect(existsSync(bench.paths.state)).toBe(false);
+});
