@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { answers } from '../../control/agent-socket.js';
 import { agentLog, agentSocket, type Paths } from '../../control/paths.js';
-import { ROOT } from '../e2e/machine.js';
+import { ROOT } from '../e2e/command.js';
 
 /** Bundled, a program starts in a third of the time that `tsx` takes. Lies within the package: it finds the addon there. */
 export class AgentProgram implements Disposable {
