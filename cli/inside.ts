@@ -1,6 +1,6 @@
 /**
  * Running a command inside a node, as a child of ours: `nsrun` (native/) enters the node's namespaces and cgroups and
- * becomes the command's parent. Called by `exec`, `shell` and the demonstration. The agent has no part in it: a command
+ * becomes the command's parent. Called by `exec` and `shell`; `agent` runs its program the same way. The agent has no part in it: a command
  * goes on when the agent is killed.
  */
 import { spawn } from 'node:child_process';
@@ -10,7 +10,7 @@ import { SyscallError } from '../model/errors.js';
 import type { NodeAccess } from '../model/messages.js';
 
 /** What to give to `spawn`. */
-export interface InsideCommand {
+export interface AttachedCommand {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -21,21 +21,25 @@ export async function insideCommand(
   access: NodeAccess,
   argv: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<InsideCommand> {
+): Promise<AttachedCommand> {
   const { execArguments } = await import('../control/exec.js');
   return { ...execArguments(access, argv, process.cwd()), env: { ...process.env, ...access.env, ...env } };
 }
 
-/**
- * Runs it on our own standard streams and returns its exit status: 128+n where signal n ended it. Signals that reach us
- * reach the command.
- */
+/** Runs it on our own standard streams and returns its exit status. */
 export async function runInside(
   access: NodeAccess,
   argv: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<number> {
-  const command = await insideCommand(access, argv, env);
+  return runAttached(await insideCommand(access, argv, env));
+}
+
+/**
+ * Runs a program on our own standard streams and returns its exit status: 128+n where signal n ended it. Signals that
+ * reach us reach it.
+ */
+export async function runAttached(command: AttachedCommand): Promise<number> {
   const child = spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
 
   const pass = (signal: NodeJS.Signals): void => {

@@ -7,8 +7,9 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { isMachineRoot } from '../control/privileges.js';
 import { ownPaths } from './connection.js';
-import { privileges, readableProgram } from './requirements.js';
+import { privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
 
 const run = promisify(execFile);
 
@@ -33,6 +34,7 @@ export async function checkMachine(): Promise<Check[]> {
     await addon(),
     await readableProgram(),
     privileges(),
+    ...(isMachineRoot() ? [] : [await userNamespaces()]),
     tunDevice(),
     await tap(),
     await iproute(),
@@ -69,23 +71,6 @@ async function addon(): Promise<Check> {
     return { name, status: 'ok', detail: nativeDirectory };
   } catch (error) {
     return { name, status: 'missing', detail: (error as Error).message, mend: 'sh scripts/build' };
-  }
-}
-
-function tunDevice(): Check {
-  const name = '/dev/net/tun';
-  if (!existsSync(name))
-    return {
-      name,
-      status: 'missing',
-      detail: 'no such device',
-      mend: 'modprobe tun; or: mkdir -p /dev/net && mknod -m 666 /dev/net/tun c 10 200',
-    };
-  try {
-    accessSync(name, constants.R_OK | constants.W_OK);
-    return { name, status: 'ok', detail: 'may be opened' };
-  } catch {
-    return { name, status: 'missing', detail: 'may not be opened by this user', mend: `sudo chmod 666 ${name}` };
   }
 }
 
@@ -130,13 +115,15 @@ function cgroups(): Check {
   return { name, status: 'ok', detail };
 }
 
-/** Opens TAPs in a network namespace made for it. */
+/** Opens TAPs in a network namespace made for it, in a user namespace where that is how we work. */
 async function tap(): Promise<Check> {
   const name = 'TAP devices';
   let result: { works: string[]; error?: string };
   try {
-    const probe = join(import.meta.dirname, 'tap-probe.js');
-    const { stdout } = await run('unshare', ['--net', process.execPath, probe]);
+    const probe = [process.execPath, join(import.meta.dirname, 'tap-probe.js')];
+    const { nsrunPath } = await import('../control/native-tools.js');
+    const [program, ...args] = isMachineRoot() ? ['unshare', '--net'] : [nsrunPath, 'rootless', '--'];
+    const { stdout } = await run(program, [...args, ...probe]);
     result = JSON.parse(stdout) as typeof result;
   } catch (error) {
     return { name, status: 'missing', detail: `cannot be tried: ${firstLine(error)}` };

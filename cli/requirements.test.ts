@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { PrivilegeError } from '../model/errors.js';
-import { closedToOthers, privileges, requireMachine } from './requirements.js';
+import { closedToOthers, mendUserNamespaces, privileges, tunDevice } from './requirements.js';
 
 let folder: string;
 let node: string;
@@ -45,8 +44,38 @@ describe("a switch process's program", () => {
   });
 });
 
-it('an ordinary user is told to use sudo', async () => {
-  vi.spyOn(process, 'getuid').mockReturnValue(1000);
-  expect(privileges()).toMatchObject({ status: 'missing', mend: 'run it with sudo' });
-  await expect(requireMachine()).rejects.toThrow(PrivilegeError);
+it.each([
+  [true, [], true, 'root'],
+  [false, ['CAP_SYS_ADMIN'], true, 'ordinary user: a user namespace is used'],
+  [true, ['CAP_SYS_ADMIN'], true, 'root without CAP_SYS_ADMIN: a user namespace is used'],
+  [true, [], false, 'root of a user namespace: a user namespace is used'],
+])('privileges: root %j, lacking %j, uids %j', (root, lacking, switchUids, detail) => {
+  expect(privileges({ root, lacking, switchUids })).toEqual({ name: 'privileges', status: 'ok', detail });
+});
+
+it('/dev/net/tun may be opened, or is not there', () => {
+  expect(tunDevice('/dev/null').status).toBe('ok');
+  expect(tunDevice(join(folder, 'tun'))).toMatchObject({ status: 'missing', detail: 'does not exist' });
+});
+
+describe('user namespaces', () => {
+  const set = (setting: string, value: string): void => {
+    mkdirSync(join(folder, dirname(setting)), { recursive: true });
+    writeFileSync(join(folder, setting), `${value}\n`);
+  };
+
+  it('are allowed by the settings that forbid them', () => {
+    set('kernel/unprivileged_userns_clone', '1');
+    set('user/max_user_namespaces', '96365');
+    set('kernel/apparmor_restrict_unprivileged_userns', '1');
+    expect(mendUserNamespaces(folder)).toBe('sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0');
+    set('user/max_user_namespaces', '0');
+    expect(mendUserNamespaces(folder)).toBe(
+      'sudo sysctl -w user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0',
+    );
+  });
+
+  it('are a matter of the container where no setting forbids them', () => {
+    expect(mendUserNamespaces(folder)).toContain('seccomp');
+  });
 });

@@ -4,12 +4,15 @@
  */
 import type { OnRecord } from './journal.js';
 import { pathsFrom, type Paths } from './paths.js';
+import { readPrivileges } from './privileges.js';
 
 export interface AgentOptions {
   readonly paths: Paths;
   readonly log: (message: string) => void;
   /** Added to the environment of switch processes. */
   readonly switchEnv: Readonly<Record<string, string>>;
+  /** It is root of a user namespace that has no other users: switch processes cannot have uids of their own. */
+  readonly rootless: boolean;
   /** An observer of every record: tests end the agent at each. */
   readonly onRecord?: OnRecord;
 }
@@ -25,5 +28,6 @@ export function agentOptionsFrom(env: NodeJS.ProcessEnv, uid: number): AgentOpti
     paths: pathsFrom(env, uid),
     log: (message) => process.stderr.write(`${new Date().toISOString()} ${message}\n`),
     switchEnv,
+    rootless: !readPrivileges().switchUids,
   };
 }

@@ -13,13 +13,14 @@
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { LuthierError, StateError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
+import { makeFolders } from './folders.js';
 import { readText } from './http.js';
 import { findNetnsNode, networkDrops, networkState, nodeAccess } from './inspect.js';
 import { parseScenario } from './load.js';
@@ -42,8 +43,7 @@ const UpRequest = z.object({
 /** Runs until the last network is down. Returns at once when another agent already serves this socket. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { paths, log } = options;
-  mkdirSync(paths.runtime, { recursive: true, mode: 0o711 });
-  mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  makeFolders(paths);
   const networks = new Networks(options);
   const server = createServer();
   if (!(await listenOnce(server, agentSocket(paths)))) return;

@@ -6,19 +6,19 @@
  *   await agent.up(load('scenario.yaml'), { onProgress: console.log });
  */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { packageDirectory } from '../native/binding.js';
-import { LuthierError, RemoteError, StateError } from '../model/errors.js';
+import { LuthierError, RemoteError } from '../model/errors.js';
 import type { DropRecord, NetworkState, NetworkSummary, NodeAccess, Progress, TraceReport } from '../model/messages.js';
+import { makeFolders, requireOwnFolders } from './folders.js';
 import { lines, openStream, requestJson } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
 import { journalFiles } from './journal.js';
 import type { Scenario } from './load.js';
 import { agentLog, agentSocket, type Paths } from './paths.js';
 import { gone, processId } from './process.js';
+import { agentCommand, agentEnvironment } from './user-namespace.js';
 
 /** 64 MiB: 32 768 slots of 2 KiB. */
 export const DEFAULT_MEMORY_BYTES = 64 << 20;
@@ -46,12 +46,14 @@ export class AgentClient {
 
   /** Starts the agent where none runs. */
   static async connect(paths: Paths): Promise<AgentClient> {
+    requireOwnFolders(paths);
     if (!(await answers(agentSocket(paths)))) await startAgent(paths);
     return new AgentClient(paths);
   }
 
   /** Undefined when no agent runs and none is needed: nothing is recorded that it could take over. */
   static async tryConnect(paths: Paths): Promise<AgentClient | undefined> {
+    requireOwnFolders(paths);
     if (await answers(agentSocket(paths))) return new AgentClient(paths);
     return journalFiles(paths).length === 0 ? undefined : AgentClient.connect(paths);
   }
@@ -186,21 +188,13 @@ function agentIsGone(cause: unknown): boolean {
 }
 
 async function startAgent(paths: Paths): Promise<void> {
-  try {
-    mkdirSync(paths.state, { recursive: true, mode: 0o700 });
-    mkdirSync(paths.runtime, { recursive: true, mode: 0o711 });
-  } catch (cause) {
-    const { path = paths.state, message } = cause as NodeJS.ErrnoException;
-    throw new StateError(`cannot use ${path}: ${message}`, {
-      cause,
-      hint: 'run as the user who owns it, or set LUTHIER_STATE_DIR and LUTHIER_RUNTIME_DIR',
-    });
-  }
+  makeFolders(paths);
   const log = openSync(agentLog(paths), 'a', 0o600);
-  const child = spawn(process.execPath, [join(packageDirectory, 'dist/bin/agent.js')], {
+  const [program, ...args] = agentCommand(paths);
+  const child = spawn(program, args, {
     detached: true,
     cwd: '/',
-    env: { ...process.env, LUTHIER_STATE_DIR: paths.state, LUTHIER_RUNTIME_DIR: paths.runtime },
+    env: agentEnvironment(paths, process.env),
     stdio: ['ignore', log, log],
   });
   closeSync(log);

@@ -89,30 +89,12 @@ export class Journal {
 
   /** Undefined when the file has no complete header: nothing was made yet. Throws when a line makes no sense. */
   static open(file: string, onRecord: OnRecord = nobody): Journal | undefined {
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw recordError(file, cause);
-    }
-    const complete = text.slice(0, text.lastIndexOf('\n') + 1);
-    const [first, ...rest] = complete.split('\n').slice(0, -1);
-    if (first === undefined) return undefined;
-    let state: JournalState;
-    try {
-      state = emptyState(JSON.parse(first) as JournalHeader);
-      for (const line of rest) fold(state, JSON.parse(line) as JournalEntry);
-    } catch (cause) {
-      throw new StateError(`the record ${file} makes no sense: ${(cause as Error).message}`, {
-        hint: `nothing of it is touched: end what still runs of that network by hand, then remove ${dirname(file)}`,
-        cause,
-      });
-    }
+    const found = parseFile(file);
+    if (found === undefined) return undefined;
     const fd = openSync(file, 'a', 0o600);
     // A line that was cut short must not run together with the next one.
-    if (complete.length < text.length) ftruncateSync(fd, Buffer.byteLength(complete));
-    return new Journal(file, state, fd, onRecord);
+    if (found.completeBytes < found.bytes) ftruncateSync(fd, found.completeBytes);
+    return new Journal(file, found.state, fd, onRecord);
   }
 
   append(entry: JournalEntry): void {
@@ -152,6 +134,34 @@ export class Journal {
 }
 
 function nobody(): void {}
+
+/** What a journal says at the moment, for whoever is not the agent that writes it. As `Journal.open`, and changes nothing. */
+export function readJournal(file: string): JournalState | undefined {
+  return parseFile(file)?.state;
+}
+
+function parseFile(file: string): { state: JournalState; bytes: number; completeBytes: number } | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw recordError(file, cause);
+  }
+  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
+  const [first, ...rest] = complete.split('\n').slice(0, -1);
+  if (first === undefined) return undefined;
+  try {
+    const state = emptyState(JSON.parse(first) as JournalHeader);
+    for (const line of rest) fold(state, JSON.parse(line) as JournalEntry);
+    return { state, bytes: Buffer.byteLength(text), completeBytes: Buffer.byteLength(complete) };
+  } catch (cause) {
+    throw new StateError(`the record ${file} makes no sense: ${(cause as Error).message}`, {
+      hint: `nothing of it is touched: end what still runs of that network by hand, then remove ${dirname(file)}`,
+      cause,
+    });
+  }
+}
 
 /** Files of all journals below the state directory. */
 export function journalFiles(paths: Paths): string[] {

@@ -15,15 +15,15 @@ import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
 import { NetworkPaths, type Paths } from './paths.js';
 import { ACTION_KINDS, actionTitle, planUp, sameNetwork, type Action } from './plan.js';
+import { SWITCH_UIDS } from './privileges.js';
 import { bootId, isAlive } from './process.js';
 import { resolve } from './resolve.js';
 import { Supervisor } from './supervisor.js';
 
 export type OnProgress = (progress: Progress) => void;
 
-/** The switch processes of each network have a uid from here on: far above what distributions give out, below 2³¹. */
-const FIRST_UID = 0x6000_0000;
-const UIDS = 0x1000_0000;
+/** In a user namespace of one user there is no other. */
+const ROOTLESS_UID = 0;
 
 export interface UpRequest {
   readonly scenario: Scenario;
@@ -49,12 +49,14 @@ export class Networks {
   readonly #supervisors = new Map<string, Supervisor>();
   readonly #log: (message: string) => void;
   readonly #switchEnv: Readonly<Record<string, string>>;
+  readonly #rootless: boolean;
   readonly #onRecord: OnRecord | undefined;
 
-  constructor({ paths, log, switchEnv, onRecord }: AgentOptions) {
+  constructor({ paths, log, switchEnv, rootless, onRecord }: AgentOptions) {
     this.#paths = paths;
     this.#log = log;
     this.#switchEnv = switchEnv;
+    this.#rootless = rootless;
     this.#onRecord = onRecord;
   }
 
@@ -300,10 +302,12 @@ export class Networks {
 
   /** Not that of another network, of this agent or (but for a chance of 2⁻²⁸) of one with another state folder. */
   #freeUid(name: string): number {
+    if (this.#rootless) return ROOTLESS_UID;
+    const { first, count } = SWITCH_UIDS;
     const taken = new Set([...this.#live.values()].map(({ header }) => header.uid));
     let offset = fnv1a(`${this.#paths.state}/${name}`) >>> 4;
-    while (taken.has(FIRST_UID + offset)) offset = (offset + 1) & (UIDS - 1);
-    return FIRST_UID + offset;
+    while (taken.has(first + offset)) offset = (offset + 1) & (count - 1);
+    return first + offset;
   }
 }
 

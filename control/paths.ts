@@ -1,8 +1,9 @@
 /**
  * Where Luthier keeps its files. Made once from the environment by `cli/` and by the agent's entry, then passed on.
  *
- *   runtime  /run/luthier            or $XDG_RUNTIME_DIR/luthier    sockets; empty after a reboot
- *   state    /var/lib/luthier        or $XDG_STATE_HOME/luthier     the journal and logs of each network
+ *            root               others
+ *   runtime  /run/luthier       $XDG_RUNTIME_DIR/luthier or /tmp/luthier-UID               sockets
+ *   state    /var/lib/luthier   $XDG_STATE_HOME/luthier or $HOME/.local/state/luthier      records and logs of networks
  *
  * A network's folders are named by its number, eight hexadecimal digits: a Unix socket's path has at most 107 bytes,
  * and names of networks and machines may have 63 each.
@@ -20,13 +21,8 @@ const LONGEST_RUNTIME = 107 - 27;
 
 /** `LUTHIER_RUNTIME_DIR` and `LUTHIER_STATE_DIR` override the defaults: a second agent beside the first. */
 export function pathsFrom(env: NodeJS.ProcessEnv, uid: number): Paths {
-  const home = env.HOME ?? '/';
-  const runtime =
-    env.LUTHIER_RUNTIME_DIR ??
-    (uid === 0 ? '/run/luthier' : join(env.XDG_RUNTIME_DIR ?? `/tmp/luthier-${uid}`, 'luthier'));
-  const state =
-    env.LUTHIER_STATE_DIR ??
-    (uid === 0 ? '/var/lib/luthier' : join(env.XDG_STATE_HOME ?? join(home, '.local/state'), 'luthier'));
+  const runtime = setting(env, 'LUTHIER_RUNTIME_DIR') ?? (uid === 0 ? '/run/luthier' : userRuntime(env, uid));
+  const state = setting(env, 'LUTHIER_STATE_DIR') ?? (uid === 0 ? '/var/lib/luthier' : userState(env));
   for (const path of [runtime, state])
     if (!isAbsolute(path)) throw new UsageError(`Luthier's folder '${path}' is not an absolute path`);
   if (Buffer.byteLength(runtime) > LONGEST_RUNTIME)
@@ -37,6 +33,26 @@ export function pathsFrom(env: NodeJS.ProcessEnv, uid: number): Paths {
       },
     );
   return { runtime, state };
+}
+
+function userRuntime(env: NodeJS.ProcessEnv, uid: number): string {
+  const runtime = setting(env, 'XDG_RUNTIME_DIR');
+  return runtime === undefined ? `/tmp/luthier-${uid}` : join(runtime, 'luthier');
+}
+
+function userState(env: NodeJS.ProcessEnv): string {
+  const state = setting(env, 'XDG_STATE_HOME');
+  if (state !== undefined) return join(state, 'luthier');
+  const home = setting(env, 'HOME');
+  if (home !== undefined) return join(home, '.local/state/luthier');
+  throw new UsageError('Luthier has nowhere to keep its records: HOME is not set', {
+    hint: 'set HOME, XDG_STATE_HOME or LUTHIER_STATE_DIR',
+  });
+}
+
+/** The XDG base directory specification has an empty variable mean what an unset one does. */
+function setting(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  return env[name] === '' ? undefined : env[name];
 }
 
 export function agentSocket(paths: Paths): string {

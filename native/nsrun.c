@@ -42,13 +42,14 @@ int exec_or_status(char **argv) {
 static const char usage[] =
     "usage: nsrun exec [--cgroup DIR]... [--cwd DIR] PID[:START] -- COMMAND [ARGUMENT]...\n"
     "       nsrun batch < SCRIPT\n"
+    "       nsrun rootless [--join PID[:START]]... -- COMMAND [ARGUMENT]...\n"
     "       nsrun confine --uid N --gid N --app DIR --exe PATH [--keep FD]... [--await FD] -- ARGUMENT...\n";
 
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
     int (*run)(char **arguments);
-  } verbs[] = {{"exec", verb_exec}, {"batch", verb_batch}, {"confine", verb_confine}};
+  } verbs[] = {{"exec", verb_exec}, {"batch", verb_batch}, {"rootless", verb_rootless}, {"confine", verb_confine}};
   for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++) {
     if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argv + 2);
   }

@@ -1,11 +1,12 @@
 /*
- * nsrun enters namespaces on behalf of the command line and the agent: three small jobs that JavaScript cannot do in its
- * own process, because they change the process that does them.
+ * nsrun enters namespaces on behalf of the command line and the agent: small jobs that JavaScript cannot do in its own
+ * process, because they change the process that does them.
  *
- *   exec.c     run a command inside a host, as if it had been started there
- *   batch.c    configure many network namespaces with few processes
- *   confine.c  start a program without privileges, network, or write access
- *   process.c  the process that is meant, and no later one with its number
+ *   exec.c      run a command inside a host, as if it had been started there
+ *   batch.c     configure many network namespaces with few processes
+ *   rootless.c  start a program as root of a user namespace
+ *   confine.c   start a program without privileges, network, or write access
+ *   process.c   the process that is meant, and no later one with its number
  */
 #ifndef LUTHIER_NSRUN_H
 #define LUTHIER_NSRUN_H
@@ -21,6 +22,7 @@
 /* Each gets the arguments after its verb, NULL at the end, and returns the exit status. */
 int verb_exec(char **arguments);
 int verb_batch(char **arguments);
+int verb_rootless(char **arguments);
 int verb_confine(char **arguments);
 
 /* `nsrun: WHAT: description of errno` on standard error, then exit status 125. */
