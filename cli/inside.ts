@@ -40,12 +40,12 @@ export async function runInside(
  * reach us reach it.
  */
 export async function runAttached(command: AttachedCommand): Promise<number> {
-  const child = spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
-
   const pass = (signal: NodeJS.Signals): void => {
     if (!(TERMINAL_SIGNALS.has(signal) && inForeground())) child.kill(signal);
   };
+  // Before it starts: one that comes in that very moment would end us, and leave it behind.
   for (const signal of PASSED_SIGNALS) process.on(signal, pass);
+  const child = spawn(command.file, command.args, { stdio: 'inherit', env: command.env });
   try {
     return await new Promise((resolve, reject) => {
       child.on('error', (cause: NodeJS.ErrnoException) => {
