@@ -14,8 +14,11 @@ import { bootId, type ProcessId } from './process.js';
  * The command line that starts an agent. What an agent before made belongs to its user namespace, and can be worked on
  * from there alone: so the next one joins it through any process on record that lives.
  */
-export function agentCommand(paths: Paths): readonly [string, ...string[]] {
-  const agent = [process.execPath, join(packageDirectory, 'dist/bin/agent.js')] as const;
+export function agentCommand(
+  paths: Paths,
+  entry = join(packageDirectory, 'dist/bin/agent.js'),
+): readonly [string, ...string[]] {
+  const agent = [process.execPath, entry] as const;
   if (isMachineRoot()) return agent;
   const joins = recordedProcesses(paths).flatMap(({ pid, start }) => ['--join', `${pid}:${start}`]);
   return [nsrunPath, 'rootless', ...joins, '--', ...agent];

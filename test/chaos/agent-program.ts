@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { answers } from '../../control/agent-socket.js';
 import { agentLog, agentSocket, type Paths } from '../../control/paths.js';
+import { agentCommand } from '../../control/user-namespace.js';
 import { ROOT } from '../e2e/command.js';
 
 /** Bundled, a program starts in a third of the time that `tsx` takes. Lies within the package: it finds the addon there. */
@@ -40,7 +41,8 @@ export class AgentProgram implements Disposable {
     mkdirSync(paths.state, { recursive: true, mode: 0o700 });
     mkdirSync(paths.runtime, { recursive: true, mode: 0o711 });
     const log = openSync(agentLog(paths), 'a', 0o600);
-    const child = spawn(process.execPath, [this.#file], {
+    const [program, ...args] = agentCommand(paths, this.#file);
+    const child = spawn(program, args, {
       detached: true,
       cwd: '/',
       env: { ...process.env, LUTHIER_STATE_DIR: paths.state, LUTHIER_RUNTIME_DIR: paths.runtime, ...env },
