@@ -26,8 +26,8 @@ export const nsrunPath = join(nativeDirectory, 'nsrun');
 export class KeeperFixture implements AsyncDisposable {
   readonly directory: string;
   readonly socket: string;
-  readonly process: ChildProcess;
-  readonly #ended: Promise<unknown>;
+  process: ChildProcess;
+  #ended: Promise<unknown>;
   #client: KeeperClient | undefined;
 
   private constructor(directory: string) {
@@ -35,7 +35,7 @@ export class KeeperFixture implements AsyncDisposable {
     this.socket = join(directory, 'keeper.sock');
     writeFileSync(join(directory, 'hosts'), '127.0.0.1 localhost\n10.0.0.2 h2\n');
     writeFileSync(join(directory, 'hostname'), 'from-the-file\n');
-    this.process = spawn(join(nativeDirectory, 'keeper'), [this.socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.process = startKeeper(this.socket);
     this.#ended = once(this.process, 'exit');
   }
 
@@ -43,6 +43,22 @@ export class KeeperFixture implements AsyncDisposable {
     const fixture = new KeeperFixture(mkdtempSync(join(tmpdir(), 'luthier-keeper-')));
     await once(fixture.process.stdout!, 'data');
     return fixture;
+  }
+
+  /** Its hosts live on. */
+  async kill(): Promise<void> {
+    this.#client?.close();
+    this.#client = undefined;
+    this.process.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  /** Another keeper at the place of one that was killed. */
+  async startAnother(): Promise<void> {
+    rmSync(this.socket);
+    this.process = startKeeper(this.socket);
+    this.#ended = once(this.process, 'exit');
+    await once(this.process.stdout!, 'data');
   }
 
   get client(): KeeperClient {
@@ -58,9 +74,11 @@ export class KeeperFixture implements AsyncDisposable {
     return join(this.directory, name);
   }
 
-  /** A host whose files are the fixture's own. */
+  /** A host whose files are the fixture's own, and which outlives the keeper: by the next answer its init is kept. */
   host(name: string): number {
-    return this.client.host(name, name, this.directory);
+    const init = this.client.host(name, name, this.directory);
+    this.client.pid();
+    return init;
   }
 
   async ended(): Promise<void> {
@@ -73,6 +91,21 @@ export class KeeperFixture implements AsyncDisposable {
     await this.#ended;
     rmSync(this.directory, { recursive: true });
   }
+}
+
+function startKeeper(socket: string): ChildProcess {
+  return spawn(join(nativeDirectory, 'keeper'), [socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+/** When it started, in clock ticks since boot; as `PID:START` has it. */
+export function startOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+}
+
+/** Its arguments, with blanks between. */
+export function commandLine(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
 }
 
 /** Resolves with what `look` gives as soon as that is neither undefined nor false. */

@@ -8,6 +8,7 @@
  * reply, holds up nobody else. SIGTERM is the request `exit`.
  */
 #include "keeper.h"
+#include "init.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +86,6 @@ static void signals_ready(struct source *source, unsigned events) {
   struct signalfd_siginfo one;
   bool end = false;
   while (read(source->fd, &one, sizeof one) > 0) end = end || one.ssi_signo == SIGTERM;
-  hosts_reap();
   if (end) loop_exit();
 }
 
@@ -113,7 +113,6 @@ static int open_listener(void) {
 static int open_signals(void) {
   sigset_t mask;
   sigemptyset(&mask);
-  sigaddset(&mask, SIGCHLD);
   sigaddset(&mask, SIGTERM);
   if (sigprocmask(SIG_SETMASK, &mask, NULL) != 0) fail("sigprocmask");
   signal(SIGINT, SIG_IGN);
@@ -128,6 +127,16 @@ static void raise_descriptor_limit(void) {
   if (getrlimit(RLIMIT_NOFILE, &original_nofile) != 0) fail("getrlimit");
   struct rlimit most = {.rlim_cur = original_nofile.rlim_max, .rlim_max = original_nofile.rlim_max};
   if (setrlimit(RLIMIT_NOFILE, &most) != 0) fail("setrlimit");
+}
+
+/* As init.h has them: two numbers for an init's connection, and what tells it that we have ended. */
+static void reserve_descriptors(void) {
+  int process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  if (process < 0) fail("pidfd_open");
+  if (process != KEEPER_PROCESS && (dup3(process, KEEPER_PROCESS, O_CLOEXEC) < 0 || close(process) != 0)) fail("dup3");
+  for (int fd = CONTROL; fd < KEEPER_PROCESS; fd++) {
+    if (dup3(KEEPER_PROCESS, fd, O_CLOEXEC) < 0) fail("dup3");
+  }
 }
 
 /* From now on no terminal, pipe or folder of whoever started us is held. */
@@ -148,6 +157,7 @@ int main(int argc, char **argv) {
   title = argv[1];
   title_bytes = strlen(argv[1]) + 1;
   if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail("close_range");
+  reserve_descriptors();
   setsid(); /* refused where we lead a session already */
   raise_descriptor_limit();
   struct source signals = {.ready = signals_ready, .fd = open_signals()};

@@ -5,11 +5,14 @@
  *   client.c   connections: requests in, answers out
  *   verbs.c    what is done for each request
  *   names.c    the descriptors that are held, by name
- *   host.c     hosts: starting an init, speaking with it
- *   init.c     the first process of a host: runs in the child, and shares nothing with the keeper but its control socket
+ *   host.c     hosts: starting an init or taking one over, speaking with it
+ *   init.c     the first process of a host: runs in the child, and shares nothing with the keeper but a connection;
+ *              see init.h
  */
 #ifndef LUTHIER_KEEPER_H
 #define LUTHIER_KEEPER_H
+
+#include "process.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +22,7 @@
 #define NAME_BYTES 255
 #define HOSTNAME_BYTES 64
 #define MAX_DESCRIPTORS 16384
+#define NONCE_BYTES 16
 
 /* --- descriptors by name (names.c) ------------------------------------------------------------------------------- */
 
@@ -98,10 +102,12 @@ void request_handle(struct request *request, const char *verb);
 /* --- hosts (host.c) ---------------------------------------------------------------------------------------------- */
 
 struct host {
-  struct source source; /* the control socket of its init */
+  struct source control; /* our end of the connection with its init */
+  struct source init;    /* pidfd of the init: ready when it has ended */
   struct host *next;
   pid_t pid;
-  bool started;           /* the init has said that the host is ready */
+  bool started;           /* the init has said that the host is ready, or that it has been adopted */
+  char nonce[NONCE_BYTES + 1]; /* of the adoption; empty when the host was made here */
   char *failure;          /* what it said instead: told to the client once the init has ended */
   size_t failure_bytes;
   struct client *waiters; /* clients whose requests the init has not answered, in the order of the requests */
@@ -113,14 +119,15 @@ struct host {
 extern struct host *hosts;
 
 struct host *host_find(const char *name);
+struct host *host_find_pid(pid_t pid);
 /* Starts an init; its answer comes later, to `client`. 0, or an errno and in `*step` what failed. */
 int host_start(const char *name, const char *hostname, const char *directory, struct client *client, const char **step);
-/* Passes a `run` request on as it came; the answer comes later, to `client`. 0 or an errno. */
+/* Takes over the init that an earlier keeper left; otherwise as host_start. */
+int host_adopt(const char *name, const struct process *process, struct client *client, const char **step);
+/* Passes a request for the init on as it came; the answer comes later, to `client`. 0 or an errno. */
 int host_forward(struct host *host, const void *request, size_t bytes, struct client *client);
 /* SIGKILL to the init: the kernel ends every process of the host with it. */
 void host_kill(struct host *host);
-/* Collects inits that have ended (SIGCHLD), and tells the clients that waited for them. */
-void hosts_reap(void);
 
 /* --- the init (init.c) ------------------------------------------------------------------------------------------- */
 
@@ -131,6 +138,6 @@ extern char *title;
 extern size_t title_bytes;
 
 /* In the child, inside its new namespaces. */
-_Noreturn void init_main(int control, const char *name, const char *hostname, const char *directory);
+_Noreturn void init_main(int control, int keeper_end, const char *name, const char *hostname, const char *directory);
 
 #endif

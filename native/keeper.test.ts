@@ -174,12 +174,16 @@ describe.skipIf(!isRoot)('a host', () => {
     keeper.client.put('event', event);
     native.close(event);
     const pid = keeper.host('h1');
-    const descriptors = execFileSync('sh', ['-c', `readlink /proc/${pid}/fd/*`], { encoding: 'utf8' });
-    expect(descriptors.replace(/\d+/g, 'N').trim().split('\n').sort()).toEqual([
+    const held = () => execFileSync('sh', ['-c', `readlink /proc/${pid}/fd/*`], { encoding: 'utf8' });
+    // It lets go of the keeper's process, and begins to collect children, when it hears that it is kept.
+    await until(() => held().includes('signalfd'));
+    expect(held().replace(/\d+/g, 'N').trim().split('\n').sort()).toEqual([
       '/dev/null',
       '/dev/null',
       '/dev/null',
       'anon_inode:[signalfd]',
+      // Both ends of its connection with the keeper.
+      'socket:[N]',
       'socket:[N]',
     ]);
   });

@@ -17,8 +17,15 @@
  *                                  of its own, with no input and exactly ENV; output goes to the file LOG (appended); at its end EXIT is
  *                                  written (at once, by rename): `exited STATUS` or `signalled NUMBER`. When it cannot be started, that
  *                                  is the answer, and EXIT is not written
+ *   end NAME EXIT GRACE            ends the command of host NAME that was started with this EXIT, and all that descends from it, whatever its
+ *                                  session, also when the command itself has ended: SIGTERM, and after GRACE ms (0: at once; 60000
+ *                                  at most) SIGKILL. Answers when all is gone; also when there is no such command. Until then the host's
+ *                                  other requests wait
+ *   commands NAME       → EXIT …   the commands of host NAME of which a process lives
  *   stop NAME…                     ends the inits of hosts, and with each every process in the host; answers when all are gone. The
  *                                  kernel frees a network namespace shortly after, and only when no TAP opened in it is held any more
+ *   adopt NAME PID:START           takes over, as host NAME, the init of a host whose keeper was killed (START: field 22 of /proc/PID/stat);
+ *                                  its commands go on. A keeper that lives gives none away
  *   hosts               → NAME pid NAME pid …
  *   pid                 → the keeper's own pid
  *   exit                           ends all hosts, then itself; removes its socket. SIGTERM does the same
@@ -26,22 +33,33 @@
  * The descriptors handed to `get` are duplicates. Names are bytes without NUL, 1 to 255.
  * Started as `keeper SOCKETPATH`: prints `ready` when it listens, then closes its standard streams and leaves the session.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { native, syscallError } from './binding.js';
 import { RemoteError } from '../model/errors.js';
 
 const TIMEOUT_MS = 10_000;
+/** How often a connection is looked at for an answer that may take long. */
+const POLL_MS = 2;
+
+interface Answer {
+  readonly fields: string[];
+  readonly fds: readonly number[];
+}
 
 export class KeeperClient {
   readonly #fd: number;
+  /** Where the keeper listens; undefined on a connection that was inherited. */
+  readonly #path: string | undefined;
   #open = true;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, path?: string) {
     this.#fd = fd;
+    this.#path = path;
   }
 
   static connect(path: string): KeeperClient {
     try {
-      return new KeeperClient(native.seqpacketConnect(path));
+      return new KeeperClient(native.seqpacketConnect(path), path);
     } catch (cause) {
       throw syscallError(cause, `cannot reach the keeper at ${path}`);
     }
@@ -94,6 +112,26 @@ export class KeeperClient {
     return Number(this.#call(['run', name, cwd, log, exit, String(argv.length), ...argv, ...env]).fields[0]);
   }
 
+  /** Ends what `run` started with this `exit`, and all that descends from it; several calls wait side by side. */
+  async end(name: string, exit: string, graceMs: number): Promise<void> {
+    const own = this.#another();
+    try {
+      await own.#callLater(['end', name, exit, String(graceMs)], graceMs + TIMEOUT_MS);
+    } finally {
+      own.close();
+    }
+  }
+
+  /** The `exit` of each command of which a process lives. */
+  commands(name: string): string[] {
+    return this.#call(['commands', name]).fields;
+  }
+
+  /** Takes over a host's init whose keeper was killed. */
+  adopt(name: string, { pid, start }: { readonly pid: number; readonly start: number }): void {
+    this.#call(['adopt', name, `${pid}:${start}`]);
+  }
+
   /** Several names at once take as long as the slowest. */
   stop(...names: readonly string[]): void {
     if (names.length > 0) this.#call(['stop', ...names]);
@@ -120,31 +158,71 @@ export class KeeperClient {
     this.#open = false;
   }
 
-  #call(fields: readonly string[], fds: readonly number[] = []): { fields: string[]; fds: readonly number[] } {
+  #another(): KeeperClient {
+    if (this.#path === undefined) throw new RemoteError('keeper', 'an inherited connection is the only one');
+    return KeeperClient.connect(this.#path);
+  }
+
+  #call(fields: readonly string[], fds: readonly number[] = []): Answer {
+    const what = this.#send(fields, fds);
+    const answer = this.#receive(what, TIMEOUT_MS);
+    if (answer === undefined) throw this.#lost(what, undefined);
+    return answer;
+  }
+
+  /** Without holding up the event loop while the keeper is at it. */
+  async #callLater(fields: readonly string[], timeoutMs: number): Promise<Answer> {
+    const what = this.#send(fields, []);
+    const end = performance.now() + timeoutMs;
+    for (;;) {
+      const answer = this.#receive(what, 0);
+      if (answer !== undefined) return answer;
+      if (performance.now() > end) throw this.#lost(what, undefined);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Returns what the request is called in messages. */
+  #send(fields: readonly string[], fds: readonly number[]): string {
     const what = `'${fields.slice(0, 2).join(' ')}'`;
     if (!this.#open) throw new RemoteError('keeper', `the connection to the keeper is closed: ${what}`);
     if (fields.some((field) => field.includes('\0'))) {
       throw new RemoteError('keeper', `a field has a NUL character: ${what.replaceAll('\0', '\\0')}`);
     }
-    const received: string[] = [];
-    const receivedFds: number[] = [];
     try {
       native.sendMessage(this.#fd, Buffer.from(fields.join('\0')), fds, TIMEOUT_MS);
-      let status;
-      do {
-        const message = native.receiveMessage(this.#fd, TIMEOUT_MS);
-        const [first, ...rest] = message.data.toString().split('\0');
-        status = first;
-        received.push(...rest);
-        receivedFds.push(...message.fds);
-      } while (status === 'more');
-      if (status === 'ok') return { fields: received, fds: receivedFds };
     } catch (cause) {
-      // An answer that comes later would be taken for that of the next request.
-      this.close();
-      throw new RemoteError('keeper', `the keeper did not answer ${what}`, { cause });
+      throw this.#lost(what, cause);
     }
-    for (const fd of receivedFds) native.close(fd);
-    throw new RemoteError('keeper', `the keeper refused ${what}: ${received.join(' ')}`);
+    return what;
+  }
+
+  /** The whole answer; undefined when none has begun to arrive within `timeoutMs`. */
+  #receive(what: string, timeoutMs: number): Answer | undefined {
+    const fields: string[] = [];
+    const fds: number[] = [];
+    let status: string | undefined;
+    while (status === undefined || status === 'more') {
+      let message;
+      try {
+        message = native.receiveMessage(this.#fd, status === undefined ? timeoutMs : TIMEOUT_MS);
+      } catch (cause) {
+        if (status === undefined && (cause as { errno?: string }).errno === 'ETIMEDOUT') return undefined;
+        throw this.#lost(what, cause);
+      }
+      const [first, ...rest] = message.data.toString().split('\0');
+      status = first;
+      fields.push(...rest);
+      fds.push(...message.fds);
+    }
+    if (status === 'ok') return { fields, fds };
+    for (const fd of fds) native.close(fd);
+    throw new RemoteError('keeper', `the keeper refused ${what}: ${fields.join(' ')}`);
+  }
+
+  /** An answer that comes later would be taken for that of the next request: the connection is given up. */
+  #lost(what: string, cause: unknown): RemoteError {
+    this.close();
+    return new RemoteError('keeper', `the keeper did not answer ${what}`, cause === undefined ? {} : { cause });
   }
 }

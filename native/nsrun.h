@@ -11,8 +11,7 @@
 #ifndef LUTHIER_NSRUN_H
 #define LUTHIER_NSRUN_H
 
-#include <stdbool.h>
-#include <sys/types.h>
+#include "process.h"
 
 /* Exit status when nsrun itself failed; 126 and 127 are, as in a shell, a command that cannot be run or found. */
 #define EXIT_NSRUN 125
@@ -32,20 +31,6 @@ __attribute__((format(printf, 1, 2))) _Noreturn void die(const char *format, ...
 
 /* The whole of `text` as a number from `min` to `max`, or the end with a message that names `what`. */
 long parse_number(const char *text, const char *what, long min, long max);
-
-/* --- processes (process.c) --------------------------------------------------------------------------------------- */
-
-/* As written on a command line: PID or PID:START. */
-struct process {
-  pid_t pid;
-  bool start_known;
-  unsigned long long start; /* clock ticks since boot: field 22 of /proc/PID/stat */
-};
-
-/* False when `text` is neither. */
-bool process_parse(const char *text, struct process *process);
-/* Its folder in /proc, which is of use as long as the process lives; -1 and errno, ESRCH when it has ended. */
-int process_open(const struct process *process);
 
 /* --- programs ---------------------------------------------------------------------------------------------------- */
 

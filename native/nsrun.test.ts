@@ -14,7 +14,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { hasEnded, isRoot, KeeperFixture, nsrunPath, processStatus, until } from './fixture.js';
+import { commandLine, hasEnded, isRoot, KeeperFixture, nsrunPath, processStatus, startOf, until } from './fixture.js';
 
 interface Result {
   readonly status: number | null;
@@ -29,16 +29,6 @@ function nsrun(args: readonly string[], input = '', cwd = '/'): Result {
 /** The first child of a process, once it has one. */
 function childOf(pid: number): Promise<number> {
   return until(() => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]) || undefined);
-}
-
-/** When a process started, in clock ticks: proc(5) stat field 22, the name in parentheses being the second. */
-function startOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-}
-
-function commandLine(pid: number): string {
-  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
 }
 
 describe('nsrun', () => {

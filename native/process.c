@@ -3,7 +3,7 @@
  * stays with the process itself (proc_pid_lookup in fs/proc/base.c): once that has ended, everything below it is gone,
  * whoever has the number then. So the folder is opened, the start time in it compared, and only then is anything used.
  */
-#include "nsrun.h"
+#include "process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +34,8 @@ bool process_parse(const char *text, struct process *process) {
   return *text == '\0';
 }
 
-/* Field 22 of proc(5)'s stat. The second one is a name in parentheses, and may itself hold spaces and parentheses. */
-static bool read_start(int directory, unsigned long long *start) {
+/* Fields 4 and 22 of proc(5)'s stat. The second is a name in parentheses, and may itself hold spaces and parentheses. */
+bool process_stat(int directory, pid_t *parent, unsigned long long *start) {
   char text[1024];
   int fd = openat(directory, "stat", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -43,13 +43,15 @@ static bool read_start(int directory, unsigned long long *start) {
   close(fd);
   if (got <= 0) return false;
   text[got] = '\0';
-  char *field = strrchr(text, ')');
+  const char *field = strrchr(text, ')');
+  if (field == NULL || sscanf(field, ") %*c %d", parent) != 1) return false;
   for (int number = 2; field != NULL && number < 22; number++) field = strchr(field + 1, ' ');
   return field != NULL && sscanf(field, " %llu", start) == 1;
 }
 
 int process_open(const struct process *process) {
   char path[32];
+  pid_t parent;
   unsigned long long start;
   snprintf(path, sizeof path, "/proc/%d", (int)process->pid);
   int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -57,7 +59,7 @@ int process_open(const struct process *process) {
     if (errno == ENOENT) errno = ESRCH;
     return -1;
   }
-  if (process->start_known && (!read_start(directory, &start) || start != process->start)) {
+  if (process->start_known && (!process_stat(directory, &parent, &start) || start != process->start)) {
     close(directory);
     errno = ESRCH;
     return -1;

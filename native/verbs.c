@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MAX_GRACE_MS 60000
+
 static bool visible(const struct client *client, const char *name) {
   return client->prefix == NULL || strncmp(name, client->prefix, strlen(client->prefix)) == 0;
 }
@@ -112,6 +114,24 @@ static void do_host(struct request *request) {
   }
 }
 
+static void do_adopt(struct request *request) {
+  struct client *client = request->client;
+  const char *name = request->arguments[0], *step;
+  struct process process;
+  if (!process_parse(request->arguments[1], &process) || !process.start_known)
+    client_refuse(client, EINVAL, "not PID:START: %s", request->arguments[1]);
+  else if (host_find(name) != NULL) client_refuse(client, EEXIST, "there is a host %s", name);
+  else if (host_find_pid(process.pid) != NULL)
+    client_refuse(client, EEXIST, "process %d is host %s", (int)process.pid, host_find_pid(process.pid)->name);
+  else if (loop_exits()) client_refuse(client, ESHUTDOWN, "the keeper is ending");
+  else {
+    client->waiting = true;
+    int error = host_adopt(name, &process, client, &step);
+    if (error != 0) client_refuse(client, error, "%s: %s", step, strerrordesc_np(error));
+    else client_listen(client);
+  }
+}
+
 /* NAME CWD LOG EXIT n ARGV… ENV… */
 static const char *run_mistake(const struct request *request) {
   char *end;
@@ -127,10 +147,10 @@ static const char *run_mistake(const struct request *request) {
   return NULL;
 }
 
-static void do_run(struct request *request) {
+/* A request that the init answers. */
+static void forward(struct request *request, const char *mistake) {
   struct client *client = request->client;
   struct host *host = host_find(request->arguments[0]);
-  const char *mistake = run_mistake(request);
   if (mistake != NULL) client_refuse(client, EINVAL, "%s", mistake);
   else if (host == NULL) client_refuse(client, ENOENT, "there is no host %s", request->arguments[0]);
   else {
@@ -141,6 +161,21 @@ static void do_run(struct request *request) {
     else client_listen(client);
   }
 }
+
+static void do_run(struct request *request) { forward(request, run_mistake(request)); }
+
+/* NAME EXIT GRACE */
+static void do_end(struct request *request) {
+  char *end;
+  const char *grace = request->arguments[2];
+  unsigned long grace_ms = strtoul(grace, &end, 10);
+  if (request->arguments[1][0] != '/') forward(request, "EXIT must be an absolute path");
+  else if (grace[0] < '0' || grace[0] > '9' || *end != '\0' || grace_ms > MAX_GRACE_MS)
+    forward(request, "GRACE is not a number of milliseconds, of a minute at most");
+  else forward(request, NULL);
+}
+
+static void do_commands(struct request *request) { forward(request, NULL); }
 
 /* All are killed, then all are waited for: two hundred take as long as the slowest. */
 static void do_stop(struct request *request) {
@@ -221,7 +256,10 @@ static const struct verb {
     {"list", 0, 0, false, false, true, do_list},
     {"restrict", 1, 1, false, true, false, do_restrict},
     {"host", 3, 3, false, true, false, do_host},
+    {"adopt", 2, 2, false, true, false, do_adopt},
     {"run", 6, MESSAGE_BYTES, false, true, false, do_run},
+    {"end", 3, 3, false, true, false, do_end},
+    {"commands", 1, 1, false, true, false, do_commands},
     {"stop", 1, MESSAGE_BYTES, false, true, false, do_stop},
     {"hosts", 0, 0, false, false, false, do_hosts},
     {"pid", 0, 0, false, false, false, do_pid},
