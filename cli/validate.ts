@@ -1,6 +1,6 @@
 /** `luthier validate FILE`: checks a scenario against the whole contract, without touching the system. */
 import type { Command } from 'commander';
-import type { Network } from '../model/network.js';
+import type { Topology } from '../control/topology.js';
 import { UnsupportedError } from '../model/errors.js';
 import { counted, print, printJson } from './output.js';
 import { syntax, withJson } from './syntax.js';
@@ -36,13 +36,13 @@ export function command(): Command {
 
 /** Throws ScenarioError. */
 export async function validate(file: string): Promise<Validation> {
-  const [{ load }, { resolve }, { refuseUnsupported }] = await Promise.all([
+  const [{ load }, { checkedTopology }, { refuseUnsupported }] = await Promise.all([
     import('../control/load.js'),
     import('../control/resolve.js'),
     import('../control/unsupported.js'),
   ]);
   const scenario = load(file);
-  const summary = summarise(resolve(scenario));
+  const summary = summarise(scenario.raw.name, checkedTopology(scenario));
   try {
     refuseUnsupported(scenario);
     return summary;
@@ -52,11 +52,12 @@ export async function validate(file: string): Promise<Validation> {
   }
 }
 
-function summarise({ name, nodes, links, lans, machines }: Network): Validation {
-  const ofKind = (kind: string): number => nodes.filter((node) => node.kind === kind).length;
+function summarise(network: string, { nodes, links, lans, machines }: Topology): Validation {
+  const kinds = [...nodes.values()].map(({ kind }) => kind);
+  const ofKind = (...wanted: string[]): number => kinds.filter((kind) => wanted.includes(kind)).length;
   return {
-    network: name,
-    hosts: ofKind('host'),
+    network,
+    hosts: ofKind('host', 'jetway'),
     routers: ofKind('router'),
     switches: ofKind('switch'),
     links: links.length,

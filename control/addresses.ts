@@ -76,9 +76,12 @@ export function parseInterface(
   return text.includes('/') ? { address: read.bigInt(), prefixLength: read.subnetMask } : { address: read.bigInt() };
 }
 
+/** `0000:…:255.255.255.255/128` has 49 characters; ip-address would search a longer text with its patterns. */
+const LONGEST_TEXT = 64;
+
 function readAddress(text: string, family: Family): Address4 | Address6 | undefined {
   // A zone belongs to a host, not to a scenario; ip-address would read it.
-  if (text.includes('%')) return undefined;
+  if (text.includes('%') || text.length > LONGEST_TEXT) return undefined;
   try {
     return family === 4 ? new Address4(text) : new Address6(text);
   } catch {

@@ -52,7 +52,8 @@ export function buildLans(
   for (const [name, { subnet, subnet6 }] of Object.entries(raw.lans ?? {})) {
     const own = partsOfLan.get(name)!;
     const component = own[0] === undefined ? [] : reach(own[0], done);
-    const stray = own.find((part) => !component.includes(part));
+    const joined = new Set(component);
+    const stray = own.find((part) => !joined.has(part));
     if (stray !== undefined) {
       problems.addKey(
         ['lans', name],
@@ -92,7 +93,8 @@ function connectParts(nodes: ReadonlyMap<string, RawNode>, links: readonly LinkP
     parts.set(key, part);
     return part;
   };
-  const linked = new Set(links.flatMap(({ ends }) => ends.map(({ node }) => node)));
+  const linked = new Set<string>();
+  for (const { ends } of links) for (const { node } of ends) linked.add(node);
   for (const [name, node] of nodes) {
     if (node.kind !== 'switch') continue;
     if (node.subnet !== undefined || node.subnet6 !== undefined || !linked.has(name)) partOf(name, UNTAGGED);
@@ -100,15 +102,17 @@ function connectParts(nodes: ReadonlyMap<string, RawNode>, links: readonly LinkP
   for (const [order, { ends, raw }] of links.entries()) {
     const carried = carriedLans(raw);
     for (const [index, lan] of carried.entries()) {
-      const [first, second] = ends.map(({ node, port }) => (port === undefined ? partOf(node, lan) : undefined));
+      const [a, b] = ends;
+      const first = a.port === undefined ? partOf(a.node, lan) : undefined;
+      const second = b.port === undefined ? partOf(b.node, lan) : undefined;
       if (first !== undefined && second !== undefined) {
         first.joined.push(second);
         second.joined.push(first);
         continue;
       }
       // A port is a member of one LAN: of a trunk to a host, the first one that it names.
-      const member = ends.find(({ port }) => port !== undefined);
-      if (member !== undefined && index === 0) (first ?? second)?.members.push({ end: member, order });
+      const member = first === undefined ? a : b;
+      if (index === 0) (first ?? second)?.members.push({ end: member, order });
     }
   }
   return parts;

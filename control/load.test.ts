@@ -7,6 +7,7 @@ import { ScenarioError } from '../model/errors.js';
 import type { RawScenario } from '../model/scenario.js';
 import { load, loadText, parseScenario } from './load.js';
 import { resolve } from './resolve.js';
+import { MAX_BYTES, MAX_MARKS, MAX_VALUES } from './source-limits.js';
 
 const failure = (run: () => unknown): ScenarioError => {
   try {
@@ -76,12 +77,19 @@ describe('a scenario that is wrong', () => {
   // Each: what follows HEAD (or, from "name", all of it), where the problem is, what is said, what would be right.
   it.each([
     ['name: [', 1, 8, 'not YAML', 'close every "["'],
-    ['name: "x\nnodes: {}', 2, 10, 'not YAML', 'close every quote'],
+    ['name: "x\nnodes: {}', 2, 1, 'not YAML', 'close every "[", "{" and quote'],
     ['name: x\n\tnodes: {}', 2, 1, 'not YAML', 'indent with spaces'],
-    ['name: x\nnodes:\n  h1: {}\n \th2: {}', 4, 1, 'not YAML', 'indent with spaces'],
-    ['name: x: y', 1, 7, 'not YAML', 'in quotes'],
-    ['name: !secret x\nnodes: {}', 1, 7, 'Unresolved tag', 'in quotes'],
-    ['name: *x\nnodes: {}', 1, 7, 'no anchor', undefined],
+    ['name: x\nnodes:\n  h1: {}\n \th2: {}', 4, 3, 'not YAML', 'spaces'],
+    ['name: x: y', 1, 8, 'not YAML', 'quote text with ": "'],
+    ['name: !secret x\nnodes: {}', 1, 7, 'the tag "!secret" means nothing', 'in quotes'],
+    ['name: !!binary eA==\nnodes: {}', 1, 7, 'the tag "!!binary" means nothing', 'in quotes'],
+    ['name: &n x\nnodes: { h1: &h !!map { kind: host } }', 2, 17, 'the tag "!!map"', undefined],
+    ['%YAML 1.1\n---\nname: no\nnodes: { h1: { kind: host, memory: 02:00 } }', 4, 36, 'no unit', undefined],
+    ['name: *x\nnodes: {}', 1, 7, 'no anchor', '&x'],
+    ['name: x\nnodes: { h1: { kind: host, <<: { cpu: 1 } } }', 2, 28, 'a merge key', 'alias'],
+    ['name: x\nnodes: { ? [a, b] : { kind: host } }', 2, 12, 'a key is a string', undefined],
+    ['name: x\nnodes: { ~: { kind: host } }', 2, 10, 'a key is a string', undefined],
+    ['name: |\n  x\nnodes: { h1: { kind: host } }', 1, 7, '"x\\n" is not a name', '"x"'],
     ['name: x\n---\nname: y', 2, 1, 'a second YAML document', 'a file of its own'],
     ['name: x\nname: y', 2, 1, '"name" stands twice', undefined],
     ['name: x\nnodes: { h1: { kind: host }, h1: { kind: host } }', 2, 30, '"h1" stands twice', undefined],
@@ -240,7 +248,7 @@ describe('a scenario that is wrong', () => {
       undefined,
     ],
   ])('%j: line %d, column %d', (text, line, column, message, hint) => {
-    const error = failure(() => loadText(text.startsWith('name') ? text : HEAD + text, 'wrong.yaml'));
+    const error = failure(() => loadText(/^(name|%)/.test(text) ? text : HEAD + text, 'wrong.yaml'));
     expect(error.position).toEqual({ file: 'wrong.yaml', line, column });
     expect(error.message).toContain(message);
     if (hint !== undefined) expect(error.hint).toContain(hint);
@@ -339,9 +347,13 @@ describe('what is no scenario at all', () => {
     ['nothing', '', 1, 1, 'empty'],
     ['a comment', '# nothing\n', 1, 1, 'empty'],
     ['UTF-16', Buffer.from('\ufeffname: x', 'utf16le'), 1, 1, 'UTF-16'],
-    ['no UTF-8', Buffer.from([0x61, 0x0a, 0x62, 0xff, 0x0a]), 2, 1, 'not UTF-8'],
+    ['UTF-16 without a byte order mark', Buffer.from('name: x', 'utf16le'), 1, 1, 'UTF-16'],
+    ['UTF-16, big-endian', Buffer.from('name: x', 'utf16le').swap16(), 1, 1, 'UTF-16'],
+    ['no UTF-8', Buffer.from([0x61, 0x0a, 0x62, 0xff, 0x0a]), 2, 2, 'not UTF-8'],
+    ['UTF-8 cut in a character', Buffer.from('name: ä').subarray(0, -1), 1, 7, 'not UTF-8'],
     ['binary', Buffer.from('name: x\n\0\0ELF'), 2, 1, 'NUL'],
-    ['too much', 'x'.repeat(1024 * 1024 + 1), 1, 1, 'larger than 1048576 bytes'],
+    ['too much', Buffer.alloc(50 * 2 ** 20, '#\n'), 1, 1, `larger than ${MAX_BYTES} bytes`],
+    ['too many things', '[],'.repeat(MAX_MARKS / 2 + 1), 1, 1.5 * MAX_MARKS + 1, `more than ${MAX_MARKS}`],
     ['a number', '5', 1, 1, 'a mapping'],
     ['a list', '- 5', 1, 1, 'a mapping'],
   ])('%s', (_, content, line, column, message) => {
@@ -374,9 +386,9 @@ describe('what is no scenario at all', () => {
   it('aliases that stand for very much, or for themselves', () => {
     const laughs = Array.from('bcdefghij', (name, i) => `${name}: &${name} [${`*${'abcdefghi'[i]},`.repeat(10)}]`);
     expect(failure(() => loadText(`a: &a [${'x,'.repeat(10)}]\n${laughs.join('\n')}`, 'x')).message).toContain(
-      '500000 values',
+      `${MAX_VALUES} values`,
     );
-    expect(failure(() => loadText('name: x\nnodes: &n { a: *n }', 'x')).message).toContain('deeper than');
+    expect(failure(() => loadText('name: x\nnodes: &n { a: *n }', 'x')).message).toContain('inside of what');
   });
 
   it('an object that is endless or hostile', () => {

@@ -1,6 +1,6 @@
 /**
  * From a file, a text or an object to a checked scenario. Everything that needs no running system is checked here, in
- * stages, each of which throws its first problem in the order of the file: the text (`source.ts`), the shape and the
+ * stages, each of which throws its first problem in the order of the file: the text (`source-file.ts`, `source.ts`), the shape and the
  * units (`shape.ts`), names (`topology.ts`), addresses (`resolve.ts`). A scenario that loads, resolves.
  *
  * Whatever is given, nothing but `ScenarioError` comes out. Called by `cli/`, the agent and the TypeScript API.
@@ -12,10 +12,11 @@ import type { SourcePosition } from '../model/errors.js';
 import type { RawScenario } from '../model/scenario.js';
 import { deepFreeze } from './freeze.js';
 import type { Path, Positions } from './problems.js';
-import { resolve } from './resolve.js';
+import { checkedTopology } from './resolve.js';
 import { checkShape } from './shape.js';
-import { objectSource, readText, textSource } from './source.js';
+import { objectSource, textSource } from './source.js';
 import type { Source } from './source.js';
+import { readText } from './source-file.js';
 
 /** A checked scenario, frozen, and where everything in it stands. */
 export interface Scenario extends Positions {
@@ -49,7 +50,7 @@ function check(source: Source): Scenario {
       position: (path) => source.position(path),
       keyPosition: (path) => source.keyPosition(path),
     };
-    resolve(scenario);
+    checkedTopology(scenario);
     return scenario;
   });
 }

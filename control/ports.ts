@@ -5,7 +5,7 @@
  *
  * Called by `resolve.ts` alone.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { UsageError } from '../model/errors.js';
 import type { Network, Port } from '../model/network.js';
 import { quoted } from '../model/names.js';
@@ -22,20 +22,40 @@ import {
 import type { Subnet } from './addresses.js';
 import { subnetKey } from './subnets.js';
 import type { LanSubnets, Resolving } from './subnets.js';
-import type { EndPlan, LanPlan } from './topology.js';
+import type { EndPlan, LanPlan, Topology } from './topology.js';
 
 /** IEEE 802.3's, and every host's default. */
 const DEFAULT_MTU = 1500;
 
-/** The ports of every node that can have some, in the order of nodes, by number. Problems are left to the caller to throw. */
-export function resolvePorts(
-  resolving: Resolving,
-  subnets: ReadonlyMap<string, LanSubnets>,
+/** What of a port is decided while the scenario is checked. */
+export type PortPlan = Pick<Port, 'name' | 'lan' | 'addresses'>;
+
+/** Of each end with a port, its addresses with prefix length, v4 before v6. */
+export type Addresses = ReadonlyMap<EndPlan, readonly string[]>;
+
+/** The ports, by number, of the nodes that are asked for. */
+export function planPorts(
+  topology: Topology,
+  addresses: Addresses,
+  wanted: ReadonlySet<string>,
+): ReadonlyMap<string, readonly PortPlan[]> {
+  const lanOf = lansByEnd(topology);
+  const ports = new Map<string, PortPlan[]>([...wanted].map((name) => [name, []]));
+  for (const end of portEnds(topology)) {
+    ports.get(end.node)?.push({ name: end.port!, lan: lanOf.get(end)!, addresses: addresses.get(end) ?? [] });
+  }
+  for (const own of ports.values()) own.sort(byNumber);
+  return ports;
+}
+
+/** The ports of every node that can have some, in the order of nodes, by number. */
+export function completePorts(
+  network: string,
+  topology: Topology,
+  addresses: Addresses,
 ): ReadonlyMap<string, readonly Port[]> {
-  const { topology } = resolving;
-  const lanOf = new Map(topology.lans.flatMap(({ name, members }) => members.map((end) => [end, name])));
-  const addresses = giveAddresses(resolving, subnets);
-  const macs = giveMacs(resolving, lanOf);
+  const lanOf = lansByEnd(topology);
+  const macs = giveMacs(network, topology);
   const ports = new Map<string, Port[]>();
   for (const [name, node] of topology.nodes) if (node.kind !== 'switch') ports.set(name, []);
   for (const link of topology.links) {
@@ -55,13 +75,20 @@ export function resolvePorts(
   return ports;
 }
 
+function lansByEnd({ lans }: Topology): ReadonlyMap<EndPlan, string> {
+  const lanOf = new Map<EndPlan, string>();
+  for (const { name, members } of lans) for (const end of members) lanOf.set(end, name);
+  return lanOf;
+}
+
+function* portEnds({ links }: Topology): Generator<EndPlan> {
+  for (const { ends } of links) for (const end of ends) if (end.port !== undefined) yield end;
+}
+
 // --- addresses -------------------------------------------------------------------------------------------------------
 
-/** Of each end with a port, with prefix length, v4 before v6. */
-function giveAddresses(
-  resolving: Resolving,
-  subnets: ReadonlyMap<string, LanSubnets>,
-): ReadonlyMap<EndPlan, readonly string[]> {
+/** Problems are left to the caller to throw. */
+export function giveAddresses(resolving: Resolving, subnets: ReadonlyMap<string, LanSubnets>): Addresses {
   const before = new PreviousAddresses(resolving.previous);
   const given = new Map<EndPlan, string[]>();
   for (const lan of resolving.topology.lans) {
@@ -188,33 +215,34 @@ class PreviousAddresses {
 
 // --- MACs ------------------------------------------------------------------------------------------------------------
 
-/** As written, else of a hash. Written ones differ on a LAN; those of a hash, in the whole network. */
-function giveMacs(
-  { scenario, topology, problems }: Resolving,
-  lanOf: ReadonlyMap<EndPlan, string>,
-): ReadonlyMap<EndPlan, string> {
-  const ends = topology.links.flatMap((link) => link.ends).filter(({ port }) => port !== undefined);
-  const macs = new Map<EndPlan, string>();
-  const owners = new Map<string, EndPlan>();
-  for (const end of ends) {
-    if (end.mac === undefined) continue;
-    const mac = end.mac.value.toLowerCase();
-    const onLan = `${lanOf.get(end)} ${mac}`;
-    const owner = owners.get(onLan);
-    if (owner !== undefined) {
-      problems.add(
-        end.mac.path,
-        `${mac} is already the MAC of ${owner.node}:${owner.port}`,
-        'choose another, or leave it out',
-      );
+/** Those that are written differ on a LAN. */
+export function checkMacs({ topology, problems }: Resolving): void {
+  for (const { members } of topology.lans) {
+    const owners = new Map<string, EndPlan>();
+    for (const end of members) {
+      if (end.mac === undefined) continue;
+      const mac = end.mac.value.toLowerCase();
+      const owner = owners.get(mac);
+      if (owner !== undefined) {
+        problems.add(
+          end.mac.path,
+          `${mac} is already the MAC of ${owner.node}:${owner.port}`,
+          'choose another, or leave it out',
+        );
+      }
+      owners.set(mac, end);
     }
-    owners.set(onLan, end);
-    macs.set(end, mac);
   }
+}
+
+/** As written, else of a hash, which then differs in the whole network. */
+function giveMacs(network: string, topology: Topology): ReadonlyMap<EndPlan, string> {
+  const macs = new Map<EndPlan, string>();
+  for (const end of portEnds(topology)) if (end.mac !== undefined) macs.set(end, end.mac.value.toLowerCase());
   const taken = new Set(macs.values());
-  for (const end of ends) {
+  for (const end of portEnds(topology)) {
     if (macs.has(end)) continue;
-    const mac = hashedMac(scenario.raw.name, end, taken);
+    const mac = hashedMac(network, end, taken);
     macs.set(end, mac);
     taken.add(mac);
   }
@@ -227,8 +255,11 @@ function giveMacs(
  */
 function hashedMac(network: string, { node, port }: EndPlan, taken: ReadonlySet<string>): string {
   for (let attempt = 0; ; attempt++) {
-    const digest = createHash('sha256').update([network, node, port, attempt].join('\0')).digest();
-    const mac = ['02', ...Array.from(digest.subarray(0, 5), (byte) => byte.toString(16).padStart(2, '0'))].join(':');
+    const digest = hash('sha256', [network, node, port, attempt].join('\0'), 'hex');
+    const [, a, b, c, d, e] = FIVE_BYTES.exec(digest)!;
+    const mac = `02:${a}:${b}:${c}:${d}:${e}`;
     if (!taken.has(mac)) return mac;
   }
 }
+
+const FIVE_BYTES = /^(..)(..)(..)(..)(..)/;

@@ -18,23 +18,31 @@ export interface Positions {
   keyPosition(path: Path): SourcePosition;
 }
 
+/** What to do about a problem, or how to find it: of thousands of problems, only the first is told. */
+export type Hint = string | undefined | (() => string | undefined);
+
+interface Problem {
+  readonly position: SourcePosition;
+  readonly message: string;
+  readonly hint: Hint;
+}
+
 export class Problems {
   readonly #positions: Positions;
-  readonly #found: ScenarioError[] = [];
+  #first: Problem | undefined;
 
   constructor(positions: Positions) {
     this.#positions = positions;
   }
 
   /** The value at `path` is wrong. */
-  add(path: Path, message: string, hint?: string): void {
-    this.#found.push(new ScenarioError(this.#positions.position(path), located(path, message), withHint(hint)));
+  add(path: Path, message: string, hint?: Hint): void {
+    this.#add(this.#positions.position(path), located(path, message), hint);
   }
 
   /** The key at the end of `path` should not be there. */
-  addKey(path: Path, message: string, hint?: string): void {
-    const position = this.#positions.keyPosition(path);
-    this.#found.push(new ScenarioError(position, located(path.slice(0, -1), message), withHint(hint)));
+  addKey(path: Path, message: string, hint?: Hint): void {
+    this.#add(this.#positions.keyPosition(path), located(path.slice(0, -1), message), hint);
   }
 
   /** What `read` returns; undefined when it refused the value at `path`, which is then a problem. */
@@ -50,9 +58,20 @@ export class Problems {
 
   /** Ends a stage: throws the first problem in the order of the file, if there is one. */
   throwFirst(): void {
-    const [first] = this.#found.sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
-    if (first !== undefined) throw first;
+    if (this.#first === undefined) return;
+    const { position, message, hint } = this.#first;
+    const said = typeof hint === 'function' ? hint() : hint;
+    throw new ScenarioError(position, message, said === undefined ? {} : { hint: said });
   }
+
+  #add(position: SourcePosition, message: string, hint: Hint): void {
+    if (this.#first !== undefined && !isBefore(position, this.#first.position)) return;
+    this.#first = { position, message, hint };
+  }
+}
+
+function isBefore(a: SourcePosition, b: SourcePosition): boolean {
+  return a.line < b.line || (a.line === b.line && a.column < b.column);
 }
 
 /** `links[3].delay: …`, as one would write it in JavaScript. */
@@ -60,8 +79,4 @@ export function located(path: Path, message: string): string {
   if (path.length === 0) return message;
   const where = path.map((part, i) => (typeof part === 'number' ? `[${part}]` : i === 0 ? part : `.${part}`)).join('');
   return `${where}: ${message}`;
-}
-
-function withHint(hint: string | undefined): { hint?: string } {
-  return hint === undefined ? {} : { hint };
 }

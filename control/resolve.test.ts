@@ -369,7 +369,16 @@ describe('settings', () => {
   });
 
   it('of link numbers are bounded', () => {
-    const links = Array.from({ length: 65536 }, () => link('h1', 's1'));
-    expect(() => resolved({ nodes: { h1: host, s1: { kind: 'switch' } }, links })).toThrow(/at most 65535 links/);
+    const hosts = Array.from({ length: 8 }, (_, i) => `h${i}`);
+    const links = Array.from({ length: 65536 }, (_, i) => link(`h${i % 8}`, 's1'));
+    const nodes = { ...Object.fromEntries(hosts.map((name) => [name, host])), s1: { kind: 'switch' as const } };
+    expect(() => resolved({ nodes, links })).toThrow(/at most 65535 links/);
+  });
+
+  it('of ports are bounded', () => {
+    const links = Array.from({ length: 10_001 }, () => link('h1', 's1'));
+    const nodes = { h1: host, s1: { kind: 'switch' as const } };
+    expect(resolved({ nodes, links: links.slice(1) }).links.at(-1)?.ends[0].port).toBe('eth9999');
+    expect(() => resolved({ nodes, links })).toThrow(/links\[10000\].*h1 has no port left/);
   });
 });

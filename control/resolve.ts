@@ -23,7 +23,8 @@ import type { Family } from '../vrouter/routes.js';
 import { addressProblem, contains, formatAddress, formatSubnet, parseInterface } from './addresses.js';
 import { deepFreeze } from './freeze.js';
 import type { Scenario } from './load.js';
-import { resolvePorts } from './ports.js';
+import { checkMacs, completePorts, giveAddresses, planPorts } from './ports.js';
+import type { Addresses, PortPlan } from './ports.js';
 import { Problems } from './problems.js';
 import { resolveSubnets } from './subnets.js';
 import type { LanSubnets, Resolving } from './subnets.js';
@@ -37,17 +38,61 @@ const MOST_LINKS = 65535;
 /** Per family that a host says something about: its next hop and the port to it, or none. */
 type Gateways = Readonly<Partial<Record<Family, 'none' | Omit<Route, 'destination'>>>>;
 
+/** All that can be wrong has been looked at; what is left to do is to put it together. */
+interface Decided {
+  readonly topology: Topology;
+  readonly links: readonly Link[];
+  readonly subnets: ReadonlyMap<string, LanSubnets>;
+  readonly addresses: Addresses;
+  readonly gateways: ReadonlyMap<string, Gateways>;
+}
+
+/** A scenario is frozen: what was decided, and what came of it, stays. */
+const decided = new WeakMap<Scenario, Decided>();
+const resolved = new WeakMap<Scenario, Network>();
+
+/**
+ * Its nodes, links and LANs, once names and addresses are checked; without routes, of which there may be as many as
+ * routers times LANs. Throws `ScenarioError`.
+ */
+export function checkedTopology(scenario: Scenario): Topology {
+  return decideOnce(scenario).topology;
+}
+
 /** Throws `ScenarioError`, of a loaded scenario only where what is kept from `previous` leaves a pool no room. Deep-frozen. */
 export function resolve(scenario: Scenario, previous?: Network): Network {
-  const { raw } = scenario;
-  const topology = readTopology(raw, scenario);
+  if (previous !== undefined) return complete(scenario, decide(scenario, previous));
+  let network = resolved.get(scenario);
+  if (network === undefined) {
+    network = complete(scenario, decideOnce(scenario));
+    resolved.set(scenario, network);
+  }
+  return network;
+}
+
+function decideOnce(scenario: Scenario): Decided {
+  let known = decided.get(scenario);
+  if (known === undefined) {
+    known = decide(scenario, undefined);
+    decided.set(scenario, known);
+  }
+  return known;
+}
+
+function decide(scenario: Scenario, previous: Network | undefined): Decided {
+  const topology = readTopology(scenario.raw, scenario);
   const resolving: Resolving = { scenario, topology, previous, problems: new Problems(scenario) };
   const links = resolveLinks(resolving);
   const subnets = resolveSubnets(resolving);
-  const ports = resolvePorts(resolving, subnets);
-  const gateways = readGateways(resolving, ports, subnets);
+  const addresses = giveAddresses(resolving, subnets);
+  checkMacs(resolving);
+  const gateways = readGateways(resolving, addresses, subnets);
   resolving.problems.throwFirst();
+  return { topology, links, subnets, addresses, gateways };
+}
 
+function complete({ raw }: Scenario, { topology, links, subnets, addresses, gateways }: Decided): Network {
+  const ports = completePorts(raw.name, topology, addresses);
   const lans = topology.lans.map(({ name, switches }): Lan => {
     const { 4: subnet, 6: subnet6 } = subnets.get(name)!;
     return {
@@ -104,12 +149,16 @@ function linkProperties(state: 'up' | 'down' = 'up'): LinkProperties {
 /** What hosts say about their default routes. `gateway: none` is for both families, unless `gateway6` says otherwise. */
 function readGateways(
   { topology, problems }: Resolving,
-  ports: ReadonlyMap<string, readonly Port[]>,
+  addresses: Addresses,
   subnets: ReadonlyMap<string, LanSubnets>,
 ): ReadonlyMap<string, Gateways> {
+  const asking = [...topology.nodes].flatMap(([name, node]) =>
+    node.kind === 'host' && (node.gateway ?? node.gateway6) !== undefined ? [name] : [],
+  );
+  const ports = planPorts(topology, addresses, new Set(asking));
   const gateways = new Map<string, Gateways>();
-  for (const [name, node] of topology.nodes) {
-    if (node.kind !== 'host') continue;
+  for (const name of asking) {
+    const node = topology.nodes.get(name) as Extract<RawNode, { kind: 'host' }>;
     const own: { -readonly [F in Family]?: NonNullable<Gateways[F]> } = {};
     for (const family of FAMILIES) {
       const key = family === 4 ? 'gateway' : 'gateway6';
@@ -127,7 +176,7 @@ function readGateways(
 function readGateway(
   text: string,
   family: Family,
-  ports: readonly Port[],
+  ports: readonly PortPlan[],
   subnets: ReadonlyMap<string, LanSubnets>,
 ): 'none' | Omit<Route, 'destination'> {
   if (text === 'none') return text;
@@ -150,7 +199,10 @@ function readGateway(
   }
   const reachable = ports.flatMap(({ lan }) => subnets.get(lan)?.[family] ?? []).map(formatSubnet);
   throw new UsageError(`the gateway ${via} is on no LAN of the host`, {
-    hint: reachable.length === 0 ? `the host is on no IPv${family} subnet` : `the host is on ${reachable.join(', ')}`,
+    hint:
+      reachable.length === 0
+        ? `the host is on no IPv${family} subnet`
+        : `the host is on ${reachable.slice(0, 20).join(', ')}`,
   });
 }
 
@@ -176,17 +228,16 @@ function resolveNodes(
   const nodes = [...topology.nodes];
   const routers = nodes.flatMap(([name, { kind }]) => (kind === 'router' ? [{ name, ports: ports.get(name)! }] : []));
   const routing = new Routing(routers, lans, links);
-  const present = memberMachines(topology);
+  const present = switchMachines(topology);
   return nodes.map(([name, node]): Node => {
     if (node.kind === 'switch') {
-      const machines = node.machine === undefined ? present.get(name)! : [node.machine];
-      return { kind: 'switch', name, machines, transparent: node.transparent ?? false };
+      return { kind: 'switch', name, machines: present.get(name)!, transparent: node.transparent ?? false };
     }
     const own = ports.get(name)!;
     const shared: Omit<HostNode, 'kind' | 'routes'> = {
       type: 'netns',
       name,
-      machine: machineOf(node, topology),
+      machine: machineOf(node, topology.machines),
       ports: own,
       ...settingsOf(node),
     };
@@ -209,27 +260,32 @@ function settingsOf(node: HostLike): Pick<HostNode, 'command' | 'env' | 'cpu' | 
   };
 }
 
-function machineOf(node: HostLike, { machines }: Topology): string {
+function machineOf(node: HostLike, machines: Topology['machines']): string {
   return node.machine ?? machines[0]!;
 }
 
-/** Of each switch, the machines of the nodes that are linked to it, as listed; without any, the first one. */
-function memberMachines(topology: Topology): ReadonlyMap<string, readonly string[]> {
+/**
+ * The machines that each switch is on: where it is pinned, else those of the nodes that are linked to it, as listed;
+ * without any, the first one.
+ */
+export function switchMachines({ nodes, links, machines }: Topology): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, Set<string>>();
-  for (const [name, { kind }] of topology.nodes) if (kind === 'switch') found.set(name, new Set());
-  for (const { ends } of topology.links) {
-    for (const [here, there] of [ends, ends.toReversed()] as [EndPlan, EndPlan][]) {
-      const member = topology.nodes.get(there.node)!;
-      if (member.kind !== 'switch') found.get(here.node)?.add(machineOf(member, topology));
-    }
+  for (const [name, node] of nodes) {
+    if (node.kind === 'switch') found.set(name, new Set(node.machine === undefined ? [] : [node.machine]));
   }
-  const { machines } = topology;
-  return new Map(
-    [...found].map(([name, members]) => [
-      name,
-      members.size === 0 ? machines.slice(0, 1) : machines.filter((machine) => members.has(machine)),
-    ]),
-  );
+  const add = (here: string, there: string): void => {
+    const [node, member] = [nodes.get(here)!, nodes.get(there)!];
+    if (node.kind !== 'switch' || node.machine !== undefined || member.kind === 'switch') return;
+    found.get(here)!.add(machineOf(member, machines));
+  };
+  for (const { ends } of links) {
+    const [a, b] = ends;
+    add(a.node, b.node);
+    add(b.node, a.node);
+  }
+  const order = new Map(machines.map((name, i) => [name, i]));
+  const inOrder = (own: ReadonlySet<string>): string[] => [...own].sort((a, b) => order.get(a)! - order.get(b)!);
+  return new Map([...found].map(([name, own]) => [name, own.size === 0 ? machines.slice(0, 1) : inOrder(own)]));
 }
 
 /** For /etc/hosts: `h1` is the node's first port with an address, `h1.eth1` that one. */

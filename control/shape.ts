@@ -6,7 +6,7 @@
  */
 import type { z } from 'zod';
 import { nearest, quoted, suggestion } from '../model/names.js';
-import { scenarioSchema } from '../model/scenario.js';
+import { outerSchema, SECTIONS } from '../model/scenario.js';
 import type { RawScenario } from '../model/scenario.js';
 import { Problems } from './problems.js';
 import type { Path } from './problems.js';
@@ -18,12 +18,46 @@ type Said = readonly [string, (string | undefined)?];
 
 /** The value with its type. Throws the first `ScenarioError` in the order of the file. */
 export function checkShape(source: Source): RawScenario {
-  const result = scenarioSchema.safeParse(source.value);
-  if (result.success) return result.data;
+  const { value } = source;
   const problems = new Problems(source);
-  for (const issue of result.error.issues) report(issue, [], source.value, problems);
+  check(outerSchema, value, [], problems, value);
+  for (const [name, section] of Object.entries(SECTIONS)) {
+    const entries = valueAt(value, [name]);
+    if (typeof entries !== 'object' || entries === null) continue;
+    checkSection(name, section, entries, problems, value);
+  }
   problems.throwFirst();
-  throw result.error;
+  // The schema refuses and changes nothing: what it has let pass is what was written.
+  return value as RawScenario;
+}
+
+/**
+ * Entry by entry up to the first that is wrong: a section of tens of thousands, all wrong, would otherwise take as many
+ * times what it takes to tell one.
+ */
+function checkSection(
+  name: string,
+  { key, entry }: { readonly key?: z.ZodType; readonly entry: z.ZodType },
+  entries: object,
+  problems: Problems,
+  root: unknown,
+): void {
+  const listed: Iterable<[string | number, unknown]> = Array.isArray(entries)
+    ? (entries as readonly unknown[]).entries()
+    : Object.entries(entries);
+  for (const [part, item] of listed) {
+    const path = [name, part];
+    const [issue] = key?.safeParse(part).error?.issues ?? [];
+    if (issue !== undefined) problems.addKey(path, ...lines(issue.message));
+    if (!check(entry, item, path, problems, root) || issue !== undefined) return;
+  }
+}
+
+/** Whether `value`, which stands at `path`, fits. */
+function check(schema: z.ZodType, value: unknown, path: Path, problems: Problems, root: unknown): boolean {
+  const { error } = schema.safeParse(value);
+  for (const issue of error?.issues ?? []) report(issue, path, root, problems);
+  return error === undefined;
 }
 
 /** `base` is where the issue's own path begins: issues inside unions are relative to the union. */
@@ -41,11 +75,9 @@ function report(issue: Issue, base: Path, root: unknown, problems: Problems): vo
       problems.addKey([...path, issue.keys[0] ?? ''], message, hint);
       return;
     }
-    case 'invalid_key': {
-      const [message, hint] = lines(issue.issues[0]?.message ?? issue.message);
-      problems.addKey(path, message, hint);
+    case 'invalid_key': // of an environment
+      problems.addKey(path, ...lines(issue.issues[0]?.message ?? issue.message));
       return;
-    }
     case 'invalid_union':
       reportUnion(issue, path, value, root, problems);
       return;

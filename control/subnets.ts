@@ -12,7 +12,7 @@ import { contains, formatSubnet, overlap, parseSubnet, SubnetAllocator } from '.
 import type { Subnet } from './addresses.js';
 import type { Scenario } from './load.js';
 import type { Path, Problems } from './problems.js';
-import type { LanPlan, LinkPlan, Topology } from './topology.js';
+import type { LinkPlan, Topology } from './topology.js';
 
 /** What every stage of resolving works on. */
 export interface Resolving {
@@ -51,8 +51,8 @@ export function resolveSubnets(resolving: Resolving): ReadonlyMap<string, LanSub
       const subnet = problems.try(text.path, () => parseSubnet(text.value, family));
       if (subnet !== undefined) written.push({ lan: lan.name, subnet, path: text.path });
     }
-    if (lan.subnet6 !== undefined) refuseSmallMtu(lan, resolving);
   }
+  refuseSmallMtu(resolving);
   refuseOverlaps(written, resolving);
   const pools = FAMILIES.map((family) => ({ family, pool: readPool(family, resolving) }));
   problems.throwFirst();
@@ -99,13 +99,15 @@ function byBase({ subnet: a }: PlacedSubnet, { subnet: b }: PlacedSubnet): numbe
   return a.prefixLength - b.prefixLength;
 }
 
-function refuseSmallMtu({ members }: LanPlan, { topology, problems }: Resolving): void {
-  const onLan = new Set(members);
-  for (const link of topology.links) {
-    if (!tooSmallForIpv6(link) || !link.ends.some((end) => onLan.has(end))) continue;
+function refuseSmallMtu({ topology, problems }: Resolving): void {
+  const small = topology.links.filter(tooSmallForIpv6);
+  if (small.length === 0) return;
+  const withIpv6 = new Set(topology.lans.flatMap(({ subnet6, members }) => (subnet6 === undefined ? [] : members)));
+  for (const { ends, path, raw } of small) {
+    if (!ends.some((end) => withIpv6.has(end))) continue;
     problems.add(
-      [...link.path, 'mtu'],
-      `an MTU of ${link.raw.mtu} is too small for IPv6, which this LAN has`,
+      [...path, 'mtu'],
+      `an MTU of ${raw.mtu} is too small for IPv6, which this LAN has`,
       `IPv6 needs ${IPV6_LEAST_MTU} bytes (RFC 8200): raise it, or remove "subnet6"`,
     );
   }

@@ -37,11 +37,11 @@ export interface LinkPlan {
 
 export interface EndPlan {
   readonly node: string;
-  /** Absent on a switch. */
-  readonly port?: string;
-  readonly address?: Written<string>;
-  readonly address6?: Written<string>;
-  readonly mac?: Written<string>;
+  /** None on a switch. */
+  readonly port: string | undefined;
+  readonly address: Written<string> | undefined;
+  readonly address6: Written<string> | undefined;
+  readonly mac: Written<string> | undefined;
   readonly path: Path;
 }
 
@@ -84,12 +84,12 @@ interface ReadLink {
 /** An endpoint in its long form, whichever was written. */
 interface ReadEnd {
   readonly node: Written<string>;
-  readonly port?: Written<string>;
-  readonly address?: Written<string>;
-  readonly address6?: Written<string>;
-  readonly mac?: Written<string>;
+  readonly port?: Written<string> | undefined;
+  readonly address?: Written<string> | undefined;
+  readonly address6?: Written<string> | undefined;
+  readonly mac?: Written<string> | undefined;
   /** LANs that the link carries, as this end says it. */
-  readonly lans?: Written<readonly string[]>;
+  readonly lans?: Written<readonly string[]> | undefined;
   readonly path: Path;
 }
 
@@ -106,17 +106,22 @@ function readLink(raw: RawLink, index: number): ReadLink {
 function readEnd(raw: RawLink['endpoints'][number], path: Path): ReadEnd {
   if (typeof raw === 'string') {
     const { node, port } = splitEndpoint(raw);
-    return { node: { value: node, path }, ...(port === undefined ? {} : { port: { value: port, path } }), path };
+    return { node: { value: node, path }, port: port === undefined ? undefined : { value: port, path }, path };
   }
-  const { node, lan, trunk, ...written } = raw;
-  const values = Object.entries(written).map(([key, value]) => [key, { value, path: [...path, key] }]);
-  const lans =
-    trunk !== undefined
-      ? { lans: { value: trunk, path: [...path, 'trunk'] } }
-      : lan !== undefined
-        ? { lans: { value: [lan], path: [...path, 'lan'] } }
-        : {};
-  return { ...Object.fromEntries(values), ...lans, node: { value: node, path: [...path, 'node'] }, path } as ReadEnd;
+  const written = <Key extends keyof typeof raw>(key: Key): Written<NonNullable<(typeof raw)[Key]>> | undefined => {
+    const value = raw[key];
+    return value === undefined ? undefined : { value, path: [...path, key] };
+  };
+  const one = written('lan');
+  return {
+    node: { value: raw.node, path: [...path, 'node'] },
+    port: written('port'),
+    address: written('address'),
+    address6: written('address6'),
+    mac: written('mac'),
+    lans: written('trunk') ?? (one && { value: [one.value], path: one.path }),
+    path,
+  };
 }
 
 // --- names -----------------------------------------------------------------------------------------------------------
@@ -137,7 +142,9 @@ function checkNames(
   for (const [name, node] of nodes) {
     taken.set(name, 'a node');
     if (name === 'localhost') problems.addKey(['nodes', name], '"localhost" is every host’s name for itself');
-    if (node.machine !== undefined) checkMachine(node.machine, ['nodes', name, 'machine'], raw, problems);
+    const { machine } = node;
+    if (machine !== undefined && !machines.has(machine))
+      refuseMachine(machine, ['nodes', name, 'machine'], raw, problems);
   }
   for (const name of Object.keys(raw.lans ?? {})) {
     if (taken.has(name)) problems.addKey(['lans', name], `${quoted(name)} is already the name of ${taken.get(name)}`);
@@ -157,12 +164,10 @@ function checkNames(
   checkVlans(raw, problems);
 }
 
-function checkMachine(machine: string, path: Path, raw: RawScenario, problems: Problems): void {
-  if (raw.machines === undefined) {
-    problems.add(path, `there is no machine ${quoted(machine)}`, `list it: "machines: [${machine}]"`);
-  } else if (!raw.machines.includes(machine)) {
-    problems.add(path, `there is no machine ${quoted(machine)}`, suggestion(machine, raw.machines));
-  }
+function refuseMachine(machine: string, path: Path, { machines }: RawScenario, problems: Problems): void {
+  const hint = (): string | undefined =>
+    machines === undefined ? `list it: "machines: [${machine}]"` : suggestion(machine, machines);
+  problems.add(path, `there is no machine ${quoted(machine)}`, hint);
 }
 
 function checkEnds(
@@ -175,35 +180,20 @@ function checkEnds(
   for (const end of link.ends) {
     const node = nodes.get(end.node.value);
     if (node === undefined) {
-      const hint = suggestion(end.node.value, nodes.keys());
-      problems.add(end.node.path, `there is no node ${quoted(end.node.value)}`, hint);
+      const { value, path } = end.node;
+      problems.add(path, `there is no node ${quoted(value)}`, () => suggestion(value, nodes.keys()));
       continue;
     }
     if (node.kind === 'switch') {
-      for (const { path } of [end.port, end.address, end.address6, end.mac].filter(
-        (written) => written !== undefined,
-      )) {
+      for (const written of [end.port, end.address, end.address6, end.mac]) {
+        if (written === undefined) continue;
+        const { path } = written;
         const key = path.at(-1);
         const what = typeof key === 'string' ? key : 'port';
         problems.add(path, `the switch ${quoted(end.node.value)} takes no ${what}`, 'ports of a switch are its links');
       }
     }
-    for (const [index, lan] of (end.lans?.value ?? []).entries()) {
-      const path = end.lans!.path.at(-1) === 'trunk' ? [...end.lans!.path, index] : end.lans!.path;
-      if (!Object.hasOwn(lans, lan)) {
-        problems.add(path, `there is no LAN ${quoted(lan)} in "lans"`, suggestion(lan, Object.keys(lans)));
-      } else if (end.lans!.value.indexOf(lan) < index) {
-        problems.add(path, `the trunk carries ${quoted(lan)} twice`);
-      }
-    }
-    const untagged = (end.lans?.value ?? []).filter((lan) => Object.hasOwn(lans, lan) && lans[lan]?.vlan === undefined);
-    if (untagged.length > 1) {
-      problems.add(
-        end.lans!.path,
-        `${untagged.join(' and ')} are both untagged on one trunk`,
-        'give all but one a "vlan"',
-      );
-    }
+    if (end.lans !== undefined) checkCarried(end.lans, lans, problems);
   }
   if (first.node.value === second.node.value) {
     problems.add(second.node.path, `the link joins ${quoted(first.node.value)} to itself`, 'a link joins two nodes');
@@ -230,6 +220,30 @@ function checkEnds(
   }
 }
 
+/** What one end says that its link carries: LANs that there are, each once, one of them untagged at most. */
+function checkCarried(
+  { value, path }: Written<readonly string[]>,
+  lans: NonNullable<RawScenario['lans']>,
+  problems: Problems,
+): void {
+  const carried = new Set<string>();
+  const untagged: string[] = [];
+  for (const [index, lan] of value.entries()) {
+    const at = path.at(-1) === 'trunk' ? [...path, index] : path;
+    if (!Object.hasOwn(lans, lan)) {
+      problems.add(at, `there is no LAN ${quoted(lan)} in "lans"`, () => suggestion(lan, Object.keys(lans)));
+      continue;
+    }
+    if (carried.has(lan)) problems.add(at, `the trunk carries ${quoted(lan)} twice`);
+    carried.add(lan);
+    if (lans[lan]?.vlan === undefined) untagged.push(lan);
+  }
+  const [one, another] = untagged;
+  if (another !== undefined && one !== another) {
+    problems.add(path, `${one} and ${another} are both untagged on one trunk`, 'give all but one a "vlan"');
+  }
+}
+
 function checkVlans(raw: RawScenario, problems: Problems): void {
   const owners = new Map<number, string>();
   for (const [name, { vlan }] of Object.entries(raw.lans ?? {})) {
@@ -246,7 +260,9 @@ function checkEvents(raw: RawScenario, links: readonly LinkPlan[], problems: Pro
     const path = ['events', index];
     const link = byName.get(event.link);
     if (link === undefined) {
-      problems.add([...path, 'link'], `there is no link ${quoted(event.link)}`, suggestion(event.link, byName.keys()));
+      problems.add([...path, 'link'], `there is no link ${quoted(event.link)}`, () =>
+        suggestion(event.link, byName.keys()),
+      );
     } else if (event.from !== undefined && !link.ends.some(({ node }) => node === event.from)) {
       const ends = link.ends.map(({ node }) => node);
       problems.add([...path, 'from'], `${quoted(event.from)} is no end of ${link.name}`, suggestion(event.from, ends));
@@ -279,41 +295,48 @@ class LinkNames {
 
 function endPlan(end: ReadEnd, nodes: ReadonlyMap<string, RawNode>, ports: PortNumbers): EndPlan {
   const { address, address6, mac, path } = end;
-  return {
-    node: end.node.value,
-    ...(nodes.get(end.node.value)?.kind === 'switch' ? {} : { port: end.port?.value ?? ports.next(end.node.value) }),
-    ...(address === undefined ? {} : { address }),
-    ...(address6 === undefined ? {} : { address6 }),
-    ...(mac === undefined ? {} : { mac }),
-    path,
-  };
+  const onSwitch = nodes.get(end.node.value)?.kind === 'switch';
+  const port = onSwitch ? undefined : (end.port?.value ?? ports.next(end));
+  return { node: end.node.value, port, address, address6, mac, path };
 }
+
+/** eth0 to eth9999. */
+const MOST_PORTS = 10_000;
 
 /** Ports that are written keep their numbers; the others take the lowest that are left, in the order of links. */
 class PortNumbers {
   readonly #taken = new Map<string, Set<string>>();
   readonly #next = new Map<string, number>();
 
+  readonly #problems: Problems;
+
   constructor(links: readonly ReadLink[], problems: Problems) {
-    for (const { node, port } of links.flatMap(({ ends }) => ends)) {
-      if (port === undefined) continue;
-      const taken = this.#taken.get(node.value) ?? new Set<string>();
-      if (taken.has(port.value)) {
-        problems.add(
-          port.path,
-          `the port ${node.value}:${port.value} has a link already`,
-          'leave the port out: the next one is taken',
-        );
-      }
-      taken.add(port.value);
-      this.#taken.set(node.value, taken);
-    }
+    this.#problems = problems;
+    for (const { ends } of links) for (const end of ends) this.#take(end);
   }
 
-  next(node: string): string {
+  #take({ node, port }: ReadEnd): void {
+    if (port === undefined) return;
+    const taken = this.#taken.get(node.value) ?? new Set<string>();
+    if (taken.has(port.value)) {
+      this.#problems.add(
+        port.path,
+        `the port ${node.value}:${port.value} has a link already`,
+        'leave the port out: the next one is taken',
+      );
+    }
+    taken.add(port.value);
+    this.#taken.set(node.value, taken);
+  }
+
+  next({ node: { value: node }, path }: ReadEnd): string {
+    const taken = this.#taken.get(node);
     let number = this.#next.get(node) ?? 0;
-    while (this.#taken.get(node)?.has(`eth${number}`) === true) number++;
+    while (taken?.has(`eth${number}`) === true) number++;
     this.#next.set(node, number + 1);
+    if (number >= MOST_PORTS) {
+      this.#problems.add(path, `${node} has no port left for this link: a node has at most ${MOST_PORTS}`);
+    }
     return `eth${number}`;
   }
 }

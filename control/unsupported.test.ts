@@ -16,6 +16,8 @@ const refusal = (text: string): UnsupportedError => {
 };
 
 /** The refusal of an object; undefined when it is accepted. */
+const link = (a: string, b: string): RawLink => ({ endpoints: [a, b] });
+
 const message = (scenario: RawScenario): string | undefined => {
   try {
     refuseUnsupported(load(scenario));
@@ -67,8 +69,6 @@ describe('what up does not do yet', () => {
     const hosts = (count: number, machine: string): RawScenario['nodes'] =>
       Object.fromEntries(Array.from({ length: count }, (_, i) => [`${machine}${i}`, { kind: 'host', machine }]));
     const toSwitch = (nodes: RawScenario['nodes']): RawLink[] => Object.keys(nodes).map((name) => link(name, 's'));
-    const link = (a: string, b: string): RawLink => ({ endpoints: [a, b] });
-
     it('of ports: at the link that is one too many', () => {
       const nodes = hosts(4097, 'a');
       const scenario: RawScenario = {
@@ -117,6 +117,32 @@ describe('what up does not do yet', () => {
     expect(message({ name: 'x', nodes: Object.fromEntries(switches) })).toMatch(
       /^nodes.s32768: more than 32768 switches/,
     );
+  });
+
+  it('more machines than have been tried', () => {
+    const machines = Array.from({ length: 257 }, (_, i) => `m${i}`);
+    expect(message({ name: 'x', machines, nodes: { s1: { kind: 'switch' } } })).toMatch(
+      /^machines\[256\]: more than 256 machines/,
+    );
+  });
+
+  it('more routes than a kernel is given in a reasonable time', () => {
+    const routers = Array.from({ length: 726 }, (_, i) => `r${i}`);
+    const links = routers.slice(1).map((name, i) => link(routers[i]!, name));
+    const nodes = Object.fromEntries(routers.map((name) => [name, { kind: 'router' as const }]));
+    expect(message({ name: 'x', nodes, links })).toMatch(/^nodes.r723: more than 1048576 routes/);
+    delete nodes['r725'];
+    delete nodes['r724'];
+    expect(message({ name: 'x', nodes, links: links.slice(0, 723) })).toBeUndefined();
+  });
+
+  it('more joins between the parts of switches than links on a machine', () => {
+    const machines = Array.from({ length: 64 }, (_, i) => `m${i}`);
+    const hosts = machines.map((machine) => [`h-${machine}`, { kind: 'host' as const, machine }] as const);
+    const switches = Array.from({ length: 140 }, (_, i) => [`s${i}`, { kind: 'switch' as const }] as const);
+    const links = switches.flatMap(([name]) => hosts.map(([host]) => link(host, name)));
+    const scenario = { name: 'x', machines, nodes: Object.fromEntries([...hosts, ...switches]), links };
+    expect(message(scenario)).toMatch(/^nodes.s130: more than 8192 links on one machine/);
   });
 
   it('leaves what is built alone', () => {

@@ -12,7 +12,7 @@ import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
 import type { Scenario } from './load.js';
 import { located } from './problems.js';
 import type { Path } from './problems.js';
-import { resolve } from './resolve.js';
+import { checkedTopology, switchMachines, resolve } from './resolve.js';
 import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
 
 interface Refusal {
@@ -121,23 +121,60 @@ function* ofEvents({ events }: RawScenario): Generator<Refusal> {
 /** Links and switches have halves of the tunnel's channels (`wiring.ts`). */
 const MOST_LINKS = FIRST_SWITCH_CHANNEL - 1;
 const MOST_SWITCHES = 0x10000 - FIRST_SWITCH_CHANNEL;
+/** Each is a process, and has a tunnel to every other one that it shares a LAN with. */
+const MOST_MACHINES = 256;
+/** Every router has one to every subnet: what `up` would give the kernel one by one. */
+const MOST_ROUTES = 1 << 20;
 
+/** The first of these that is exceeded hides the others: they are counted on a network of a size that can be resolved. */
 function* ofSize(scenario: Scenario): Generator<Refusal> {
-  const { nodes, links = [] } = scenario.raw;
-  const hint = 'split it into several networks';
-  if (links.length > MOST_LINKS) {
+  const { raw } = scenario;
+  const [first] = [...ofCounts(raw), ...ofRoutes(scenario), ...ofJoins(scenario)];
+  if (first === undefined) yield* ofMachines(scenario);
+  else yield { ...first, hint: 'split it into several networks' };
+}
+
+type Excess = Omit<Refusal, 'hint'>;
+
+function* ofCounts({ nodes, links = [], machines = [] }: RawScenario): Generator<Excess> {
+  if (machines.length > MOST_MACHINES)
+    yield { path: ['machines', MOST_MACHINES], message: `more than ${MOST_MACHINES} machines are not built yet` };
+  if (links.length > MOST_LINKS)
+    yield { path: ['links', MOST_LINKS], message: `more than ${MOST_LINKS} links of a network are not built yet` };
+  const excess = Object.keys(nodes).filter((name) => nodes[name]?.kind === 'switch')[MOST_SWITCHES];
+  if (excess !== undefined)
+    yield { path: ['nodes', excess], message: `more than ${MOST_SWITCHES} switches are not built yet` };
+}
+
+function* ofRoutes(scenario: Scenario): Generator<Excess> {
+  const { nodes, lans } = checkedTopology(scenario);
+  const routers = [...nodes].filter(([, { kind }]) => kind === 'router');
+  // A LAN without a switch has a subnet of each family from the pool.
+  const subnets = lans.reduce(
+    (sum, { link, subnet, subnet6 }) => sum + (link === undefined ? Number(!!subnet) + Number(!!subnet6) : 2),
+    0,
+  );
+  const excess = routers[Math.floor(MOST_ROUTES / Math.max(subnets, 1))];
+  if (excess === undefined) return;
+  yield {
+    path: ['nodes', excess[0]],
+    message: `more than ${MOST_ROUTES} routes are not built yet, and ${routers.length} routers to ${subnets} subnets have more`,
+  };
+}
+
+/** A switch without `machine` is on all machines of its hosts, and each two of its parts are joined. */
+function* ofJoins(scenario: Scenario): Generator<Excess> {
+  const topology = checkedTopology(scenario);
+  let joins = 0;
+  for (const [name, { length }] of switchMachines(topology)) {
+    joins += (length * (length - 1)) / 2;
+    if (2 * joins <= MAX_LINKS * topology.machines.length) continue;
     yield {
-      path: ['links', MOST_LINKS],
-      message: `more than ${MOST_LINKS} links of a network are not built yet`,
-      hint,
+      path: ['nodes', name],
+      message: `more than ${MAX_LINKS} links on one machine, those between the parts of switches included, are not built yet`,
     };
+    return;
   }
-  const switches = Object.keys(nodes).filter((name) => nodes[name]?.kind === 'switch');
-  const excess = switches[MOST_SWITCHES];
-  if (excess !== undefined) {
-    yield { path: ['nodes', excess], message: `more than ${MOST_SWITCHES} switches are not built yet`, hint };
-  }
-  yield* ofMachines(scenario);
 }
 
 /** What a machine's one switch process holds, counted in its order: the links as written, then the joins of switches. */

@@ -32,6 +32,9 @@ export function quoted(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
 
+/** Comparing takes the product of both lengths: among tens of thousands of long names, only the first are looked at. */
+const MOST_COMPARISONS = 20_000_000;
+
 /**
  * The candidate that `word` was most likely meant to be: the fewest insertions, deletions, replacements and swaps of
  * neighbours away, at most a third of its length; the first of equals.
@@ -40,8 +43,11 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   const limit = Math.max(1, Math.floor(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;
+  let comparisons = 0;
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
+    comparisons += candidate.length * word.length;
+    if (comparisons > MOST_COMPARISONS) break;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;

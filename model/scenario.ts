@@ -339,7 +339,8 @@ const lan = strict({
     .optional(),
 });
 
-export const scenarioSchema = strict({
+/** Everything beside the four sections. */
+const head = {
   luthier: z.literal(1, { error: () => 'the format’s version is 1\nwrite "luthier: 1"' }).optional(),
   name: name('a network').meta({ description: 'The network’s name.' }),
   seed: z
@@ -354,12 +355,33 @@ export const scenarioSchema = strict({
   pool: strict({ subnet: ipv4Subnet.optional(), subnet6: ipv6Subnet.optional() })
     .meta({ description: 'Where links without a switch take their /31 and /127 from.' })
     .optional(),
-  lans: z.record(name('a LAN'), lan).optional(),
-  nodes: z
-    .record(name('a node'), node)
-    .refine((nodes) => Object.keys(nodes).length > 0, { error: 'a network has at least one node' }),
+};
+
+/** Mappings by name, and lists: each may have tens of thousands of entries, of which each can be checked by itself. */
+export const SECTIONS = {
+  lans: { key: name('a LAN'), entry: lan },
+  nodes: { key: name('a node'), entry: node },
+  links: { entry: link },
+  events: { entry: event },
+} as const;
+
+export const scenarioSchema = strict({
+  ...head,
+  lans: z.record(SECTIONS.lans.key, lan).optional(),
+  nodes: z.record(SECTIONS.nodes.key, node),
   links: z.array(link).optional(),
   events: z.array(event).optional(),
+});
+
+/** A scenario whose sections are yet to be checked, entry by entry. */
+export const outerSchema = strict({
+  ...head,
+  lans: z.record(z.string(), z.unknown()).optional(),
+  nodes: z
+    .record(z.string(), z.unknown())
+    .refine((nodes) => Object.keys(nodes).length > 0, { error: 'a network has at least one node' }),
+  links: z.array(z.unknown()).optional(),
+  events: z.array(z.unknown()).optional(),
 });
 
 export type RawScenario = z.infer<typeof scenarioSchema>;

@@ -115,7 +115,7 @@ export class Routing {
 }
 
 /** A port's address of a family, without prefix length. */
-export function addressOf(port: Port, family: Family): string | undefined {
+export function addressOf(port: Pick<Port, 'addresses'>, family: Family): string | undefined {
   return port.addresses.find((address) => address.includes(':') === (family === 6))?.split('/')[0];
 }
 
