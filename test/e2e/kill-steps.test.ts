@@ -7,7 +7,8 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { loadText } from '../../control/load.js';
 import { gone, processId } from '../../control/process.js';
-import { AgentProgram } from '../chaos/agent-program.js';
+import { startAgentProgram } from '../chaos/agent-program.js';
+import { Bundle } from '../chaos/bundle.js';
 import { agentPidOf, Bench } from './machine.js';
 
 /** Every kind of action: two machines and so an underlay and a tunnel, a router, a command, a limit. */
@@ -40,17 +41,17 @@ interface Step {
 }
 
 let bench: Bench;
-let program: AgentProgram;
+let bundle: Bundle;
 let records: string;
 
 beforeAll(async () => {
-  program = await AgentProgram.bundle('test/chaos/dying-agent.ts');
+  bundle = await Bundle.of('dying-agent');
   bench = new Bench();
   records = bench.path('records');
 });
 afterAll(async () => {
   await bench[Symbol.asyncDispose]();
-  program[Symbol.dispose]();
+  bundle[Symbol.dispose]();
 });
 beforeEach(() => {
   rmSync(records, { force: true });
@@ -59,7 +60,7 @@ beforeEach(() => {
 /** A client of an agent that dies at this step; without one, it lives on. */
 async function agentThatDies(step?: Step): Promise<AgentClient> {
   const dies: Record<string, string> = step === undefined ? {} : { LUTHIER_TEST_DIES: `${step.when}:${step.index}` };
-  await program.start(bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
+  await startAgentProgram(bundle.file('dying-agent'), bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
   return AgentClient.connect(bench.paths);
 }
 
