@@ -24,15 +24,13 @@ import { runBatch, startKeeper } from './native-tools.js';
 import type { Action, ActionKind } from './plan.js';
 import { endProcess, isAlive, killProcesses, processId, type ProcessId } from './process.js';
 import { startSwitch } from './switch-process.js';
-import { switchConfigs, tapName, tunnelPort, udpName, UNDERLAY, underlayAddress } from './wiring.js';
+import { switchConfigs, tapName, tunnelPort, UDP_BUFFER_BYTES, udpName, UNDERLAY, underlayAddress } from './wiring.js';
 
 interface ActionHandler<K extends ActionKind> {
   apply(live: LiveNetwork, action: Extract<Action, { kind: K }>): Promise<void> | void;
   undo(live: LiveNetwork): Promise<void> | void;
 }
 
-/** TAP and underlay sockets, per datagram or frame burst: 8 MiB held 100 super-datagrams where 208 KiB held 3. */
-const UDP_BUFFER_BYTES = 8 << 20;
 /** Long enough for a switch to answer what it is doing, short enough that `down` stays quick. */
 const SWITCH_GRACE_MS = 300;
 

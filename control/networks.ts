@@ -10,6 +10,7 @@ import type { Network } from '../model/network.js';
 import { netnsNodes } from '../vrouter/router.js';
 import { ACTIONS } from './actions.js';
 import type { AgentOptions } from './agent-options.js';
+import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
@@ -98,7 +99,7 @@ export class Networks {
     await this.#exclusively(name, 'up', abort, async () => {
       const running = this.#live.get(name);
       if (running === undefined) await this.#create(request, onProgress, abort.signal);
-      else this.#confirm(running, resolve(request.scenario, running.network), onProgress);
+      else this.#confirm(running, this.#resolve(request.scenario, running.network, onProgress), onProgress);
     });
   }
 
@@ -130,7 +131,7 @@ export class Networks {
   async #create(request: UpRequest, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
     const started = performance.now();
     const { scenario, file, memoryBytes } = request;
-    const network = resolve(scenario);
+    const network = this.#resolve(scenario, undefined, onProgress);
     const number = this.#freeNumber(network.name);
     const plan = planUp(network, number);
     const header: JournalHeader = {
@@ -285,6 +286,15 @@ export class Networks {
     } finally {
       this.#operations.delete(name);
     }
+  }
+
+  /** What the scenario comes to here; what it lacks for want of root is told. */
+  #resolve(scenario: Scenario, running: Network | undefined, onProgress: OnProgress): Network {
+    const wanted = resolve(scenario, running);
+    if (!this.#rootless) return wanted;
+    const { network, notices } = attainableWithoutRoot(wanted, readReceiveBufferLimit());
+    for (const notice of notices) onProgress({ type: 'notice', ...notice });
+    return network;
   }
 
   #open(journal: Journal, number: number): LiveNetwork {

@@ -7,10 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { pathsFrom, type Paths } from '../../control/paths.js';
+import { isMachineRoot } from '../../control/privileges.js';
 import { census, NOTHING, whatIsLeft } from './census.js';
 import { LUTHIER, run, type Result } from './command.js';
 
 export { agentPidOf, processesOf } from './census.js';
+/** Whether networks are made on the machine itself, or in a user namespace. */
+export const isRoot = isMachineRoot();
+
 export { LUTHIER, ROOT, run, type Result } from './command.js';
 
 /** A place for one test file's agent, scenarios and outputs. */
