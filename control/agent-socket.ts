@@ -1,49 +1,77 @@
 /**
  * The agent's socket: taken by exactly one agent at a time, found stale when its agent was killed.
  */
-import { chmodSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { agentLog, type Paths } from './paths.js';
+import { makeFolders } from './folders.js';
+import { agentLog, agentSocket, type Paths } from './paths.js';
+import { processId } from './process.js';
 
 /**
- * Listens at `path`, or answers false when another agent does. Binds under a name of its own and links it into place,
- * so that of two agents that start at once exactly one serves.
+ * Listens at the agent's socket, or answers false when another agent does. Binds under a name of its own and links it into
+ * place, so that of two agents that start at once exactly one serves.
  */
-export async function listenOnce(server: Server, path: string): Promise<boolean> {
+export async function listenOnce(server: Server, paths: Paths): Promise<boolean> {
+  const path = agentSocket(paths);
   const own = `${path}.${process.pid}`;
-  rmSync(own, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(own, resolve);
-  });
-  chmodSync(own, 0o600);
   for (;;) {
     try {
-      linkSync(own, path);
-      rmSync(own);
-      return true;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
-    }
-    if (await answers(path)) {
+      makeFolders(paths);
+      await listenAs(server, own);
+      for (;;) {
+        if (linked(own, path)) return true;
+        if (await answers(path)) break;
+        await removeStaleSocket(path);
+      }
       rmSync(own, { force: true });
       server.close();
       return false;
-    }
-    // Stale, unless another agent has just replaced it: what is taken away is looked at once more.
-    const aside = `${own}.stale`;
-    try {
-      renameSync(path, aside);
-      if (await answers(aside)) linkSync(aside, path);
     } catch (cause) {
-      // Another agent was quicker at the same: the next round sees what it did.
-      if (!['ENOENT', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+      // An agent that ended at this moment took the empty folder away (libuv's bind then says EACCES).
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT' && existsSync(paths.runtime)) throw cause;
+      server.close();
     }
-    rmSync(aside, { force: true });
   }
+}
+
+async function listenAs(server: Server, own: string): Promise<void> {
+  rmSync(own, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(own, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  chmodSync(own, 0o600);
+}
+
+/** False when there is one already. */
+function linked(own: string, path: string): boolean {
+  try {
+    linkSync(own, path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw cause;
+  }
+  rmSync(own);
+  return true;
+}
+
+/** What is taken away is looked at once more: another agent may just have put its own in the place. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const aside = `${path}.${process.pid}.stale`;
+  try {
+    renameSync(path, aside);
+    if (await answers(aside)) linkSync(aside, path);
+  } catch (cause) {
+    // Somebody else was quicker at the same.
+    if (!['ENOENT', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+  }
+  rmSync(aside, { force: true });
 }
 
 /** Whether a process listens on this socket. */
@@ -72,17 +100,30 @@ export async function closes(path: string, timeoutMs: number): Promise<boolean> 
 
 /**
  * Nothing runs any more: an agent's own files go too, those that a killed one left included. Folders that hold anything
- * else stay.
+ * else stay, and so does what belongs to an agent that starts at this moment.
  */
-export function removeAgentFiles(paths: Paths): void {
+export async function removeAgentFiles(paths: Paths): Promise<void> {
+  if (await answers(agentSocket(paths))) return;
+  await removeStaleSocket(agentSocket(paths));
+  for (const name of namesIn(paths.runtime)) {
+    const [, pid] = /^agent\.sock\.(\d+)/.exec(name) ?? [];
+    if (pid !== undefined && processId(Number(pid)) === undefined) rmSync(join(paths.runtime, name), { force: true });
+  }
   rmSync(agentLog(paths), { force: true });
   for (const directory of [paths.state, paths.runtime]) {
     try {
-      for (const name of readdirSync(directory))
-        if (name.startsWith('agent.sock')) rmSync(join(directory, name), { force: true });
       rmdirSync(directory);
     } catch (cause) {
       if (!['ENOTEMPTY', 'ENOENT', 'EBUSY'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
     }
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw cause;
   }
 }

@@ -20,7 +20,6 @@ import { LuthierError, StateError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
-import { makeFolders } from './folders.js';
 import { readText } from './http.js';
 import { findNetnsNode, networkDrops, networkState, nodeAccess } from './inspect.js';
 import { parseScenario } from './load.js';
@@ -43,10 +42,9 @@ const UpRequest = z.object({
 /** Runs until the last network is down. Returns at once when another agent already serves this socket. */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { paths, log } = options;
-  makeFolders(paths);
   const networks = new Networks(options);
   const server = createServer();
-  if (!(await listenOnce(server, agentSocket(paths)))) return;
+  if (!(await listenOnce(server, paths))) return;
   log(`agent ${process.pid} listens on ${agentSocket(paths)}`);
   // Requests wait until what an agent before left has been taken over.
   const ready = networks.adopt();
@@ -98,7 +96,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   rmSync(agentSocket(paths), { force: true });
   server.close();
   server.closeAllConnections();
-  if (networks.size === 0) removeAgentFiles(paths);
+  if (networks.size === 0) await removeAgentFiles(paths);
 }
 
 async function answer(networks: Networks, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -60,7 +60,7 @@ export class AgentClient {
 
   /** Clears away what an agent that was killed left of itself. Does nothing while an agent runs or a network is recorded. */
   static async removeStaleFiles(paths: Paths): Promise<void> {
-    if (!(await answers(agentSocket(paths))) && journalFiles(paths).length === 0) removeAgentFiles(paths);
+    if (!(await answers(agentSocket(paths))) && journalFiles(paths).length === 0) await removeAgentFiles(paths);
   }
 
   networks(): Promise<NetworkSummary[]> {
@@ -187,9 +187,8 @@ function agentIsGone(cause: unknown): boolean {
   return cause instanceof RemoteError || (cause instanceof LuthierError && cause.code === 'E_ENDING');
 }
 
-async function startAgent(paths: Paths): Promise<void> {
-  makeFolders(paths);
-  const log = openSync(agentLog(paths), 'a', 0o600);
+async function startAgent(paths: Paths, deadline = performance.now() + START_TIMEOUT_MS): Promise<void> {
+  const log = openLog(paths);
   const [program, ...args] = agentCommand(paths);
   const child = spawn(program, args, {
     detached: true,
@@ -202,13 +201,25 @@ async function startAgent(paths: Paths): Promise<void> {
   child.once('error', (cause) => (ended = cause.message));
   child.once('exit', (code, signal) => (ended = signal ?? `status ${code ?? '?'}`));
   child.unref();
-  const deadline = performance.now() + START_TIMEOUT_MS;
   while (!(await answers(agentSocket(paths)))) {
-    if (ended === 'status 0') ended = undefined; // another agent was quicker: it will answer
+    // Another agent was quicker; should it have ended meanwhile, it is our turn again.
+    if (ended === 'status 0' && performance.now() < deadline) return startAgent(paths, deadline);
     if (ended !== undefined || performance.now() > deadline) {
       const text = existsSync(agentLog(paths)) ? readFileSync(agentLog(paths), 'utf8').trim().slice(-500) : '';
       throw new RemoteError('agent', `the agent did not start (${ended ?? 'no answer'}): ${text}`);
     }
     await sleep(3);
+  }
+}
+
+/** The folder may go while we look: with an agent that ends. */
+function openLog(paths: Paths): number {
+  for (;;) {
+    makeFolders(paths);
+    try {
+      return openSync(agentLog(paths), 'a', 0o600);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+    }
   }
 }

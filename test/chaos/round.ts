@@ -225,7 +225,9 @@ export class Round {
     if (agent !== undefined) {
       process.kill(agent.pid, 'SIGTERM');
       if (!(await gone(agent, HANGS_MS))) throw new Violation(`the agent (pid ${agent.pid}) does not end`);
-    } else await AgentClient.removeStaleFiles(this.#paths);
+    }
+    // As `down --all` does.
+    await AgentClient.removeStaleFiles(this.#paths);
     const left = Object.entries(await whatIsLeft(before, this.#directory)).filter(([, list]) => list.length > 0);
     if (left.length > 0) throw new Violation(`left behind: ${JSON.stringify(Object.fromEntries(left))}`);
   }
