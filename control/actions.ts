@@ -20,7 +20,7 @@ import {
 import { environment, writeHostFiles, type NetnsNode } from '../vhost/netns.js';
 import { LuthierError } from '../model/errors.js';
 import { netnsOf, type LiveNetwork } from './live.js';
-import { runBatch, startKeeper } from './native-tools.js';
+import { runBatch, runSections, startKeeper } from './native-tools.js';
 import type { Action, ActionKind } from './plan.js';
 import { endProcess, isAlive, killProcesses, processId, type ProcessId } from './process.js';
 import { startSwitch } from './switch-process.js';
@@ -98,16 +98,18 @@ export const ACTIONS: { readonly [K in ActionKind]: ActionHandler<K> } = {
   },
 
   hosts: {
-    apply(live, { nodes }) {
+    async apply(live, { nodes }) {
       const mounts = readCgroupMounts();
-      for (const node of pick(live, nodes)) {
-        const role = `host:${node.name}`;
+      const picked = pick(live, nodes);
+      const requests = picked.map((node) => {
         const directory = live.paths.hostDirectory(node.name);
         writeHostFiles(directory, live.network, node);
-        const pid = live.keeper.host(role, node.name, directory);
-        record(live, { [role]: pid });
-        for (const plan of nodeCgroups(live, mounts, node)) joinCgroup(plan.directory, pid);
-      }
+        return { name: `host:${node.name}`, hostname: node.name, directory };
+      });
+      await live.keeper.makeHosts(requests, (index, pid) => {
+        record(live, { [requests[index]!.name]: pid });
+        for (const plan of nodeCgroups(live, mounts, picked[index]!)) joinCgroup(plan.directory, pid);
+      });
     },
     async undo(live) {
       await removeNamespaces(live, (role) => role.startsWith('host:'));
@@ -183,8 +185,8 @@ export const ACTIONS: { readonly [K in ActionKind]: ActionHandler<K> } = {
 
   addresses: {
     async apply(live, { nodes }) {
-      await runBatch(
-        pick(live, nodes).flatMap((node) => {
+      await runSections(
+        pick(live, nodes).map((node) => {
           const { pid, start } = live.process(`host:${node.name}`);
           return nodeConfiguration(node, `${pid}:${start}`);
         }),

@@ -2,6 +2,7 @@
  * Starting our own native programs: the keeper, and `nsrun` in its verbs.
  */
 import { execFile, spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { nativeDirectory } from '../native/binding.js';
 import { LuthierError } from '../model/errors.js';
@@ -48,6 +49,21 @@ export function runBatch(lines: readonly string[]): Promise<void> {
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(`${lines.join('\n')}\n`);
   });
+}
+
+/** Two for each processor: one waits for the kernel's locks while another computes. */
+const BATCHES_AT_ONCE = Math.min(8, 2 * availableParallelism());
+
+/**
+ * Runs sections of an `nsrun batch` script that do not depend on one another, such as those of hosts, several at a time.
+ * After a failure the others' are still done, so that nothing is configured any more when the first of the failures is
+ * thrown.
+ */
+export async function runSections(sections: readonly (readonly string[])[]): Promise<void> {
+  const each = Math.ceil(sections.length / BATCHES_AT_ONCE);
+  const batches = Array.from({ length: BATCHES_AT_ONCE }, (_, i) => sections.slice(i * each, (i + 1) * each).flat());
+  const failed = (await Promise.allSettled(batches.map(runBatch))).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason as Error;
 }
 
 /** Output of a program run in a namespace process's namespaces (`nsrun exec`); rejects unless it ends with status 0. */

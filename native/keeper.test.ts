@@ -232,6 +232,28 @@ describe.skipIf(!isRoot)('a host', () => {
     expect(run({})()).toBeGreaterThan(0);
   });
 
+  it('is made beside others, and the first that cannot be made ends it', async () => {
+    await using keeper = await KeeperFixture.start();
+    const request = (name: string, directory = keeper.directory) => ({ name, hostname: name, directory });
+    const names = Array.from({ length: 30 }, (_, i) => `h${i}`);
+    const made = new Map<string, number>();
+    await keeper.client.makeHosts(
+      names.map((name) => request(name)),
+      (index, pid) => made.set(names[index]!, pid),
+    );
+    const hosts = () => new Map(keeper.client.hosts().map(({ name, pid }) => [name, pid]));
+    expect(new Set(made.keys())).toEqual(new Set(names));
+    expect(hosts()).toEqual(made);
+    expect(inside(made.get('h7')!, 'hostname')).toBe('h7\n');
+    await keeper.client.makeHosts([], () => expect.unreachable());
+    // One in the middle fails: no host is there that `made` was not told of.
+    const more = names.map((name, i) => request(`more-${name}`, i === 4 ? keeper.path('nowhere') : keeper.directory));
+    await expect(keeper.client.makeHosts(more, (index, pid) => made.set(more[index]!.name, pid))).rejects.toThrow(
+      /ENOENT .*nowhere\/hosts: No such file/,
+    );
+    expect(hosts()).toEqual(made);
+  });
+
   it('collects orphans', async () => {
     await using keeper = await KeeperFixture.start();
     const init = keeper.host('h1');

@@ -41,6 +41,16 @@ const TIMEOUT_MS = 10_000;
 /** How often a connection is looked at for an answer that may take long. */
 const POLL_MS = 2;
 
+/** More than there are processors: a birth also waits for locks of the kernel. */
+const BIRTHS_AT_ONCE = 8;
+
+export interface HostRequest {
+  readonly name: string;
+  readonly hostname: string;
+  /** Of the files that are bound over the host's /etc/hosts and /etc/hostname. */
+  readonly directory: string;
+}
+
 interface Answer {
   readonly fields: string[];
   readonly fds: readonly number[];
@@ -102,6 +112,34 @@ export class KeeperClient {
   /** Returns the init's pid as this machine sees it. */
   host(name: string, hostname: string, directory: string): number {
     return Number(this.#call(['host', name, hostname, directory]).fields[0]);
+  }
+
+  /**
+   * Many hosts, several at a time; resolves with their inits' pids, in order. `made` is told of each as it comes. At the
+   * first failure no further ones are begun, and when those under way have been answered it is thrown: `made` knows of all
+   * that exist.
+   */
+  async makeHosts(requests: readonly HostRequest[], made: (index: number, pid: number) => void): Promise<void> {
+    const lanes = Array.from({ length: Math.min(BIRTHS_AT_ONCE, requests.length) }, () => this.#another());
+    let next = 0;
+    let failure: unknown;
+    const work = async (lane: KeeperClient): Promise<void> => {
+      for (let index = next++; index < requests.length && failure === undefined; index = next++) {
+        const { name, hostname, directory } = requests[index]!;
+        try {
+          const { fields } = await lane.#callLater(['host', name, hostname, directory], TIMEOUT_MS);
+          made(index, Number(fields[0]));
+        } catch (cause) {
+          failure ??= cause;
+        }
+      }
+    };
+    try {
+      await Promise.all(lanes.map(work));
+    } finally {
+      for (const lane of lanes) lane.close();
+    }
+    if (failure !== undefined) throw failure as Error;
   }
 
   run(

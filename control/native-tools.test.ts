@@ -1,0 +1,25 @@
+import { execFileSync } from 'node:child_process';
+import { expect, it } from 'vitest';
+import { isRoot, KeeperFixture, nsrunPath } from '../native/fixture.js';
+import { runSections } from './native-tools.js';
+
+it.skipIf(!isRoot)('configures hosts side by side, the others though one fails', async () => {
+  await using keeper = await KeeperFixture.start();
+  const inits = Array.from({ length: 20 }, (_, i) => keeper.host(`h${i}`));
+  const forwarding = () =>
+    inits.map((init) =>
+      execFileSync(nsrunPath, ['exec', String(init), '--', 'cat', '/proc/sys/net/ipv4/ip_forward'], {
+        encoding: 'utf8',
+      }).trim(),
+    );
+  const sections = (last: string) =>
+    inits.map((init, i) => [`@${init}`, `sysctl net/ipv4/ip_forward ${i < 19 ? '1' : last}`]);
+  await runSections([]);
+  // The last of its batch, so that nothing else is left undone.
+  await expect(runSections(sections('many'))).rejects.toThrow(
+    /cannot configure the network: section @\d+: line \d+: sysctl net\/ipv4\/ip_forward many: Invalid argument/,
+  );
+  expect(forwarding()).toEqual(inits.map((_, i) => (i < 19 ? '1' : '0')));
+  await runSections(sections('1'));
+  expect(forwarding()).toEqual(inits.map(() => '1'));
+});
