@@ -72,12 +72,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         fail(response, new LuthierError('E_ENDING', 'the agent is ending'), log);
         return;
       }
+      // The last `down` ends the agent at once: nothing is left of Luthier when the command returns.
+      const endsWithThis = (): boolean => {
+        if (networks.size > 0 || open > 1) return false;
+        ending = true;
+        // A client that went away does not hear of it.
+        if (response.destroyed) end();
+        else response.once('close', end);
+        return true;
+      };
       ready
-        .then(() => answer(networks, request, response))
+        .then(() => answer(networks, request, response, endsWithThis))
         .then(
           () => {
-            // The last `down` ends the agent at once: nothing is left of Luthier when the command returns.
-            if (request.method === 'DELETE' && networks.size === 0 && open <= 1) response.once('close', end);
             response.end();
           },
           (cause: unknown) => {
@@ -99,7 +106,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   if (networks.size === 0) await removeAgentFiles(paths);
 }
 
-async function answer(networks: Networks, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  networks: Networks,
+  request: IncomingMessage,
+  response: ServerResponse,
+  endsWithThis: () => boolean,
+): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://agent');
   const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
   if (root !== 'networks') throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
@@ -127,8 +139,7 @@ async function answer(networks: Networks, request: IncomingMessage, response: Se
     networks.get(name);
     await streamProgress(response, (report) =>
       networks.down(name, (progress) => {
-        // The network that goes is counted until its `down` has returned.
-        const last = progress.type === 'done' && networks.size <= 1;
+        const last = progress.type === 'done' && endsWithThis();
         report(last ? { ...progress, endingPid: process.pid } : progress);
       }),
     );
