@@ -29,7 +29,7 @@ export function buildLans(
   links: readonly LinkPlan[],
   problems: Problems,
 ): LanPlan[] {
-  const parts = connectParts(nodes, links);
+  const parts = connectParts(nodes, links, problems);
   const order = new Map([...nodes.keys()].map((name, i) => [name, i]));
   const lans: LanPlan[] = [];
   const done = new Set<Part>();
@@ -85,7 +85,12 @@ export function buildLans(
 }
 
 /** Every part of every LAN, keyed by switch and LAN. A switch that only carries named LANs has no untagged one. */
-function connectParts(nodes: ReadonlyMap<string, RawNode>, links: readonly LinkPlan[]): ReadonlyMap<string, Part> {
+function connectParts(
+  nodes: ReadonlyMap<string, RawNode>,
+  links: readonly LinkPlan[],
+  problems: Problems,
+): ReadonlyMap<string, Part> {
+  const segments = new Segments();
   const parts = new Map<string, Part>();
   const partOf = (switchName: string, lan: string): Part => {
     const key = `${switchName}/${lan}`;
@@ -99,13 +104,20 @@ function connectParts(nodes: ReadonlyMap<string, RawNode>, links: readonly LinkP
     if (node.kind !== 'switch') continue;
     if (node.subnet !== undefined || node.subnet6 !== undefined || !linked.has(name)) partOf(name, UNTAGGED);
   }
-  for (const [order, { ends, raw }] of links.entries()) {
+  for (const [order, { ends, raw, path }] of links.entries()) {
     const carried = carriedLans(raw);
     for (const [index, lan] of carried.entries()) {
       const [a, b] = ends;
       const first = a.port === undefined ? partOf(a.node, lan) : undefined;
       const second = b.port === undefined ? partOf(b.node, lan) : undefined;
       if (first !== undefined && second !== undefined) {
+        if (segments.joins(first, second)) {
+          problems.add(
+            path,
+            `the link from ${a.node} to ${b.node} closes a loop of switches: frames would circle in it`,
+            'there is no spanning tree yet: remove one link of the loop',
+          );
+        }
         first.joined.push(second);
         second.joined.push(first);
         continue;
@@ -116,6 +128,32 @@ function connectParts(nodes: ReadonlyMap<string, RawNode>, links: readonly LinkP
     }
   }
   return parts;
+}
+
+/** Disjoint sets of parts that are joined already. */
+class Segments {
+  readonly #parent = new Map<Part, Part>();
+
+  /** Joins two parts; true when they were joined before. */
+  joins(a: Part, b: Part): boolean {
+    const rootA = this.#root(a);
+    const rootB = this.#root(b);
+    if (rootA === rootB) return true;
+    this.#parent.set(rootA, rootB);
+    return false;
+  }
+
+  /** Halves the way up as it goes, so that long chains of switches stay cheap. */
+  #root(part: Part): Part {
+    let current = part;
+    for (;;) {
+      const parent = this.#parent.get(current) ?? current;
+      if (parent === current) return current;
+      const grandparent = this.#parent.get(parent) ?? parent;
+      this.#parent.set(current, grandparent);
+      current = grandparent;
+    }
+  }
 }
 
 /** What a link carries; the ends agree where both say it. */

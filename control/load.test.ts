@@ -1,4 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -274,6 +277,25 @@ describe('a scenario that is wrong', () => {
     if (hint !== undefined) expect(error.hint).toContain(hint);
   });
 
+  it.each([
+    ['two switches', ['[s1, s2]', '[s2, s1]'], 1],
+    ['three switches', ['[s1, s2]', '[s2, s3]', '[h1, s1]', '[s3, s1]'], 3],
+    ['two machines', ['[s1, s3]', '[s3, s2]', '[s1, s2]'], 2],
+    ['a LAN of its own', ['[{ node: s1, lan: red }, s2]', '[s1, s2]', '[s1, { node: s2, trunk: [red] }]'], 2],
+  ])('has a loop of %s', (_, links, index) => {
+    const head = `name: x
+machines: [a, b]
+lans: { red: { vlan: 10 } }
+nodes: { s1: { kind: switch, machine: a }, s2: { kind: switch, machine: b }, s3: { kind: switch }, h1: { kind: host } }
+links:
+`;
+    const listed = links.map((ends) => `  - { endpoints: ${ends} }\n`);
+    const error = failure(() => loadText(head + listed.join(''), 'x'));
+    expect(error.position).toMatchObject({ line: 6 + index, column: 5 });
+    expect(error.message).toContain('closes a loop of switches');
+    expect(loadText(head + listed.toSpliced(index, 1).join(''), 'x')).toBeDefined();
+  });
+
   it('contradicts itself about a LAN’s subnet', () => {
     const text = `name: x
 nodes:
@@ -368,6 +390,44 @@ describe('what is no scenario at all', () => {
     const missing = failure(() => load(join(folder, 'missing.yaml')));
     expect(missing.position).toMatchObject({ line: 1, column: 1 });
     expect(missing.message).toContain('no such file');
+  });
+
+  it('a file that its user may not read', ({ skip }) => {
+    if (process.getuid!() !== 0) skip('root alone can become another user for a moment');
+    const file = written('name: x\nnodes: { h1: { kind: host } }\n');
+    chmodSync(file, 0o600);
+    process.seteuid!(65534);
+    try {
+      expect(failure(() => load(file)).message).toContain('permission is denied');
+    } finally {
+      process.seteuid!(0);
+    }
+  });
+
+  it('a socket, a device, a pipe that nobody writes into', async () => {
+    const path = join(folder, 'socket');
+    const server = createServer().listen(path);
+    await once(server, 'listening');
+    expect(failure(() => load(path)).message).toContain('it is a socket');
+    server.close();
+    expect(failure(() => load('/dev/zero')).message).toContain('it is a device');
+    expect(failure(() => load('-')).hint).toContain('/dev/stdin');
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    expect(failure(() => load(join(folder, 'pipe'))).message).toContain('empty');
+  });
+
+  it('but a pipe may hold one, in pieces', async () => {
+    const path = join(folder, 'written');
+    execFileSync('mkfifo', [path]);
+    // The shell waits in its opening until there is a reader; the reader here does not wait for the shell.
+    const writer = spawn('sh', [
+      '-c',
+      'exec 3<>"$0"; echo >&2; (echo "name: x"; sleep 0.1; echo "nodes: { h1: { kind: host } }") >"$0"',
+      path,
+    ]);
+    await once(writer.stderr, 'data');
+    expect(load(path).raw.name).toBe('x');
+    await once(writer, 'exit');
   });
 
   it('may begin with a byte order mark', () => {

@@ -11,9 +11,11 @@ import { netnsNodes } from '../vrouter/router.js';
 import { ACTIONS } from './actions.js';
 import type { AgentOptions } from './agent-options.js';
 import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
+import { capacityProblems, demandOf, foresee } from './capacity.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
+import { readMachineLimits } from './machine-limits.js';
 import { NetworkPaths, type Paths } from './paths.js';
 import { ACTION_KINDS, actionTitle, planUp, sameNetwork, type Action } from './plan.js';
 import { SWITCH_UIDS } from './privileges.js';
@@ -132,6 +134,10 @@ export class Networks {
     const started = performance.now();
     const { scenario, file, memoryBytes } = request;
     const network = this.#resolve(scenario, undefined, onProgress);
+    const limits = readMachineLimits(this.#paths.runtime);
+    foresee(capacityProblems(demandOf(network, memoryBytes), limits), (notice) => {
+      onProgress({ type: 'notice', ...notice });
+    });
     const number = this.#freeNumber(network.name);
     const plan = planUp(network, number);
     const header: JournalHeader = {

@@ -64,7 +64,6 @@ function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
 }
 
 function* ofLinks({ nodes, links = [] }: RawScenario): Generator<Refusal> {
-  const loops = new SwitchLoops();
   for (const [index, link] of links.entries()) {
     const path = ['links', index];
     yield* ofProperties(link, path);
@@ -79,13 +78,6 @@ function* ofLinks({ nodes, links = [] }: RawScenario): Generator<Refusal> {
         path: [...path, 'mtu'],
         message: 'an MTU between two switches is not built yet',
         hint: 'write "mtu" on the links of hosts and routers',
-      };
-    }
-    if (loops.closes(a, b)) {
-      yield {
-        path,
-        message: `the link from ${a} to ${b} closes a loop of switches: frames would circle in it`,
-        hint: 'there is no spanning tree yet: remove one link of the loop',
       };
     }
   }
@@ -203,29 +195,4 @@ function endNodes({ endpoints: [first, second] }: RawLink): readonly [string, st
   const nodeOf = (endpoint: RawLink['endpoints'][number]): string =>
     typeof endpoint === 'string' ? splitEndpoint(endpoint).node : endpoint.node;
   return [nodeOf(first), nodeOf(second)];
-}
-
-/** Disjoint sets of switches that are joined already. */
-class SwitchLoops {
-  readonly #parent = new Map<string, string>();
-
-  /** Joins two switches; true when they were joined before. */
-  closes(a: string, b: string): boolean {
-    const rootA = this.#root(a);
-    const rootB = this.#root(b);
-    this.#parent.set(rootA, rootB);
-    return rootA === rootB;
-  }
-
-  /** Halves the way up as it goes, so that long chains of switches stay cheap. */
-  #root(name: string): string {
-    let current = name;
-    for (;;) {
-      const parent = this.#parent.get(current) ?? current;
-      if (parent === current) return current;
-      const grandparent = this.#parent.get(parent) ?? parent;
-      this.#parent.set(current, grandparent);
-      current = grandparent;
-    }
-  }
 }

@@ -87,6 +87,13 @@ export class StateError extends LuthierError {
   }
 }
 
+/** The machine has not what a network needs; nothing was made of it. */
+export class CapacityError extends LuthierError {
+  constructor(message: string, options: ErrorOptions = {}) {
+    super('E_CAPACITY', message, options);
+  }
+}
+
 /** Another process of ours (agent, switch, keeper) answered with an error, or did not answer. */
 export class RemoteError extends LuthierError {
   readonly remote: string;

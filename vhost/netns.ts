@@ -27,6 +27,14 @@ export function hostsFile(network: Network, self: string): string {
   return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n${own}${lines.join('')}`;
 }
 
+/** What the files of all hosts take, in whole pages as a file system in memory gives them. */
+export function hostFilesBytes(network: Network): number {
+  const page = 4096;
+  const names = network.names.reduce((sum, { address, names }) => sum + address.length + names.join(' ').length + 2, 0);
+  const hosts = network.nodes.filter(({ kind }) => kind !== 'switch').length;
+  return hosts * (Math.ceil((names + page) / page) + 1) * page;
+}
+
 /**
  * The host's section of an `nsrun batch` script: sysctls, addresses, ports up, routes. `init`: its process, `PID:START`.
  * `forward`: it routes for others.
