@@ -45,7 +45,9 @@ describe('inspect', () => {
       broken: ['the keeper has ended'],
       switchProcesses: [{ machine, pid }],
     };
-    const why = 'lab is broken: the keeper has ended\n  take it down and up again: luthier down lab';
+    const why =
+      'lab is broken: the keeper has ended\n' +
+      '  make what is missing again: luthier up [^;]+; or remove it: luthier down lab';
     expect(renderNetwork(broken)).toMatch(new RegExp(`^lab  broken, .*\\n${why}\\n\\nNODE`));
     expect(renderNetwork(broken)).toMatch(/^local +4713 +does not answer$/m);
     expect(renderNetworks([broken])).toMatch(new RegExp(`\\n${why}$`));

@@ -36,11 +36,14 @@ export function renderNetworks(networks: readonly NetworkSummary[]): string {
   return [rows, ...networks.flatMap(brokenLines)].join('\n');
 }
 
-/** Why a network is broken: a line for each reason. Also at the head of `inspect`. */
-export function brokenLines({ name, broken = [] }: NetworkSummary): string[] {
+/** Why a network is broken or lost: a line for each reason. Also at the head of `inspect`. */
+export function brokenLines({ name, status, file, broken = [] }: NetworkSummary): string[] {
   if (broken.length === 0) return [];
+  const up = `luthier up ${file === undefined ? 'FILE' : shownPath(file)}`;
   return [
-    ...broken.map((reason) => colors.red(`${name} is broken: ${reason}`)),
-    `  take it down and up again: luthier down ${name}`,
+    ...broken.map((reason) => colors.red(`${name} is ${status}: ${reason}`)),
+    status === 'lost'
+      ? `  start it afresh: ${up}; or forget it: luthier down ${name}`
+      : `  make what is missing again: ${up}; or remove it: luthier down ${name}`,
   ];
 }

@@ -22,6 +22,11 @@ export interface PortName extends NodeName {
   readonly port: string;
 }
 
+export interface LinkName {
+  readonly network: string;
+  readonly link: string;
+}
+
 /**
  * Throws UsageError where the text cannot be a node's name or the network is ambiguous, StateError where no such network
  * runs. Whether the network has the node is left to the agent.
@@ -59,6 +64,21 @@ export async function resolvePort(agent: NetworkSource, text: string): Promise<P
       hint: `name one: ${ports.map((name) => `${node}:${name}`).join(', ')}`,
     });
   return { network, node, port: only };
+}
+
+/** A link that there is: by its own name, or as the one at a port (of a node, where that has only one). */
+export async function resolveLink(agent: NetworkSource, text: string): Promise<LinkName> {
+  const { network: wanted, node: name, port } = split(text);
+  const network = await resolveNetwork(agent, wanted);
+  const { nodes, linkStates } = await agent.network(network);
+  if (port === undefined && linkStates.some((link) => link.name === name)) return { network, link: name };
+  const node = nodes.find((candidate) => candidate.name === name);
+  if (node === undefined || node.kind === 'switch') {
+    const names = [...linkStates.map((link) => link.name), ...nodes.map((candidate) => candidate.name)];
+    throw new UsageError(`no link ${quoted(name)} in ${network}`, hintOf(suggestion(name, names)));
+  }
+  const { port: found } = await resolvePort(agent, `${network}/${name}${port === undefined ? '' : `:${port}`}`);
+  return { network, link: node.ports.find((candidate) => candidate.name === found)!.link };
 }
 
 async function nodeState(agent: NetworkSource, { network, node }: NodeName): Promise<NodeState> {

@@ -1,13 +1,13 @@
-/** `luthier up FILE`: creates the network that the file describes; all or nothing. */
+/** `luthier up FILE`: creates the network that the file describes, or changes the one that runs into it; all or nothing. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AgentClient } from '../control/client.js';
 import type { Scenario } from '../control/load.js';
 import { UsageError } from '../model/errors.js';
-import type { NetworkSummary, Notice } from '../model/messages.js';
+import type { Difference, NetworkSummary, Notice, PlanReport } from '../model/messages.js';
 import { parseSize } from '../model/units.js';
-import { startedAgent, untilInterrupted } from './connection.js';
-import { bytes, counted, jsonMs, print, printJson } from './output.js';
+import { agentIfAny, startedAgent, untilInterrupted } from './connection.js';
+import { bytes, colors, counted, jsonMs, print, printJson } from './output.js';
 import { progressView, silentView, type ProgressView } from './progress.js';
 import { requireMachine } from './requirements.js';
 import { syntax, withJson } from './syntax.js';
@@ -18,15 +18,26 @@ const MAX_MEMORY_BYTES = 2 ** 31 - 1;
 
 export function command(): Command {
   return withJson(
-    syntax('up', 'create the network that a file describes, all or nothing', [
-      ['luthier up scenarios/two-lans/scenario.yaml', 'bring it up'],
+    syntax('up', 'create the network that a file describes, or change the one that runs into it; all or nothing', [
+      [
+        'luthier up scenarios/two-lans/scenario.yaml',
+        'bring it up; after an edit of the file, apply what is different',
+      ],
+      ['luthier up net.yaml --plan', 'show what would be done, and do nothing'],
       ['luthier up net.yaml --memory 256MiB', 'let each switch process hold more frames'],
     ])
       .argument('<file>', 'scenario file')
+      .option('--plan', 'show what would be done, and do nothing')
       .option('--memory <size>', 'memory for frames in each switch process, as 64MiB (default: 64MiB)'),
-  ).action(async (file: string, options: { memory?: string; json?: true }) => {
+  ).action(async (file: string, options: { memory?: string; plan?: true; json?: true }) => {
     const memoryBytes = options.memory === undefined ? undefined : parseMemory(options.memory);
     const scenario = await loadForUp(file);
+    if (options.plan) {
+      const report = await planned(scenario);
+      if (options.json) printJson({ luthier: 1, plan: report });
+      else print(renderPlan(report));
+      return;
+    }
     await requireMachine();
     const view = options.json ? silentView : progressView();
     const { network, ms, changed, notices } = await bringUp(await startedAgent(), scenario, view, memoryBytes);
@@ -53,6 +64,38 @@ export async function loadForUp(file: string): Promise<Scenario> {
   const scenario = load(file);
   refuseUnsupported(scenario);
   return scenario;
+}
+
+/** Where no agent runs and nothing is recorded, none is started for it. */
+async function planned(scenario: Scenario): Promise<PlanReport> {
+  const agent = await agentIfAny();
+  if (agent !== undefined) return agent.plan(scenario);
+  const [{ previewOf }, { resolve }] = await Promise.all([
+    import('../control/preview.js'),
+    import('../control/resolve.js'),
+  ]);
+  return previewOf(undefined, resolve(scenario));
+}
+
+const MARKS = { add: colors.green('+'), remove: colors.red('-'), change: colors.yellow('~') };
+
+export function renderPlan({ network, runs, differences, steps }: PlanReport): string {
+  if (steps.length === 0 && differences.length === 0) return `${network} runs already, as the file says`;
+  const count = (change: Difference['change']): number =>
+    differences.filter((difference) => difference.change === change).length;
+  const lines = differences.flatMap(({ change, kind, name, details }) => [
+    `  ${MARKS[change]} ${kind} ${name}`,
+    ...details.map((detail) => `      ${detail}`),
+  ]);
+  const number = String(steps.length).length;
+  return [
+    runs
+      ? `${network} runs: ${count('add')} to add, ${count('change')} to change, ${count('remove')} to remove`
+      : `${network} does not run: ${count('add')} to add`,
+    ...lines,
+    'in these steps:',
+    ...steps.map((step, i) => `  ${String(i + 1).padStart(number)}  ${step}`),
+  ].join('\n');
 }
 
 /** Also what the demonstration does. ^C has the agent roll back. */

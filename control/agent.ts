@@ -4,7 +4,9 @@
  *
  *   GET    /networks                          NetworkSummary[]
  *   POST   /networks                          { scenario, file, memoryBytes } → NDJSON of Progress; closing it aborts
- *   POST   /networks/NAME/abort               interrupts its `up`, which then removes what it made
+ *   POST   /plan                              { scenario } → PlanReport: what `POST /networks` would do
+ *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
+ *   POST   /networks/NAME/links/LINK          { state }: carrier at both ends
  *   DELETE /networks/NAME                     NDJSON of Progress
  *   GET    /networks/NAME                     NetworkState
  *   GET    /networks/NAME/nodes/NODE          NodeAccess
@@ -38,6 +40,10 @@ const UpRequest = z.object({
   file: z.string().optional(),
   memoryBytes: z.number().int().positive(),
 });
+
+const PlanRequest = z.object({ scenario: z.unknown() });
+
+const LinkRequest = z.object({ state: z.enum(['up', 'down']) });
 
 /** Runs until the last network is down. Returns at once when another agent already serves this socket. */
 export async function runAgent(options: AgentOptions): Promise<void> {
@@ -114,6 +120,14 @@ async function answer(
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://agent');
   const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  if (root === 'plan' && request.method === 'POST') {
+    const { scenario: raw } = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const scenario = parseScenario(raw);
+    refuseUnsupported(scenario);
+    response.setHeader('content-type', 'application/json');
+    response.write(JSON.stringify(networks.preview(scenario)));
+    return;
+  }
   if (root !== 'networks') throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
   const json = (value: unknown): void => {
     response.setHeader('content-type', 'application/json');
@@ -135,8 +149,12 @@ async function answer(
     await streamProgress(response, (report) => networks.up({ ...body, scenario }, report, abort));
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
     networks.abort(name);
+  } else if (request.method === 'POST' && name !== undefined && part === 'links' && item !== undefined) {
+    const { state } = LinkRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    await networks.setLink(name, item, state);
+    json({ link: item, state });
   } else if (request.method === 'DELETE' && name !== undefined) {
-    networks.get(name);
+    if (!networks.has(name)) networks.get(name);
     await streamProgress(response, (report) =>
       networks.down(name, (progress) => {
         const last = progress.type === 'done' && endsWithThis();

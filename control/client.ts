@@ -10,7 +10,15 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LuthierError, RemoteError } from '../model/errors.js';
-import type { DropRecord, NetworkState, NetworkSummary, NodeAccess, Progress, TraceReport } from '../model/messages.js';
+import type {
+  DropRecord,
+  NetworkState,
+  NetworkSummary,
+  NodeAccess,
+  PlanReport,
+  Progress,
+  TraceReport,
+} from '../model/messages.js';
 import { makeFolders, requireOwnFolders } from './folders.js';
 import { lines, openStream, requestJson } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
@@ -91,6 +99,16 @@ export class AgentClient {
     return openStream({ ...this.#agent, method: 'GET', path, signal });
   }
 
+  /** What `up` would do. */
+  plan(scenario: Scenario): Promise<PlanReport> {
+    return this.#post('/plan', { scenario: scenario.raw });
+  }
+
+  /** Carrier at both ends of a link. */
+  async setLink(network: string, link: string, state: 'up' | 'down'): Promise<void> {
+    await this.#post(`/networks/${encodeURIComponent(network)}/links/${encodeURIComponent(link)}`, { state });
+  }
+
   /** All or nothing; when `signal` aborts, what was made is removed before this rejects. */
   async up(scenario: Scenario, options: UpOptions = {}): Promise<void> {
     const { file, raw } = scenario;
@@ -153,6 +171,10 @@ export class AgentClient {
 
   #get<T>(path: string): Promise<T> {
     return this.#answered(() => requestJson<T>({ ...this.#agent, method: 'GET', path, timeoutMs: 30_000 }));
+  }
+
+  #post<T>(path: string, body: unknown): Promise<T> {
+    return this.#answered(() => requestJson<T>({ ...this.#agent, method: 'POST', path, body, timeoutMs: 30_000 }));
   }
 
   /**

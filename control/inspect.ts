@@ -3,19 +3,19 @@
  * say.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename } from 'node:path';
 import { RemoteError, StateError } from '../model/errors.js';
 import type { DropRecord, NetworkState, NodeAccess, NodeState, SwitchState } from '../model/messages.js';
 import type { Node } from '../model/network.js';
 import { environment, type NetnsNode } from '../vhost/netns.js';
 import type { LiveNetwork } from './live.js';
-import { summary } from './networks.js';
+import { summary } from './summary.js';
 import { isAlive, type ProcessId } from './process.js';
 import { tapName } from './wiring.js';
 
 export async function networkState(live: LiveNetwork): Promise<NetworkState> {
   const switchProcesses = await Promise.all(
-    live.processes('switch:').map(async ([machine, { pid }]) => {
+    live.switches().map(async ([machine, { pid }]) => {
       const state = await switchState(live, machine);
       return { machine, pid, ...(state === undefined ? {} : { state }) };
     }),
@@ -55,7 +55,7 @@ export function nodeAccess(live: LiveNetwork, name: string): NodeAccess {
     });
   if (!isAlive(init))
     throw new StateError(`${live.header.name}/${name} has lost its init (pid ${init.pid})`, {
-      hint: `luthier down ${live.header.name}, then up again`,
+      hint: `make it again: luthier up ${live.header.file ?? 'FILE'}`,
     });
   const own = environment(node).map((entry) => entry.split(/=(.*)/s, 2) as [string, string]);
   return {
@@ -63,7 +63,7 @@ export function nodeAccess(live: LiveNetwork, name: string): NodeAccess {
     node: name,
     pid: init.pid,
     start: init.start,
-    cgroups: live.journal.state.cgroups.filter((directory) => directory.endsWith(`/${name}`)),
+    cgroups: [...live.journal.state.cgroups].filter((directory) => basename(directory) === name),
     env: Object.fromEntries(own),
     logFile: live.paths.log(name),
   };
@@ -82,7 +82,7 @@ export function findNetnsNode(live: LiveNetwork, name: string): NetnsNode {
 }
 
 export async function networkDrops(live: LiveNetwork): Promise<DropRecord[]> {
-  const running = live.processes('switch:').filter(([, id]) => isAlive(id));
+  const running = live.switches().filter(([, id]) => isAlive(id));
   const records = await Promise.all(running.map(([machine]) => live.switchOf(machine).drops()));
   return records.flat().sort((a, b) => (BigInt(a.unixNs) < BigInt(b.unixNs) ? -1 : 1));
 }
@@ -112,7 +112,7 @@ function commandState(live: LiveNetwork, node: NetnsNode, init: ProcessId): Node
   const argv = node.command;
   let text: string;
   try {
-    text = readFileSync(join(live.paths.hostDirectory(node.name), 'exit'), 'utf8');
+    text = readFileSync(live.paths.commandExit(node.name), 'utf8');
   } catch {
     // Not there yet: it runs, unless the host itself is gone.
     return { argv, status: isAlive(init) ? 'running' : 'lost' };

@@ -3,7 +3,12 @@
  * new agent adopts a running network from, completes an interrupted `down` with, and rolls an interrupted `up` back by.
  *
  * JSON lines. The first is the header; a last line without its newline was being written when the machine stopped, and
- * is ignored.
+ * is ignored. When a change is complete, the record is written anew, as if the network had come up that way.
+ *
+ *     (new) ─ starting ──────────────┬─ running ─ stopping ─ (gone)
+ *                                    │
+ *               changing ─ clearing ─┘   a change of a running network: until `commit` it is taken back,
+ *                                        from then on it is completed
  */
 import {
   closeSync,
@@ -14,6 +19,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeSync,
 } from 'node:fs';
@@ -38,27 +44,52 @@ export interface JournalHeader {
   readonly network: Network;
 }
 
-export type NetworkStatus = 'starting' | 'running' | 'stopping';
+export type NetworkStatus = 'starting' | 'running' | 'changing' | 'clearing' | 'stopping';
 
 export type JournalEntry =
-  | { readonly op: 'status'; readonly status: NetworkStatus }
+  /** `running` ends a change, whatever came of it. */
+  | { readonly op: 'status'; readonly status: 'running' | 'stopping' }
+  /** From what runs to `network`; `file` and `memoryBytes` are those of the new header. */
+  | ({ readonly op: 'change' } & Pick<JournalHeader, 'network' | 'file' | 'memoryBytes'>)
+  /** What is wanted has been made: the change counts, and what is not wanted any more goes. */
+  | { readonly op: 'commit' }
+  /** About to end the command of this host, to start another. */
+  | { readonly op: 'restart'; readonly node: string }
+  /** A link was set up or down by hand. */
+  | { readonly op: 'link'; readonly link: string; readonly state: 'up' | 'down' }
   /** About to do this action (its kind). Undoing is idempotent: one that was interrupted is simply done again. */
   | { readonly op: 'make'; readonly action: string }
   /** Processes that an action made, by role: `keeper`, `switch:a`, `host:h1`. */
   | { readonly op: 'made'; readonly processes: Readonly<Record<string, ProcessId>> }
   /** A cgroup that an action is about to make. */
-  | { readonly op: 'cgroup'; readonly directory: string };
+  | { readonly op: 'cgroup'; readonly directory: string }
+  /** One that is gone again. */
+  | { readonly op: 'lifted'; readonly directory: string };
 
-/** Told before and after each change of a record on disk: its header, its entries, its removal. */
-export type OnRecord = (when: 'before' | 'after', what: JournalHeader | JournalEntry | 'removal') => void;
+/** Told before and after each change of a record on disk: its header, its entries, a change's completion, its removal. */
+export type OnRecord = (
+  when: 'before' | 'after',
+  what: JournalHeader | JournalEntry | 'completion' | 'removal',
+) => void;
 
 /** What the journal's lines add up to. */
 export interface JournalState {
-  readonly header: JournalHeader;
+  /** Its network is what counts: before a change's commit what ran, after it what is to be. */
+  header: JournalHeader;
   status: NetworkStatus;
+  change: Change | undefined;
   readonly actions: Set<string>;
   readonly processes: Map<string, ProcessId>;
-  readonly cgroups: string[];
+  readonly cgroups: Set<string>;
+}
+
+/** A change under way. */
+export interface Change {
+  /** What counts when it is complete. */
+  readonly header: JournalHeader;
+  readonly from: Network;
+  /** Hosts whose command may have been ended for it. */
+  readonly restarted: Set<string>;
 }
 
 export class Journal {
@@ -102,12 +133,55 @@ export class Journal {
     fold(this.state, entry);
   }
 
+  /**
+   * Ends a change: the record becomes that of a network that came up as it is now. Where the disk has no room for it, the
+   * record stays as it is, which says the same at more length.
+   */
+  complete(): void {
+    this.append({ op: 'status', status: 'running' });
+    const { header, actions, processes, cgroups } = this.state;
+    const nodes = new Set(header.network.nodes.map(({ name }) => name));
+    const own = (role: string): boolean => !role.startsWith('host:') || nodes.has(role.slice('host:'.length));
+    const entries: JournalEntry[] = [
+      ...[...actions].map((action): JournalEntry => ({ op: 'make', action })),
+      { op: 'made', processes: Object.fromEntries([...processes].filter(([role]) => own(role))) },
+      ...[...cgroups].map((directory): JournalEntry => ({ op: 'cgroup', directory })),
+      { op: 'status', status: 'running' },
+    ];
+    const fresh = `${this.#file}.new`;
+    try {
+      rmSync(fresh, { force: true });
+      const fd = openSync(fresh, 'ax', 0o600);
+      try {
+        const text = Buffer.from([header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join(''));
+        for (let written = 0; written < text.byteLength;) written += writeSync(fd, text, written);
+        fsyncSync(fd);
+        this.#onRecord('before', 'completion');
+        renameSync(fresh, this.#file);
+        syncDirectory(dirname(this.#file));
+        this.#onRecord('after', 'completion');
+      } catch (cause) {
+        closeSync(fd);
+        throw cause;
+      }
+      this.close();
+      this.#fd = fd;
+    } catch (cause) {
+      rmSync(fresh, { force: true });
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOSPC') throw recordError(this.#file, cause);
+    }
+  }
+
   /** The network is gone: so is its record. */
   remove(): void {
     this.close();
     this.#onRecord('before', 'removal');
     rmSync(dirname(this.#file), { recursive: true, force: true });
     this.#onRecord('after', 'removal');
+  }
+
+  get isOpen(): boolean {
+    return this.#fd !== undefined;
   }
 
   close(): void {
@@ -178,13 +252,39 @@ export function journalFiles(paths: Paths): string[] {
 }
 
 function emptyState(header: JournalHeader): JournalState {
-  return { header, status: 'starting', actions: new Set(), processes: new Map(), cgroups: [] };
+  return {
+    header,
+    status: 'starting',
+    change: undefined,
+    actions: new Set(),
+    processes: new Map(),
+    cgroups: new Set(),
+  };
 }
 
 function fold(state: JournalState, entry: JournalEntry): void {
   switch (entry.op) {
     case 'status':
       state.status = entry.status;
+      state.change = undefined;
+      break;
+    case 'change': {
+      const { network, file, memoryBytes } = entry;
+      const header = { ...state.header, network, memoryBytes, ...(file === undefined ? {} : { file }) };
+      state.change = { header, from: state.header.network, restarted: new Set() };
+      state.status = 'changing';
+      break;
+    }
+    case 'commit':
+      if (state.change === undefined) throw new RangeError('a commit without a change');
+      state.header = state.change.header;
+      state.status = 'clearing';
+      break;
+    case 'restart':
+      state.change?.restarted.add(entry.node);
+      break;
+    case 'link':
+      state.header = { ...state.header, network: withLinkState(state.header.network, entry.link, entry.state) };
       break;
     case 'make':
       state.actions.add(entry.action);
@@ -193,9 +293,19 @@ function fold(state: JournalState, entry: JournalEntry): void {
       for (const [role, id] of Object.entries(entry.processes)) state.processes.set(role, id);
       break;
     case 'cgroup':
-      state.cgroups.push(entry.directory);
+      state.cgroups.add(entry.directory);
+      break;
+    case 'lifted':
+      state.cgroups.delete(entry.directory);
       break;
   }
+}
+
+function withLinkState(network: Network, name: string, state: 'up' | 'down'): Network {
+  const links = network.links.map((link) =>
+    link.name === name ? { ...link, forward: { ...link.forward, state }, reverse: { ...link.reverse, state } } : link,
+  );
+  return { ...network, links };
 }
 
 function syncDirectory(directory: string): void {

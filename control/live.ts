@@ -2,12 +2,12 @@
  * A network that is being made, runs, or is being removed: its journal, and the connections through which its processes
  * are reached. Everything here can be had again from the journal and the sockets, which is how an agent adopts.
  */
-import type { Network } from '../model/network.js';
+import type { Machine, Network } from '../model/network.js';
 import { StateError } from '../model/errors.js';
 import { KeeperClient } from '../native/keeper.js';
 import type { Journal, JournalHeader } from './journal.js';
 import type { NetworkPaths } from './paths.js';
-import type { ProcessId } from './process.js';
+import { bootId, type ProcessId } from './process.js';
 import { SwitchClient } from './switch-process.js';
 
 export class LiveNetwork {
@@ -15,20 +15,30 @@ export class LiveNetwork {
   readonly paths: NetworkPaths;
   /** Added to the environment of switch processes. */
   readonly switchEnv: Readonly<Record<string, string>>;
+  /** It ran before the machine was restarted: only its record is left. */
+  readonly isLost: boolean;
   #keeper: KeeperClient | undefined;
 
   constructor(journal: Journal, paths: NetworkPaths, switchEnv: Readonly<Record<string, string>>) {
     this.journal = journal;
     this.paths = paths;
     this.switchEnv = switchEnv;
+    this.isLost = this.header.boot !== bootId();
   }
 
   get header(): JournalHeader {
     return this.journal.state.header;
   }
 
+  /** What counts: while a change is being made, still what ran before. */
   get network(): Network {
     return this.header.network;
+  }
+
+  /** All networks that parts may be there of: two during a change. */
+  get networks(): readonly Network[] {
+    const { header, change } = this.journal.state;
+    return change === undefined ? [header.network] : [change.header.network, change.from];
   }
 
   /** Connects at first use. */
@@ -47,8 +57,13 @@ export class LiveNetwork {
   }
 
   switchSocket(machine: string): string {
-    const index = this.network.machines.findIndex(({ name }) => name === machine);
-    return this.paths.switchSocket(index);
+    return this.paths.switchSocket(this.machine(machine).id);
+  }
+
+  machine(name: string): Machine {
+    const machine = this.networks.flatMap(({ machines }) => machines).find((candidate) => candidate.name === name);
+    if (machine === undefined) throw new StateError(`network ${this.header.name} has no machine ${name}`);
+    return machine;
   }
 
   /** The process that was made for a role, `keeper`, `switch:a`, `host:h1`; undefined when none was made yet. */
@@ -61,6 +76,12 @@ export class LiveNetwork {
     const id = this.processOf(role);
     if (id === undefined) throw new StateError(`network ${this.header.name} has no process '${role}'`);
     return id;
+  }
+
+  /** The switch processes that were made for machines of the network. */
+  switches(): [string, ProcessId][] {
+    const machines = new Set(this.network.machines.map(({ name }) => name));
+    return this.processes('switch:').filter(([machine]) => machines.has(machine));
   }
 
   /** Roles that start with `prefix`, without it. */

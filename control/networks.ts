@@ -1,14 +1,14 @@
 /**
- * The networks of one agent: bringing them up all or nothing, taking them down, and adopting what an agent before left.
- * One operation at a time on each network; several networks at once.
+ * The networks of one agent: which there are, and who may do what to them when. One operation at a time on each network;
+ * several networks at once. Adopts what an agent before left.
  */
 import { existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { LuthierError, StateError } from '../model/errors.js';
-import type { NetworkSummary, Progress } from '../model/messages.js';
+import { StateError } from '../model/errors.js';
+import type { NetworkSummary, PlanReport } from '../model/messages.js';
 import type { Network } from '../model/network.js';
-import { netnsNodes } from '../vrouter/router.js';
-import { ACTIONS } from './actions.js';
+import { apply } from './actions/index.js';
+import { removeAllLimits } from './actions/hosts.js';
 import type { AgentOptions } from './agent-options.js';
 import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
 import { capacityProblems, demandOf, foresee } from './capacity.js';
@@ -16,14 +16,18 @@ import { Journal, journalFiles, type JournalHeader, type OnRecord } from './jour
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
 import { readMachineLimits } from './machine-limits.js';
+import { change, create, finish, remove, type Conduct, type OnProgress } from './operations.js';
 import { NetworkPaths, type Paths } from './paths.js';
-import { ACTION_KINDS, actionTitle, planUp, sameNetwork, type Action } from './plan.js';
+import { plan } from './plan.js';
+import { previewOf } from './preview.js';
 import { SWITCH_UIDS } from './privileges.js';
-import { bootId, isAlive } from './process.js';
+import { bootId } from './process.js';
+import { lossesOf } from './repair.js';
 import { resolve } from './resolve.js';
+import { summary } from './summary.js';
 import { Supervisor } from './supervisor.js';
 
-export type OnProgress = (progress: Progress) => void;
+export type { OnProgress } from './operations.js';
 
 /** In a user namespace of one user there is no other. */
 const ROOTLESS_UID = 0;
@@ -38,7 +42,7 @@ export interface UpRequest {
 
 /** An operation in progress. */
 interface Operation {
-  readonly kind: 'up' | 'down';
+  readonly kind: 'up' | 'down' | 'link';
   readonly abort: AbortController;
   /** Resolves when it is over, whatever came of it. */
   readonly ended: Promise<void>;
@@ -65,7 +69,8 @@ export class Networks {
 
   /** Nothing is left to do for an agent when this is 0. */
   get size(): number {
-    return new Set([...this.#live.keys(), ...this.#operations.keys()]).size;
+    const alive = [...this.#live].filter(([, live]) => !live.isLost).map(([name]) => name);
+    return new Set([...alive, ...this.#operations.keys()]).size;
   }
 
   /**
@@ -86,8 +91,17 @@ export class Networks {
     return [...this.#live.values()].map((live) => summary(live)).sort((a, b) => a.name.localeCompare(b.name));
   }
 
+  /** On record; lost ones too. */
+  has(name: string): boolean {
+    return this.#live.has(name);
+  }
+
   get(name: string): LiveNetwork {
     const live = this.#live.get(name);
+    if (live?.isLost === true)
+      throw new StateError(`network '${name}' is lost: the machine was restarted since it came up`, {
+        hint: `luthier up ${live.header.file ?? 'FILE'} starts it afresh, luthier down ${name} forgets it`,
+      });
     if (live !== undefined) return live;
     const names = [...this.#live.keys()].sort().join(', ');
     throw new StateError(`no network '${name}' runs`, {
@@ -95,13 +109,50 @@ export class Networks {
     });
   }
 
-  /** All or nothing: when a step fails or `abort` is called, what was made is removed before the error is thrown. */
+  /**
+   * Brings a network up, or changes the one that runs into what is asked for. All or nothing: when a step fails or `abort`
+   * is called, it is taken back before the error is thrown.
+   */
   async up(request: UpRequest, onProgress: OnProgress, abort: AbortController): Promise<void> {
     const { name } = request.scenario.raw;
     await this.#exclusively(name, 'up', abort, async () => {
       const running = this.#live.get(name);
-      if (running === undefined) await this.#create(request, onProgress, abort.signal);
-      else this.#confirm(running, this.#resolve(request.scenario, running.network, onProgress), onProgress);
+      const conduct = { onProgress, log: this.#log, signal: abort.signal };
+      if (running === undefined || running.isLost) {
+        running?.journal.remove();
+        this.#live.delete(name);
+        await this.#create(request, conduct);
+      } else {
+        await this.#unsupervised(running, () => this.#change(running, request, conduct));
+      }
+    });
+  }
+
+  /** What `up` would do. */
+  preview(scenario: Scenario): PlanReport {
+    const { name } = scenario.raw;
+    const running = this.#live.get(name);
+    const from = running === undefined || running.isLost ? undefined : running.network;
+    const to = this.#resolve(scenario, from, () => undefined);
+    return previewOf(from, to, from === undefined ? undefined : lossesOf(running!));
+  }
+
+  /** Carrier on or off at both ends, until it is said again or an `up` says otherwise. */
+  async setLink(name: string, link: string, state: 'up' | 'down'): Promise<void> {
+    const live = this.get(name);
+    await this.#exclusively(name, 'link', new AbortController(), async () => {
+      const found = live.network.links.find((candidate) => candidate.name === link);
+      if (found === undefined)
+        throw new StateError(`network '${name}' has no link '${link}'`, {
+          hint: `its links: ${live.network.links.map((candidate) => candidate.name).join(', ')}`,
+        });
+      if (live.journal.state.status !== 'running') throw new StateError(`network '${name}' is ${summary(live).status}`);
+      await this.#unsupervised(live, async () => {
+        const before = live.network;
+        live.journal.append({ op: 'link', link, state });
+        const { build } = plan(before, live.network, live.header.number);
+        for (const action of build) await apply({ live, was: before, to: live.network }, action);
+      });
     });
   }
 
@@ -120,32 +171,34 @@ export class Networks {
       await other.ended;
     }
     // Its roll-back, or the other `down`, may have removed it meanwhile: then there is nothing to do.
-    const live = other === undefined ? this.get(name) : this.#live.get(name);
+    const live = this.#live.get(name) ?? (other === undefined ? this.get(name) : undefined);
     if (live !== undefined) {
       await this.#exclusively(name, 'down', new AbortController(), async () => {
-        live.journal.append({ op: 'status', status: 'stopping' });
-        await this.#remove(live, onProgress);
+        if (!live.isLost) {
+          await this.#stopSupervising(name);
+          live.journal.append({ op: 'status', status: 'stopping' });
+        }
+        await this.#remove(live, { onProgress, log: this.#log });
       });
     }
     onProgress({ type: 'done', ms: performance.now() - started, summary: `${name} is gone` });
   }
 
-  async #create(request: UpRequest, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
+  async #create({ scenario, file, memoryBytes }: UpRequest, conduct: Conduct): Promise<void> {
     const started = performance.now();
-    const { scenario, file, memoryBytes } = request;
-    const network = this.#resolve(scenario, undefined, onProgress);
+    const network = this.#resolve(scenario, undefined, conduct.onProgress);
+    const { name } = network;
     const limits = readMachineLimits(this.#paths.runtime);
     foresee(capacityProblems(demandOf(network, memoryBytes), limits), (notice) => {
-      onProgress({ type: 'notice', ...notice });
+      conduct.onProgress({ type: 'notice', ...notice });
     });
-    const number = this.#freeNumber(network.name);
-    const plan = planUp(network, number);
+    const number = this.#freeNumber(name);
     const header: JournalHeader = {
       luthier: 1,
       boot: bootId(),
-      name: network.name,
+      name,
       number,
-      uid: this.#freeUid(network.name),
+      uid: this.#freeUid(name),
       ...(file === undefined ? {} : { file }),
       since: new Date().toISOString(),
       memoryBytes,
@@ -153,92 +206,33 @@ export class Networks {
     };
     const journal = Journal.create(new NetworkPaths(this.#paths, number).journal, header, this.#onRecord);
     const live = this.#open(journal, number);
-    this.#live.set(network.name, live);
-    onProgress({ type: 'plan', steps: plan.map(actionTitle) });
-    await this.#perform(live, plan, onProgress, signal);
+    this.#live.set(name, live);
+    try {
+      await create(live, conduct);
+    } finally {
+      if (!live.journal.isOpen) this.#live.delete(name);
+    }
     this.#supervise(live);
     const { hosts, switches, links } = summary(live);
-    const what = `${network.name}: ${hosts} hosts, ${switches} switches, ${links} links`;
-    onProgress({ type: 'done', ms: performance.now() - started, summary: what });
+    const what = `${name}: ${hosts} hosts, ${switches} switches, ${links} links`;
+    conduct.onProgress({ type: 'done', ms: performance.now() - started, summary: what });
   }
 
-  /** `up` of what runs already. */
-  #confirm(live: LiveNetwork, wanted: Network, onProgress: OnProgress): void {
+  async #change(live: LiveNetwork, { scenario, file, memoryBytes }: UpRequest, conduct: Conduct): Promise<void> {
+    const started = performance.now();
     const { name } = live.header;
-    const again = `luthier down ${name}, then up again`;
-    const reasons = problems(live);
-    if (reasons.length > 0) throw new StateError(`network '${name}' is broken: ${reasons.join('; ')}`, { hint: again });
-    if (!sameNetwork(live.network, wanted))
-      throw new StateError(`network '${name}' runs already, and the scenario has changed since`, {
-        hint: `changing a running network is not built yet: ${again}`,
-      });
-    onProgress({ type: 'plan', steps: [] });
-    onProgress({ type: 'done', ms: 0, summary: `${name} runs already` });
+    // Left by one that could not be ended when it failed.
+    await finish(live, conduct);
+    const network = this.#resolve(scenario, live.network, conduct.onProgress);
+    const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes };
+    const changed = await change(live, wanted, conduct);
+    const text = changed ? `${name} is what was asked for` : `${name} runs already`;
+    conduct.onProgress({ type: 'done', ms: changed ? performance.now() - started : 0, summary: text });
   }
 
-  async #perform(
-    live: LiveNetwork,
-    plan: readonly Action[],
-    onProgress: OnProgress,
-    signal: AbortSignal,
-  ): Promise<void> {
-    let doing = 'begin';
-    try {
-      for (const [index, action] of plan.entries()) {
-        const title = actionTitle(action);
-        doing = `step ${index + 1} of ${plan.length} (${title})`;
-        const started = performance.now();
-        if (signal.aborted) throw new StateError('interrupted');
-        onProgress({ type: 'step', index, title, status: 'start' });
-        live.journal.append({ op: 'make', action: action.kind });
-        await applyAction(live, action);
-        onProgress({ type: 'step', index, title, status: 'done', ms: performance.now() - started });
-      }
-      live.journal.append({ op: 'status', status: 'running' });
-    } catch (cause) {
-      this.#log(`network ${live.header.name}: ${doing} failed: ${text(cause)}`);
-      const hint = cause instanceof LuthierError ? cause.hint : undefined;
-      await this.#remove(live, onProgress);
-      throw new LuthierError(
-        cause instanceof LuthierError ? cause.code : 'E_INTERNAL',
-        `${doing} failed, and what was made has been removed: ${text(cause)}`,
-        { cause, ...(hint === undefined ? {} : { hint }) },
-      );
-    }
-  }
-
-  /**
-   * Undoes in reverse what the journal says was begun, then forgets the network. What cannot be undone does not keep the
-   * rest from it; the network then stays on record, and the next `down` tries again.
-   */
-  async #remove(live: LiveNetwork, onProgress: OnProgress): Promise<void> {
-    const { name } = live.header;
-    await this.#supervisors.get(name)?.stop();
-    this.#supervisors.delete(name);
-    const kinds = ACTION_KINDS.filter((kind) => live.journal.state.actions.has(kind)).reverse();
-    const titles = kinds.flatMap((kind) => UNDO_TITLES[kind] ?? []);
-    onProgress({ type: 'plan', steps: titles });
-    const failures: string[] = [];
-    for (const kind of kinds) {
-      const title = UNDO_TITLES[kind];
-      const index = title === undefined ? -1 : titles.indexOf(title);
-      const started = performance.now();
-      if (title !== undefined) onProgress({ type: 'step', index, title, status: 'start' });
-      try {
-        await ACTIONS[kind].undo(live);
-      } catch (cause) {
-        failures.push(`${title ?? kind}: ${text(cause)}`);
-        continue;
-      }
-      if (title !== undefined)
-        onProgress({ type: 'step', index, title, status: 'undone', ms: performance.now() - started });
-    }
-    if (failures.length > 0)
-      throw new StateError(`network '${name}' could not be removed whole: ${failures.join('; ')}`, {
-        hint: `try again: luthier down ${name}`,
-      });
-    live.journal.remove();
-    this.#live.delete(name);
+  async #remove(live: LiveNetwork, conduct: Conduct): Promise<void> {
+    await remove(live, conduct);
+    this.#live.delete(live.header.name);
   }
 
   async #adopt(file: string): Promise<void> {
@@ -248,26 +242,46 @@ export class Networks {
       return;
     }
     const { header, status } = journal.state;
+    const conduct = { onProgress: () => undefined, log: this.#log };
     const live = this.#open(journal, header.number);
     this.#live.set(header.name, live);
-    if (header.boot !== bootId()) {
-      this.#log(`network ${header.name} ran before the machine was restarted: nothing of it is left, forgotten`);
-      await ACTIONS.limits.undo(live);
+    if (live.isLost) {
+      this.#log(`network ${header.name} ran before the machine was restarted: nothing of it is left`);
+      await removeAllLimits(live);
       rmSync(live.paths.runtime, { recursive: true, force: true });
-      journal.remove();
-      this.#live.delete(header.name);
-    } else if (status === 'running') {
+    } else if (status === 'running' || status === 'changing' || status === 'clearing') {
+      if (status !== 'running') {
+        this.#log(
+          `network ${header.name}: its change was interrupted, ${status === 'clearing' ? 'completing' : 'taking back'} it`,
+        );
+        await finish(live, conduct);
+      }
       this.#log(`adopted network ${header.name}`);
       this.#supervise(live);
     } else {
       this.#log(`network ${header.name}: its ${status === 'starting' ? 'up' : 'down'} was interrupted, removing it`);
       journal.append({ op: 'status', status: 'stopping' });
-      await this.#remove(live, () => undefined);
+      await this.#remove(live, conduct);
     }
   }
 
   #supervise(live: LiveNetwork): void {
     this.#supervisors.set(live.header.name, new Supervisor(live, this.#log));
+  }
+
+  async #stopSupervising(name: string): Promise<void> {
+    await this.#supervisors.get(name)?.stop();
+    this.#supervisors.delete(name);
+  }
+
+  /** Nobody else mends a network while it is worked on. */
+  async #unsupervised(live: LiveNetwork, work: () => Promise<void>): Promise<void> {
+    await this.#stopSupervising(live.header.name);
+    try {
+      await work();
+    } finally {
+      this.#supervise(live);
+    }
   }
 
   async #exclusively(
@@ -325,53 +339,6 @@ export class Networks {
     while (taken.has(first + offset)) offset = (offset + 1) & (count - 1);
     return first + offset;
   }
-}
-
-/** What `down` shows; kinds that undo nothing are not mentioned. */
-const UNDO_TITLES: Partial<Record<Action['kind'], string>> = {
-  forwarding: 'end the switch processes',
-  hosts: 'end the hosts',
-  underlay: 'remove the underlay',
-  limits: 'remove the limits',
-  keeper: 'end the keeper',
-};
-
-function applyAction(live: LiveNetwork, action: Action): Promise<void> | void {
-  // The table is indexed by the action's own kind, which the compiler cannot see.
-  const handler = ACTIONS[action.kind] as { apply(live: LiveNetwork, action: Action): Promise<void> | void };
-  return handler.apply(live, action);
-}
-
-export function summary(live: LiveNetwork): NetworkSummary {
-  const { header, network } = live;
-  const { status: recorded } = live.journal.state;
-  const reasons = problems(live);
-  const count = (kind: string): number => network.nodes.filter((node) => node.kind === kind).length;
-  return {
-    name: header.name,
-    status: recorded !== 'running' || reasons.length === 0 ? recorded : 'broken',
-    ...(reasons.length === 0 ? {} : { broken: reasons }),
-    machines: network.machines.length,
-    hosts: count('host'),
-    switches: count('switch'),
-    routers: count('router'),
-    links: network.links.length,
-    ...(header.file === undefined ? {} : { file: header.file }),
-    since: header.since,
-  };
-}
-
-/** Why a running network is broken, in words; empty when it is whole. */
-export function problems(live: LiveNetwork): string[] {
-  if (live.journal.state.status !== 'running') return [];
-  const dead: string[] = [];
-  if (!isAlive(live.process('keeper'))) dead.push('the keeper has ended');
-  for (const { name } of netnsNodes(live.network))
-    if (!isAlive(live.process(`host:${name}`))) dead.push(`${name} has lost its init, and everything that ran in it`);
-  for (const [machine, id] of live.processes('switch:'))
-    if (!isAlive(id))
-      dead.push(`the switch process of machine ${machine} has ended (${live.paths.switchLog(machine)})`);
-  return dead;
 }
 
 function fnv1a(data: string): number {

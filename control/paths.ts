@@ -83,9 +83,8 @@ export class NetworkPaths {
     return join(this.runtime, 'keeper.sock');
   }
 
-  /** `index`: the machine's place in the network. */
-  switchSocket(index: number): string {
-    return join(this.runtime, `switch-${index}.sock`);
+  switchSocket(machineId: number): string {
+    return join(this.runtime, `switch-${machineId}.sock`);
   }
 
   switchLog(machine: string): string {
@@ -96,6 +95,11 @@ export class NetworkPaths {
   /** hosts, hostname and exit of a host. */
   hostDirectory(node: string): string {
     return join(this.runtime, 'hosts', node);
+  }
+
+  /** How a host's `command` ended; there when it has. */
+  commandExit(node: string): string {
+    return join(this.hostDirectory(node), 'exit');
   }
 
   /** Output of a host's `command`. */

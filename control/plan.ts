@@ -1,34 +1,63 @@
 /**
  * Compares the network that is wanted with the one that runs, and says in order what has to be done. Pure: nothing here
- * touches the system. `control/actions.ts` says what each action does and how it is undone.
+ * touches the system. `actions/` says what each action does.
+ *
+ * A change has two halves. `build` makes what is new and changes what differs: every step of it can be taken back. Then
+ * the change counts, and `clear` removes what is not wanted any more, which cannot be taken back and can always be done.
+ * Bringing a network up is the change from nothing; removing it whole is not a plan: it undoes what the record names.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { SwitchConfig } from '../model/messages.js';
 import type { Network } from '../model/network.js';
-import { netnsNodes } from '../vrouter/router.js';
+import { hostsFile, type NetnsNode } from '../vhost/netns.js';
+import { nodeConfiguration, netnsNodes } from '../vrouter/router.js';
 import { switchConfigs, tunnels } from './wiring.js';
 
-/** In the order in which `up` does them; `down` undoes them in reverse. */
-export type Action =
+type Names = readonly string[];
+/** Two machines with a tunnel between them. */
+export type Pair = readonly [string, string];
+/** A port, and the machine whose switch process has its TAP. */
+export interface PlacedPort {
+  readonly machine: string;
+  readonly node: string;
+  readonly port: string;
+}
+
+/** In the order in which they are done. Each brings about a state, whatever was there before. */
+export type BuildAction =
   | { readonly kind: 'keeper' }
-  | { readonly kind: 'switches'; readonly machines: readonly string[] }
-  | { readonly kind: 'underlay'; readonly machines: readonly string[] }
-  | { readonly kind: 'limits'; readonly nodes: readonly string[] }
-  | { readonly kind: 'hosts'; readonly nodes: readonly string[] }
-  | { readonly kind: 'ports'; readonly nodes: readonly string[] }
-  | { readonly kind: 'tunnels'; readonly pairs: readonly (readonly [string, string])[] }
-  | { readonly kind: 'forwarding'; readonly machines: readonly string[] }
-  | { readonly kind: 'addresses'; readonly nodes: readonly string[] }
-  | { readonly kind: 'commands'; readonly nodes: readonly string[] };
+  | { readonly kind: 'switches'; readonly machines: Names }
+  | { readonly kind: 'underlay'; readonly machines: Names }
+  | { readonly kind: 'limits'; readonly nodes: Names }
+  | { readonly kind: 'hosts'; readonly nodes: Names }
+  | { readonly kind: 'names'; readonly nodes: Names }
+  | { readonly kind: 'ports'; readonly nodes: Names }
+  | { readonly kind: 'tunnels'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'addresses'; readonly nodes: Names }
+  | { readonly kind: 'forwarding'; readonly machines: Names }
+  | { readonly kind: 'commands'; readonly nodes: Names };
 
-export type ActionKind = Action['kind'];
+/** In the order in which they are done; of what is gone already they take no notice. */
+export type ClearAction =
+  | { readonly kind: 'end-commands'; readonly nodes: Names }
+  | { readonly kind: 'remove-hosts'; readonly nodes: Names }
+  | { readonly kind: 'unplug'; readonly ports: readonly PlacedPort[] }
+  | { readonly kind: 'close-tunnels'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'end-switches'; readonly machines: Names }
+  | { readonly kind: 'remove-machines'; readonly machines: Names }
+  | { readonly kind: 'lift-limits'; readonly nodes: Names };
 
-/** Every kind, in the order of `up`. */
-export const ACTION_KINDS: readonly ActionKind[] = [
+export type Action = BuildAction | ClearAction;
+export type BuildKind = BuildAction['kind'];
+
+/** Every kind that builds, in order. */
+export const BUILD_KINDS: readonly BuildKind[] = [
   'keeper',
   'switches',
   'underlay',
   'limits',
   'hosts',
+  'names',
   'ports',
   'tunnels',
   'addresses',
@@ -36,32 +65,28 @@ export const ACTION_KINDS: readonly ActionKind[] = [
   'commands',
 ];
 
-/** What brings a network up from nothing. Actions that would do nothing are left out. */
-export function planUp(network: Network, networkNumber: number): Action[] {
-  const configs = switchConfigs(network, networkNumber);
-  const machines = [...configs.keys()];
-  const nodes = netnsNodes(network);
-  const limited = nodes.filter((node) => node.cpu !== undefined || node.memoryBytes !== undefined);
-  const commanded = nodes.filter((node) => node.command !== undefined);
-  const pairs = tunnels(network, configs).map(
-    ([a, b]) => [network.machines[a]!.name, network.machines[b]!.name] as const,
-  );
-  const names = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name);
+export interface Plan {
+  readonly build: readonly BuildAction[];
+  readonly clear: readonly ClearAction[];
+}
 
-  // Switches start before hosts are made, and warm up beside it; they are told what to be when all descriptors exist.
-  const actions: Action[] = [{ kind: 'keeper' }];
-  if (machines.length > 0) actions.push({ kind: 'switches', machines });
-  if (pairs.length > 0) actions.push({ kind: 'underlay', machines: names(network.machines) });
-  if (limited.length > 0) actions.push({ kind: 'limits', nodes: names(limited) });
-  if (nodes.length > 0) {
-    actions.push({ kind: 'hosts', nodes: names(nodes) }, { kind: 'ports', nodes: names(nodes) });
-  }
-  if (pairs.length > 0) actions.push({ kind: 'tunnels', pairs });
-  // A TAP takes frames only once its interface is up: addresses first.
-  if (nodes.length > 0) actions.push({ kind: 'addresses', nodes: names(nodes) });
-  if (machines.length > 0) actions.push({ kind: 'forwarding', machines });
-  if (commanded.length > 0) actions.push({ kind: 'commands', nodes: names(commanded) });
-  return actions;
+/** What a network has lost: processes of its own that have ended. */
+export interface Losses {
+  readonly keeper: boolean;
+  /** Machines whose switch process is gone. */
+  readonly switches: ReadonlySet<string>;
+  /** Machines whose namespace is gone. */
+  readonly machines: ReadonlySet<string>;
+  /** Hosts and routers whose init is gone. */
+  readonly nodes: ReadonlySet<string>;
+}
+
+/** From what runs (or nothing), less what was lost of it. Actions that would do nothing are left out. */
+export function plan(from: Network | undefined, to: Network, networkNumber: number, lost?: Losses): Plan {
+  const before = from === undefined ? NOTHING : layout(from, networkNumber);
+  const after = layout(to, networkNumber);
+  const left = lost === undefined ? before : surviving(before, lost);
+  return { build: building(left, after), clear: clearing(before, after) };
 }
 
 /** Whether a running network already is what is asked for. */
@@ -69,7 +94,194 @@ export function sameNetwork(running: Network, wanted: Network): boolean {
   return isDeepStrictEqual(running, wanted);
 }
 
-/** One line for people: what the action is about to do. */
+/** Everything of a network that is on a machine, by what identifies it. */
+interface Layout {
+  readonly network: Network | undefined;
+  readonly keeper: boolean;
+  readonly nodes: ReadonlyMap<string, NetnsNode>;
+  /** Machines that have a switch process, and what each of these was told to be. */
+  readonly switches: ReadonlyMap<string, unknown>;
+  readonly configs: ReadonlyMap<string, SwitchConfig>;
+  /** Machines that are played: all, once there is a tunnel. */
+  readonly played: ReadonlySet<string>;
+  /** By the two names. */
+  readonly tunnels: ReadonlyMap<string, Pair>;
+  readonly ports: ReadonlyMap<string, PlacedPort>;
+}
+
+const NOTHING: Layout = {
+  network: undefined,
+  keeper: false,
+  nodes: new Map(),
+  switches: new Map(),
+  configs: new Map(),
+  played: new Set(),
+  tunnels: new Map(),
+  ports: new Map(),
+};
+
+function layout(network: Network, networkNumber: number): Layout {
+  const configs = switchConfigs(network, networkNumber);
+  const pairs = tunnels(network, configs);
+  const nodes = netnsNodes(network);
+  const ports = nodes.flatMap(({ name, machine, ports: own }) =>
+    own.map((port): [string, PlacedPort] => [
+      `${machine}/${name}:${port.name}`,
+      { machine, node: name, port: port.name },
+    ]),
+  );
+  return {
+    network,
+    keeper: true,
+    nodes: new Map(nodes.map((node) => [node.name, node])),
+    switches: configs,
+    configs,
+    played: new Set(pairs.length === 0 ? [] : network.machines.map(({ name }) => name)),
+    // Of two machines either may come first: their order is that of their ids, which stay.
+    tunnels: new Map(pairs.map((pair) => [pair.join('/'), pair])),
+    ports: new Map(ports),
+  };
+}
+
+/**
+ * What is left of a layout. Descriptors end with the keeper, as a TAP cannot be opened while somebody else has it: then
+ * the switch processes are ended too (`repair.ts`). One whose host or tunnel was lost is to be told anew.
+ */
+function surviving(before: Layout, lost: Losses): Layout {
+  const without = <Value>(map: ReadonlyMap<string, Value>, isLost: (value: Value, key: string) => boolean) =>
+    new Map([...map].filter(([key, value]) => !isLost(value, key)));
+  const tunnels = without(before.tunnels, (pair) => lost.keeper || pair.some((machine) => lost.machines.has(machine)));
+  const untold = new Set([
+    ...lost.switches,
+    ...[...lost.nodes].flatMap((name) => before.nodes.get(name)?.machine ?? []),
+    ...[...before.tunnels].flatMap(([key, pair]) => (tunnels.has(key) ? [] : pair)),
+  ]);
+  return {
+    network: before.network,
+    keeper: !lost.keeper,
+    nodes: without(before.nodes, (_, name) => lost.nodes.has(name)),
+    switches: without(before.switches, (_, machine) => lost.keeper || lost.switches.has(machine)),
+    configs: without(before.configs, (_, machine) => lost.keeper || untold.has(machine)),
+    played: new Set([...before.played].filter((machine) => !lost.machines.has(machine))),
+    tunnels,
+    ports: without(before.ports, ({ node }) => lost.keeper || lost.nodes.has(node)),
+  };
+}
+
+function building(before: Layout, after: Layout): BuildAction[] {
+  const machines = missing(after.switches, before.switches);
+  const played = [...after.played].filter((machine) => !before.played.has(machine));
+  const nodesWhere = (differs: (was: NetnsNode | undefined, node: NetnsNode) => boolean): Names =>
+    [...after.nodes.values()].filter((node) => differs(before.nodes.get(node.name), node)).map(({ name }) => name);
+  const nodes = { nodes: missing(after.nodes, before.nodes) };
+  const names = {
+    nodes: before.network === undefined ? [] : nodesWhere((was, node) => renamed(before, after, was, node)),
+  };
+  const actions: BuildAction[] = [
+    // Switches start before hosts are made, and warm up beside it; they are told what to be when all descriptors exist.
+    { kind: 'switches', machines },
+    { kind: 'underlay', machines: played },
+    { kind: 'limits', nodes: nodesWhere((was, node) => isLimited(node) && !sameLimits(was, node)) },
+    { kind: 'hosts', ...nodes },
+    { kind: 'names', ...names },
+    { kind: 'ports', nodes: nodesWhere((was, node) => hasNewPorts(before, node)) },
+    { kind: 'tunnels', pairs: missing(after.tunnels, before.tunnels).map((key) => after.tunnels.get(key)!) },
+    // A TAP takes frames only once its interface is up: addresses first.
+    { kind: 'addresses', nodes: nodesWhere((was, node) => !sameConfiguration(was, node)) },
+    {
+      kind: 'forwarding',
+      machines: [...after.configs]
+        .filter(([machine, config]) => !isDeepStrictEqual(before.configs.get(machine), config))
+        .map(([machine]) => machine),
+    },
+    { kind: 'commands', nodes: nodesWhere((was, node) => node.command !== undefined && !sameCommand(was, node)) },
+  ];
+  const needed = actions.filter((action) => !isEmpty(action));
+  return before.keeper ? needed : [{ kind: 'keeper' }, ...needed];
+}
+
+function clearing(before: Layout, after: Layout): ClearAction[] {
+  const gone = missing(before.nodes, after.nodes);
+  const stays = [...before.nodes.values()].flatMap((was) => {
+    const node = after.nodes.get(was.name);
+    return node === undefined ? [] : [[was, node] as const];
+  });
+  const staysWhere = (differs: (was: NetnsNode, node: NetnsNode) => boolean): Names =>
+    stays.filter(([was, node]) => differs(was, node)).map(([{ name }]) => name);
+  const actions: ClearAction[] = [
+    {
+      kind: 'end-commands',
+      nodes: staysWhere((was, node) => was.command !== undefined && node.command === undefined),
+    },
+    { kind: 'remove-hosts', nodes: gone },
+    { kind: 'unplug', ports: missing(before.ports, after.ports).map((key) => before.ports.get(key)!) },
+    { kind: 'close-tunnels', pairs: missing(before.tunnels, after.tunnels).map((key) => before.tunnels.get(key)!) },
+    { kind: 'end-switches', machines: missing(before.switches, after.switches) },
+    { kind: 'remove-machines', machines: [...before.played].filter((machine) => !after.played.has(machine)) },
+    {
+      kind: 'lift-limits',
+      nodes: [
+        ...[...before.nodes.values()]
+          .filter((was) => gone.includes(was.name) && isLimited(was))
+          .map(({ name }) => name),
+        ...staysWhere((was, node) => loses(was.cpu, node.cpu) || loses(was.memoryBytes, node.memoryBytes)),
+      ],
+    },
+  ];
+  return actions.filter((action) => !isEmpty(action));
+}
+
+/** Keys of `these` that `others` have not, in order. */
+function missing(these: ReadonlyMap<string, unknown>, others: ReadonlyMap<string, unknown>): string[] {
+  return [...these.keys()].filter((key) => !others.has(key));
+}
+
+function isEmpty(action: Action): boolean {
+  if (action.kind === 'keeper') return false;
+  if ('nodes' in action) return action.nodes.length === 0;
+  if ('machines' in action) return action.machines.length === 0;
+  if ('ports' in action) return action.ports.length === 0;
+  return action.pairs.length === 0;
+}
+
+// --- what counts as a difference of a node ---------------------------------------------------------------------------
+
+function isLimited({ cpu, memoryBytes }: NetnsNode): boolean {
+  return cpu !== undefined || memoryBytes !== undefined;
+}
+
+function sameLimits(was: NetnsNode | undefined, node: NetnsNode): boolean {
+  return was !== undefined && was.cpu === node.cpu && was.memoryBytes === node.memoryBytes;
+}
+
+function loses(was: number | undefined, is: number | undefined): boolean {
+  return was !== undefined && is === undefined;
+}
+
+/** A host that stays, and whose /etc/hosts does not. */
+function renamed(before: Layout, after: Layout, was: NetnsNode | undefined, node: NetnsNode): boolean {
+  if (was === undefined || isDeepStrictEqual(before.network!.names, after.network!.names)) return false;
+  return hostsFile(before.network!, was.name) !== hostsFile(after.network!, node.name);
+}
+
+/** A port that its machine's switch process has not had before. */
+function hasNewPorts(before: Layout, { name, machine, ports }: NetnsNode): boolean {
+  return ports.some((port) => !before.ports.has(`${machine}/${name}:${port.name}`));
+}
+
+function sameConfiguration(was: NetnsNode | undefined, node: NetnsNode): boolean {
+  if (was === undefined || !isDeepStrictEqual(nodeConfiguration(was, ''), nodeConfiguration(node, ''))) return false;
+  const interfaces = ({ ports }: NetnsNode): unknown => ports.map(({ name, mac, mtuBytes }) => [name, mac, mtuBytes]);
+  return isDeepStrictEqual(interfaces(was), interfaces(node));
+}
+
+function sameCommand(was: NetnsNode | undefined, node: NetnsNode): boolean {
+  return was !== undefined && isDeepStrictEqual([was.command, was.env], [node.command, node.env]);
+}
+
+// --- for people ------------------------------------------------------------------------------------------------------
+
+/** One line: what the action is about to do. */
 export function actionTitle(action: Action): string {
   switch (action.kind) {
     case 'keeper':
@@ -82,6 +294,8 @@ export function actionTitle(action: Action): string {
       return `limit cpu and memory of ${count(action.nodes, 'host')}`;
     case 'hosts':
       return `create ${count(action.nodes, 'host')}`;
+    case 'names':
+      return `tell ${count(action.nodes, 'host')} the names of the others`;
     case 'ports':
       return `plug in the ports of ${count(action.nodes, 'host')}`;
     case 'tunnels':
@@ -92,6 +306,23 @@ export function actionTitle(action: Action): string {
       return `give ${count(action.nodes, 'host')} addresses and routes`;
     case 'commands':
       return `start the ${action.nodes.length === 1 ? 'command' : 'commands'} of ${count(action.nodes, 'host')}`;
+    case 'end-commands':
+      return `end the ${action.nodes.length === 1 ? 'command' : 'commands'} of ${count(action.nodes, 'host')}`;
+    case 'remove-hosts':
+      return `remove ${count(action.nodes, 'host')}`;
+    case 'unplug':
+      return `unplug ${count(
+        action.ports.map(({ node, port }) => `${node}:${port}`),
+        'port',
+      )}`;
+    case 'close-tunnels':
+      return `close ${count(action.pairs, 'tunnel')}`;
+    case 'end-switches':
+      return `end ${count(action.machines, 'switch process', 'switch processes')}`;
+    case 'remove-machines':
+      return `remove ${count(action.machines, 'machine')} from the underlay`;
+    case 'lift-limits':
+      return `lift the limits of ${count(action.nodes, 'host')}`;
   }
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { HostNode, Network, Port, Route } from '../model/network.js';
 import type { RawLink, RawNode, RawScenario } from '../model/scenario.js';
 import { load } from './load.js';
-import { resolve } from './resolve.js';
+import { keptIds, resolve } from './resolve.js';
 
 const TWO_LANS = new URL('../scenarios/two-lans/scenario.yaml', import.meta.url).pathname;
 
@@ -102,7 +102,25 @@ describe('ports and links', () => {
     const nodes = { h1: host, h2: host, h3: host, s1: lan('10.0.0.0/24') };
     const before = resolved({ nodes, links: [link('h1', 's1'), link('h2', 's1'), link('h3', 's1')] });
     const after = resolved({ nodes, links: [link('h3', 's1'), link('s1', 'h1'), link('h2', 's1')] }, before);
-    expect(after.links.map(({ name, id }) => `${name} ${id}`)).toEqual(['h3--s1 3', 's1--h1 1', 'h2--s1 2']);
+    expect(after.links.map(({ name, id }) => `${name} ${id}`)).toEqual(['h3--s1 3', 's1--h1 4', 'h2--s1 2']);
+  });
+
+  it('give a number that was in use to nobody else at once: frames may be on their way to who had it', () => {
+    const named = (...names: string[]) => names.map((name) => ({ name }));
+    const before = [
+      { name: 'a', id: 1 },
+      { name: 'b', id: 2 },
+    ];
+    expect([...keptIds(named('b', 'c', 'd'), before, 1, 9)]).toEqual([
+      ['b', 2],
+      ['c', 3],
+      ['d', 4],
+    ]);
+    expect([...keptIds(named('b', 'c', 'd'), before, 1, 3)], 'unless there are no others').toEqual([
+      ['b', 2],
+      ['c', 3],
+      ['d', 1],
+    ]);
   });
 });
 
@@ -317,7 +335,7 @@ describe('default routes', () => {
 describe('machines', () => {
   it('are "local" where none is named', () => {
     const network = resolved({ nodes: { h1: host } });
-    expect(network.machines).toEqual([{ name: 'local' }]);
+    expect(network.machines).toEqual([{ name: 'local', id: 0 }]);
     expect(hostLike(network, 'h1').machine).toBe('local');
   });
 
@@ -351,7 +369,7 @@ describe('settings', () => {
       },
     });
     expect(network.seed).toBe(7);
-    expect(network.nodes[0]).toEqual({ kind: 'switch', name: 's1', machines: ['local'], transparent: true });
+    expect(network.nodes[0]).toEqual({ kind: 'switch', name: 's1', id: 0, machines: ['local'], transparent: true });
     expect(network.nodes[1]).toMatchObject({
       command: ['sleep', '1'],
       env: { A: 'b' },

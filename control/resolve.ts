@@ -34,6 +34,11 @@ import type { EndPlan, Topology } from './topology.js';
 const DEFAULT_SEED = 1;
 /** The tunnel's channel is 16 bits wide; 0 is none. */
 const MOST_LINKS = 65535;
+/** Over machines, links have the lower half of the channels, switches the upper (`wiring.ts`). */
+const MOST_CHANNEL_LINKS = 0x7fff;
+const MOST_SWITCHES = 0x7fff;
+/** Each has an address of the underlay's /16, and on each other a UDP port from 7000 on. */
+const MOST_MACHINES = 50_000;
 
 /** Per family that a host says something about: its next hop and the port to it, or none. */
 type Gateways = Readonly<Partial<Record<Family, 'none' | Omit<Route, 'destination'>>>>;
@@ -41,6 +46,7 @@ type Gateways = Readonly<Partial<Record<Family, 'none' | Omit<Route, 'destinatio
 /** All that can be wrong has been looked at; what is left to do is to put it together. */
 interface Decided {
   readonly topology: Topology;
+  readonly previous: Network | undefined;
   readonly links: readonly Link[];
   readonly subnets: ReadonlyMap<string, LanSubnets>;
   readonly addresses: Addresses;
@@ -88,10 +94,11 @@ function decide(scenario: Scenario, previous: Network | undefined): Decided {
   checkMacs(resolving);
   const gateways = readGateways(resolving, addresses, subnets);
   resolving.problems.throwFirst();
-  return { topology, links, subnets, addresses, gateways };
+  return { topology, previous, links, subnets, addresses, gateways };
 }
 
-function complete({ raw }: Scenario, { topology, links, subnets, addresses, gateways }: Decided): Network {
+function complete({ raw }: Scenario, known: Decided): Network {
+  const { topology, previous, links, subnets, addresses, gateways } = known;
   const ports = completePorts(raw.name, topology, addresses);
   const lans = topology.lans.map(({ name, switches }): Lan => {
     const { 4: subnet, 6: subnet6 } = subnets.get(name)!;
@@ -102,11 +109,14 @@ function complete({ raw }: Scenario, { topology, links, subnets, addresses, gate
       switches,
     };
   });
+  const named = topology.machines.map((name) => ({ name }));
+  const machineIds = keptIds(named, previous?.machines, 0, MOST_MACHINES);
+  const machines = named.map(({ name }) => ({ name, id: machineIds.get(name)! }));
   return deepFreeze({
     name: raw.name,
     seed: raw.seed ?? DEFAULT_SEED,
-    machines: topology.machines.map((name) => ({ name })),
-    nodes: resolveNodes(topology, ports, gateways, lans, links),
+    machines,
+    nodes: resolveNodes(known, ports, gateways, lans, links),
     links,
     lans,
     names: [...ports].flatMap(([node, own]) => namesOf(node, own)),
@@ -120,20 +130,48 @@ function resolveLinks({ topology: { links }, previous, problems }: Resolving): L
     problems.add(links[MOST_LINKS]!.path, `a network has at most ${MOST_LINKS} links, this one has ${links.length}`);
     problems.throwFirst();
   }
-  const kept = new Map(previous?.links.map(({ name, id }) => [name, id]));
-  const used = new Set(links.map(({ name }) => kept.get(name)));
-  let next = 1;
-  const lowestFree = (): number => {
-    while (used.has(next)) next++;
-    return next++;
-  };
+  const most = links.length > MOST_CHANNEL_LINKS ? MOST_LINKS : MOST_CHANNEL_LINKS;
+  const ids = keptIds(links, previous?.links, 1, most);
   return links.map(({ name, raw, ends: [first, second] }) => ({
     name,
-    id: kept.get(name) ?? lowestFree(),
+    id: ids.get(name)!,
     ends: [linkEnd(first), linkEnd(second)],
     forward: linkProperties(raw.forward?.state ?? raw.state),
     reverse: linkProperties(raw.reverse?.state ?? raw.state),
   }));
+}
+
+/**
+ * A number for each name: the one it had in `previous`, else the lowest from `first` on that was not in use there
+ * either, as frames may still be on their way to who had it. Where that would be above `most`, those in use before are
+ * given out again.
+ */
+export function keptIds(
+  named: readonly { readonly name: string }[],
+  previous: readonly { readonly name: string; readonly id: number }[] = [],
+  first: number,
+  most: number,
+): ReadonlyMap<string, number> {
+  const before = new Map(previous.filter(({ id }) => id <= most).map(({ name, id }) => [name, id]));
+  const stay = new Set(named.map(({ name }) => before.get(name)));
+  const given = new Map<string, number>();
+  let avoided = new Set<number | undefined>(before.values());
+  let next = first;
+  for (const { name } of named) {
+    const kept = before.get(name);
+    if (kept !== undefined) {
+      given.set(name, kept);
+      continue;
+    }
+    while (avoided.has(next)) next++;
+    if (next > most && avoided !== stay) {
+      avoided = new Set([...stay, ...given.values()]);
+      next = first;
+      while (avoided.has(next)) next++;
+    }
+    given.set(name, next++);
+  }
+  return given;
 }
 
 function linkEnd({ node, port }: EndPlan): LinkEnd {
@@ -219,7 +257,7 @@ function defaultRoute(family: Family, ports: readonly Port[], gateway: Gateways[
 // --- nodes -----------------------------------------------------------------------------------------------------------
 
 function resolveNodes(
-  topology: Topology,
+  { topology, previous }: Pick<Decided, 'topology' | 'previous'>,
   ports: ReadonlyMap<string, readonly Port[]>,
   gateways: ReadonlyMap<string, Gateways>,
   lans: readonly Lan[],
@@ -229,9 +267,13 @@ function resolveNodes(
   const routers = nodes.flatMap(([name, { kind }]) => (kind === 'router' ? [{ name, ports: ports.get(name)! }] : []));
   const routing = new Routing(routers, lans, links);
   const present = switchMachines(topology);
+  const switches = nodes.flatMap(([name, { kind }]) => (kind === 'switch' ? [{ name }] : []));
+  const before = previous?.nodes.filter((node) => node.kind === 'switch');
+  const switchIds = keptIds(switches, before, 0, MOST_SWITCHES);
   return nodes.map(([name, node]): Node => {
     if (node.kind === 'switch') {
-      return { kind: 'switch', name, machines: present.get(name)!, transparent: node.transparent ?? false };
+      const machines = present.get(name)!;
+      return { kind: 'switch', name, id: switchIds.get(name)!, machines, transparent: node.transparent ?? false };
     }
     const own = ports.get(name)!;
     const shared: Omit<HostNode, 'kind' | 'routes'> = {

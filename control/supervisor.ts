@@ -1,81 +1,111 @@
 /**
- * Keeps the switch processes of a running network alive: one that ended is started again, with the descriptors that the
- * keeper holds and the configuration it had.
+ * Keeps a running network whole: a switch process, the keeper or the namespace of a machine that ended is there again a
+ * moment later. The descriptors of a switch process are held by the keeper, so that hosts see no carrier change; those of
+ * the keeper are opened again. A host that ended stays ended, as nobody knows what ran in it: the next `up` makes it
+ * again.
  *
- * It holds a connection to each process's control socket, which the kernel closes when the process ends: so an agent that
- * adopted a network notices it just as the one that made it, and an idle network costs no processor time. The process
- * itself closes a silent connection once a minute (`http.Server.headersTimeout`); then another is opened.
+ * It holds a connection to each switch process's control socket, which the kernel closes when the process ends: so an
+ * agent that adopted a network notices it just as the one that made it. The process itself closes a silent connection
+ * once a minute (`http.Server.headersTimeout`); then another is opened. What has no such socket is looked at every now
+ * and then, as nothing stands still without it.
  */
 import { createConnection, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { restartSwitch } from './actions.js';
 import type { LiveNetwork } from './live.js';
-import { isAlive } from './process.js';
+import { mend } from './operations.js';
+import { isMendable, lossesOf } from './repair.js';
 
-/** A process that ends this often within a minute will do so again: the network is left `broken`, its log says why. */
-const MAX_RESTARTS = 5;
+/** What ends this often within a minute will do so again: the network is left `broken`, the logs say why. */
+const MAX_REPAIRS = 5;
 const WINDOW_MS = 60_000;
 /** Between a connection's end and the next look: a process that is ending has closed its sockets before it is gone. */
 const PAUSE_MS = 20;
+const LOOK_MS = 1_000;
 
 export class Supervisor {
   readonly #live: LiveNetwork;
   readonly #log: (message: string) => void;
-  readonly #connections = new Set<Socket>();
-  readonly #watches: Promise<void>[];
+  /** By machine. */
+  readonly #connections = new Map<string, Socket>();
+  readonly #repairs: number[] = [];
+  readonly #watch: Promise<void>;
   #stopped = false;
+  #wake: () => void = () => undefined;
 
   constructor(live: LiveNetwork, log: (message: string) => void) {
     this.#live = live;
     this.#log = log;
-    this.#watches = live.processes('switch:').map(([machine]) => this.#watch(machine));
+    this.#watch = this.#run();
   }
 
-  /** Resolves when no restart is under way any more. */
+  /** Resolves when no repair is under way any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const connection of this.#connections) connection.destroy();
-    await Promise.all(this.#watches);
+    this.#wake();
+    await this.#watch;
+    for (const connection of this.#connections.values()) connection.destroy();
   }
 
-  async #watch(machine: string): Promise<void> {
-    const restarts: number[] = [];
+  async #run(): Promise<void> {
     while (!this.#stopped) {
-      const id = this.#live.process(`switch:${machine}`);
-      if (isAlive(id)) {
-        await this.#connectionEnded(this.#live.switchSocket(machine));
-        await sleep(PAUSE_MS);
-        continue;
-      }
-      const name = `the switch process of ${this.#live.header.name} on machine ${machine}`;
-      const now = performance.now();
-      while (restarts.length > 0 && now - restarts[0]! > WINDOW_MS) restarts.shift();
-      if (restarts.length === MAX_RESTARTS) {
-        this.#log(`${name} ended ${MAX_RESTARTS} times in a minute: left as it is`);
-        return;
-      }
-      restarts.push(now);
-      try {
-        await restartSwitch(this.#live, machine);
-        this.#log(`${name} ended (pid ${id.pid}) and was started again`);
-      } catch (cause) {
-        this.#log(`${name} ended (pid ${id.pid}) and could not be started again: ${(cause as Error).message}`);
+      const lost = lossesOf(this.#live);
+      if (isMendable(lost)) {
+        if (!(await this.#repair())) return;
+      } else {
+        for (const [machine] of this.#live.switches()) this.#connect(machine);
+        await this.#pause(LOOK_MS);
       }
     }
   }
 
-  /** Resolves when the process has closed a connection to this socket, or takes none. */
-  #connectionEnded(path: string): Promise<void> {
+  /** False when it has been tried too often. */
+  async #repair(): Promise<boolean> {
+    const { name } = this.#live.header;
+    const now = performance.now();
+    while (this.#repairs.length > 0 && now - this.#repairs[0]! > WINDOW_MS) this.#repairs.shift();
+    if (this.#repairs.length === MAX_REPAIRS) {
+      this.#log(`network ${name}: mended ${MAX_REPAIRS} times in a minute: left as it is`);
+      return false;
+    }
+    this.#repairs.push(now);
+    const { keeper, switches, machines } = lossesOf(this.#live);
+    const what = [
+      ...(keeper ? ['the keeper'] : []),
+      ...[...switches].map((machine) => `the switch process of machine ${machine}`),
+      ...[...machines].map((machine) => `the namespace of machine ${machine}`),
+    ].join(', ');
+    try {
+      await mend(this.#live, { onProgress: () => undefined, log: this.#log });
+      this.#log(`network ${name}: ended, and started again: ${what}`);
+    } catch (cause) {
+      this.#log(`network ${name}: ended, and could not be started again: ${what}: ${(cause as Error).message}`);
+      await this.#pause(LOOK_MS);
+    }
+    return true;
+  }
+
+  /** Its end cuts the pause short. Nothing is ever said on the connection. */
+  #connect(machine: string): void {
+    if (this.#connections.has(machine)) return;
+    const connection = createConnection(this.#live.switchSocket(machine));
+    this.#connections.set(machine, connection);
+    // What went wrong does not matter: the process is looked at next.
+    connection.on('error', () => undefined);
+    connection.resume();
+    connection.once('close', () => {
+      this.#connections.delete(machine);
+      setTimeout(() => {
+        this.#wake();
+      }, PAUSE_MS);
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const connection = createConnection(path);
-      this.#connections.add(connection);
-      // What went wrong does not matter: the process is looked at next. Nothing is ever said on the connection.
-      connection.on('error', () => undefined);
-      connection.resume();
-      connection.once('close', () => {
-        this.#connections.delete(connection);
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
         resolve();
-      });
+      };
     });
   }
 }

@@ -52,7 +52,7 @@ class Walk {
   async run(source: NetnsNode, target: NetnsNode): Promise<boolean> {
     const destination = target.ports.flatMap((port) => port.addresses)[0]?.split('/')[0];
     if (destination === undefined) throw new StateError(`${target.name} has no address: nothing can be sent to it`);
-    for (const [machine] of this.#live.processes('switch:')) {
+    for (const [machine] of this.#live.switches()) {
       const state = await switchState(this.#live, machine);
       if (state !== undefined) this.#states.set(machine, state);
     }

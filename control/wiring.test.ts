@@ -28,6 +28,7 @@ const host = (name: string, machine: string, ports = 1): HostNode => ({
 const bridge = (name: string, ...machines: string[]): SwitchNode => ({
   kind: 'switch',
   name,
+  id: Number(/\d+/.exec(name)?.[0] ?? 1) - 1,
   machines,
   transparent: false,
 });
@@ -45,7 +46,7 @@ const link = (id: number, a: string, b: string): Link => ({
 const network = (machines: string[], nodes: Node[], links: Link[]): Network => ({
   name: 'n',
   seed: 1,
-  machines: machines.map((name) => ({ name })),
+  machines: machines.map((name, id) => ({ name, id })),
   nodes,
   links,
   lans: [],
@@ -70,7 +71,7 @@ describe('switchConfigs', () => {
     expect(configs.get('a')!.links[0]!.ends).toEqual([{ udp: 'udp:b', channel: 5 }, { bridge: 's1' }]);
     expect(configs.get('b')!.links[0]!.ends).toEqual([{ tap: 'tap:h1:eth0' }, { udp: 'udp:a', channel: 5 }]);
     expect(configs.get('a')!.devices).toEqual([{ kind: 'udp', name: 'udp:b', pathMtuBytes: 1500, ipHeaderBytes: 20 }]);
-    expect(tunnels(net, configs)).toEqual([[0, 1]]);
+    expect(tunnels(net, configs)).toEqual([['a', 'b']]);
   });
 
   it('keeps local frames local where a switch has a part on each machine, and joins the parts with split horizon', () => {
@@ -90,9 +91,9 @@ describe('switchConfigs', () => {
       }
     }
     expect(tunnels(net, configs)).toEqual([
-      [0, 1],
-      [0, 2],
-      [1, 2],
+      ['a', 'b'],
+      ['a', 'c'],
+      ['b', 'c'],
     ]);
   });
 
@@ -255,7 +256,7 @@ function endsWhere(
 }
 
 it('gives each machine an address of its own, over 255 machines too', () => {
-  const addresses = Array.from({ length: 1000 }, (_, i) => underlayAddress(i));
+  const addresses = Array.from({ length: 1000 }, (_, id) => underlayAddress({ name: 'm', id }));
   expect(new Set(addresses).size).toBe(1000);
   expect(addresses[0]).toBe('100.64.0.1');
   expect(addresses[255]).toBe('100.64.1.0');

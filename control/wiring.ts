@@ -9,7 +9,7 @@
  *   └──────────────────────┘               └─────────────────────┘
  */
 import type { DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
-import type { Link, LinkEnd, Network, Node, SwitchNode } from '../model/network.js';
+import type { Link, LinkEnd, Machine, Network, Node, SwitchNode } from '../model/network.js';
 
 export const AGEING_SECONDS = 300;
 export const FDB_LIMIT = 16_384;
@@ -22,14 +22,14 @@ export const UNDERLAY = { mtuBytes: 1500, prefixLength: 16, firstPort: 7000, ipH
 /** Of a tunnel's socket, in each direction: 8 MiB held 100 super-datagrams where the usual 208 KiB held 3. */
 export const UDP_BUFFER_BYTES = 8 << 20;
 
-export function underlayAddress(machineIndex: number): string {
-  const host = machineIndex + 1;
+export function underlayAddress({ id }: Machine): string {
+  const host = id + 1;
   return `100.64.${host >> 8}.${host & 255}`;
 }
 
-/** The UDP port that machine `index` uses towards machine `peer`. */
-export function tunnelPort(peer: number): number {
-  return UNDERLAY.firstPort + peer;
+/** The UDP port that a machine uses towards its peer. */
+export function tunnelPort(peer: Machine): number {
+  return UNDERLAY.firstPort + peer.id;
 }
 
 export function tapName(node: string, port: string): string {
@@ -43,7 +43,7 @@ export function udpName(peer: string): string {
 /** Machine → its switch process; machines on which nothing is are left out. */
 export function switchConfigs(network: Network, networkNumber: number): Map<string, SwitchConfig> {
   const nodes = new Map(network.nodes.map((node) => [node.name, node]));
-  const machineIndex = new Map(network.machines.map(({ name }, i) => [name, i]));
+  const machineIds = new Map(network.machines.map(({ name, id }) => [name, id]));
   const links = new Map<string, LinkConfig[]>(network.machines.map(({ name }) => [name, []]));
   const peers = new Map<string, Set<string>>(network.machines.map(({ name }) => [name, new Set()]));
 
@@ -64,15 +64,15 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
     const [a, b] = placeLink(link, nodes);
     join(link.name, link.forward.state, link.id, a, b);
   }
-  switches(network).forEach((node, index) => {
+  for (const node of switches(network)) {
     const end: LinkEndConfig = { bridge: node.name, horizon: true };
     node.machines.forEach((machine, i) => {
       for (const other of node.machines.slice(i + 1)) {
-        const name = joinName(node.name, machineIndex.get(machine)!, machineIndex.get(other)!);
-        join(name, 'up', FIRST_SWITCH_CHANNEL + index, { machine, end }, { machine: other, end });
+        const name = joinName(node.name, machineIds.get(machine)!, machineIds.get(other)!);
+        join(name, 'up', FIRST_SWITCH_CHANNEL + node.id, { machine, end }, { machine: other, end });
       }
     });
-  });
+  }
 
   const configs = new Map<string, SwitchConfig>();
   for (const { name: machine } of network.machines) {
@@ -89,22 +89,25 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
       });
     const own = links.get(machine) ?? [];
     if (bridges.length + devices.length + own.length === 0) continue;
-    configs.set(machine, { network: network.name, networkNumber, machine, bridges, devices, links: own });
+    configs.set(machine, { ...emptyConfig(network, networkNumber, machine), bridges, devices, links: own });
   }
   return configs;
 }
 
-/** Pairs of machines that a tunnel joins, as indices into `network.machines`, lower first. */
-export function tunnels(network: Network, configs: ReadonlyMap<string, SwitchConfig>): [number, number][] {
-  const index = new Map(network.machines.map(({ name }, i) => [udpName(name), i]));
-  const pairs: [number, number][] = [];
-  network.machines.forEach(({ name }, i) => {
-    for (const device of configs.get(name)?.devices ?? []) {
-      const peer = device.kind === 'udp' ? index.get(device.name) : undefined;
-      if (peer !== undefined && i < peer) pairs.push([i, peer]);
-    }
-  });
-  return pairs;
+/** What a switch process is told that nothing is left for. */
+export function emptyConfig(network: Network, networkNumber: number, machine: string): SwitchConfig {
+  return { network: network.name, networkNumber, machine, bridges: [], devices: [], links: [] };
+}
+
+/** Pairs of machines that a tunnel joins, by name; of each, the one with the lower id first. */
+export function tunnels(network: Network, configs: ReadonlyMap<string, SwitchConfig>): [string, string][] {
+  const byDevice = new Map(network.machines.map((machine) => [udpName(machine.name), machine]));
+  return network.machines.flatMap(({ name, id }) =>
+    (configs.get(name)?.devices ?? []).flatMap((device): [string, string][] => {
+      const peer = byDevice.get(device.name);
+      return peer !== undefined && id < peer.id ? [[name, peer.name]] : [];
+    }),
+  );
 }
 
 /** A link's end, and the machine on which that end is. */
@@ -137,7 +140,7 @@ function partNear(node: SwitchNode, other: Node): string {
 }
 
 /**
- * The join of a switch's parts on two machines, by the machines' places in the network: with their names instead it could
+ * The join of a switch's parts on two machines, by the machines' ids: with their names instead it could
  * be longer than a switch process takes. No link of a scenario has an `@` in its name.
  */
 function joinName(switchName: string, machine: number, other: number): string {

@@ -135,10 +135,30 @@ export interface Notice {
   readonly hint?: string;
 }
 
+/** `POST /plan`: what `up --plan --json` prints under `plan`. */
+export interface PlanReport {
+  readonly network: string;
+  /** Whether one of that name runs, and would be changed. */
+  readonly runs: boolean;
+  readonly differences: readonly Difference[];
+  /** What would be done, in order. */
+  readonly steps: readonly string[];
+}
+
+/** Of two networks: what is new, gone or different. */
+export interface Difference {
+  readonly change: 'add' | 'remove' | 'change';
+  readonly kind: 'machine' | 'host' | 'router' | 'switch' | 'link';
+  readonly name: string;
+  /** What of it, in words: `address of eth0: 10.0.0.2/24 → 10.0.0.9/24`. */
+  readonly details: readonly string[];
+}
+
 /** `GET /networks`: what `ls --json` prints under `networks`. */
 export interface NetworkSummary {
   readonly name: string;
-  readonly status: 'running' | 'starting' | 'stopping' | 'broken';
+  /** `lost`: the machine was restarted since. */
+  readonly status: 'running' | 'starting' | 'changing' | 'stopping' | 'broken' | 'lost';
   readonly machines: number;
   readonly hosts: number;
   readonly switches: number;
@@ -147,7 +167,7 @@ export interface NetworkSummary {
   readonly file?: string;
   /** ISO 8601 */
   readonly since: string;
-  /** Why its status is `broken`, in words. */
+  /** Why its status is `broken` or `lost`, in words. */
   readonly broken?: readonly string[];
 }
 

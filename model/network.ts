@@ -6,6 +6,8 @@
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */
 export interface Machine {
   readonly name: string;
+  /** 0…, kept while the network has the machine: its address and ports on the underlay, and the names of its sockets. */
+  readonly id: number;
 }
 
 export interface Network {
@@ -46,6 +48,8 @@ export interface RouterNode extends Omit<HostNode, 'kind'> {
 export interface SwitchNode {
   readonly kind: 'switch';
   readonly name: string;
+  /** 0…, kept while the switch exists: the tunnels' channel between its parts. */
+  readonly id: number;
   /** Machines that hold a part of it: one where it is pinned, else each that has a member. */
   readonly machines: readonly string[];
   /** Forwards the reserved group addresses 01-80-C2-00-00-0x too. */

@@ -2,7 +2,7 @@
  * CPU and memory limits of a host: cgroup v2 where its controllers are there, else v1 (the two may be mixed: on a v1
  * machine the unified hierarchy has no controllers). Everything is made below a group `luthier` of our own.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PrivilegeError } from '../model/errors.js';
 
@@ -63,7 +63,13 @@ export function planCgroups(mounts: CgroupMounts, name: string, limits: CgroupLi
     const files: Record<string, string> = {};
     if (limits.cpu !== undefined) files['cpu.max'] = `${quota} ${PERIOD_US}`;
     if (limits.memoryBytes !== undefined) files['memory.max'] = bytes;
-    const optional = limits.memoryBytes === undefined ? {} : { 'memory.swap.max': '0' };
+    // One group has both: a limit that it had before and is to have no more is lifted.
+    const optional = {
+      ...(limits.cpu === undefined ? { 'cpu.max': `max ${PERIOD_US}` } : {}),
+      ...(limits.memoryBytes === undefined
+        ? { 'memory.max': 'max', 'memory.swap.max': 'max' }
+        : { 'memory.swap.max': '0' }),
+    };
     return [{ directory: join(v2.path, 'luthier', name), controllers: wanted, files, optional }];
   }
   return wanted.map((controller) => {
@@ -109,9 +115,33 @@ export function makeCgroup(plan: CgroupPlan): void {
   }
 }
 
-/** Moves a process in; its children follow. */
+/** Moves a process in, unless it has ended; its children follow. */
 export function joinCgroup(directory: string, pid: number): void {
-  writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+  try {
+    writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ESRCH') throw cause;
+  }
+}
+
+/** Moves a process out, to the group that holds all of ours. */
+export function leaveCgroup(directory: string, pid: number): void {
+  joinCgroup(join(directory, '../../..'), pid);
+}
+
+/** All processes in the pid namespace of a host's init, as this machine sees them. */
+export function processesOfHost(init: number): number[] {
+  const namespaceOf = (pid: string): string | undefined => {
+    try {
+      return readlinkSync(`/proc/${pid}/ns/pid`);
+    } catch {
+      return undefined; // it ended meanwhile
+    }
+  };
+  const own = namespaceOf(String(init));
+  if (own === undefined) return [];
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => namespaceOf(pid) === own).map(Number);
 }
 
 /** Removes an empty group, and the groups of ours above it that it leaves empty. Idempotent. */

@@ -33,10 +33,10 @@ describe('the configuration of a host', () => {
         `sysctl net/ipv4/conf/${name}/rp_filter 0`,
       ]),
       ...['all', 'default', 'eth0'].map((name) => `sysctl net/ipv6/conf/${name}/accept_dad 0`),
-      'addr add 10.0.0.2/24 dev eth0',
-      'addr add fd00::2/64 dev eth0 nodad',
+      'addr replace 10.0.0.2/24 dev eth0',
+      'addr replace fd00::2/64 dev eth0 nodad',
       'link set dev eth0 up',
-      'route add 0.0.0.0/0 via 10.0.0.1 dev eth0',
+      'route replace 0.0.0.0/0 via 10.0.0.1 dev eth0',
     ]);
   });
 
@@ -50,6 +50,6 @@ describe('the configuration of a host', () => {
       'sysctl net/ipv6/conf/eth1/accept_dad 0',
     ]);
     expect(lines).toContain('sysctl net/ipv4/conf/eth0/arp_ignore 1');
-    expect(lines).toContain('addr add fd00::2/64 dev eth1 nodad');
+    expect(lines).toContain('addr replace fd00::2/64 dev eth1 nodad');
   });
 });

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HostNode, Network, RouterNode } from '../model/network.js';
+import type { HostNode, Network, Route, RouterNode } from '../model/network.js';
 
 export type NetnsNode = HostNode | RouterNode;
 
@@ -45,11 +45,14 @@ export function hostFilesBytes(network: Network): number {
  *
  * A port whose MTU is below `IPV6_LEAST_MTU` has IPv4 alone: resolving gives it no IPv6 address, and no IPv6 route leaves
  * by it.
+ *
+ * `was`: the node as it is, or may be in part, when the script is run. What stays the same of it is not disturbed.
  */
-export function configuration(node: NetnsNode, init: string, forward: boolean): string[] {
+export function configuration(node: NetnsNode, init: string, forward: boolean, was?: NetnsNode): string[] {
   const on = forward ? '1' : '0';
   const lines = [
     `@${init}`,
+    ...(was === undefined ? [] : removal(was, node)),
     `sysctl net/ipv4/ip_forward ${on}`,
     `sysctl net/ipv6/conf/all/forwarding ${on}`,
     `sysctl net/ipv6/conf/default/forwarding ${on}`,
@@ -69,11 +72,36 @@ export function configuration(node: NetnsNode, init: string, forward: boolean): 
   }
   for (const port of node.ports) {
     for (const address of port.addresses)
-      lines.push(`addr add ${address} dev ${port.name}${address.includes(':') ? ' nodad' : ''}`);
+      lines.push(`addr replace ${address} dev ${port.name}${address.includes(':') ? ' nodad' : ''}`);
     lines.push(`link set dev ${port.name} up`);
   }
-  for (const route of node.routes) lines.push(`route add ${route.destination} via ${route.via} dev ${route.port}`);
+  for (const route of node.routes) lines.push(`route replace ${routeText(route)}`);
   return lines;
+}
+
+/**
+ * What a node has and is not to have: routes, addresses (before others are added, as with a primary address the kernel
+ * takes its secondary ones away), and what is different about its interfaces. What is gone already may fail.
+ */
+function removal(was: NetnsNode, node: NetnsNode): string[] {
+  const lines: string[] = [];
+  const routes = new Set(node.routes.map(routeText));
+  for (const route of was.routes.map(routeText)) if (!routes.has(route)) lines.push(`-route del ${route}`);
+  for (const port of was.ports) {
+    const now = node.ports.find(({ name }) => name === port.name);
+    if (now === undefined) continue;
+    for (const address of port.addresses)
+      if (!now.addresses.includes(address)) lines.push(`-addr del ${address} dev ${port.name}`);
+    if (port.mtuBytes !== now.mtuBytes) lines.push(`link set dev ${port.name} mtu ${now.mtuBytes}`);
+    // Down first: the link-local address is made from the MAC when the interface goes up.
+    if (port.mac !== now.mac)
+      lines.push(`link set dev ${port.name} down`, `link set dev ${port.name} address ${now.mac}`);
+  }
+  return lines;
+}
+
+function routeText({ destination, via, port }: Route): string {
+  return `${destination} via ${via} dev ${port}`;
 }
 
 /** The environment of a host's command: what a login would have, and the node's own. */

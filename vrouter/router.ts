@@ -5,9 +5,9 @@
 import type { Network } from '../model/network.js';
 import { configuration, type NetnsNode } from '../vhost/netns.js';
 
-/** The section of an `nsrun batch` script for a host or router. */
-export function nodeConfiguration(node: NetnsNode, init: string): string[] {
-  return configuration(node, init, node.kind === 'router');
+/** The section of an `nsrun batch` script for a host or router; `was`: as it is now. */
+export function nodeConfiguration(node: NetnsNode, init: string, was?: NetnsNode): string[] {
+  return configuration(node, init, node.kind === 'router', was);
 }
 
 /** Hosts and routers: all nodes that are namespaces. */

@@ -21,7 +21,7 @@ const onRecord: OnRecord = (when, what) => {
 };
 
 function nameOf(what: Parameters<OnRecord>[1]): string {
-  if (what === 'removal') return what;
+  if (typeof what === 'string') return what;
   if (!('op' in what)) return 'header';
   const { op, ...rest } = what;
   return `${op} ${JSON.stringify(rest)}`;

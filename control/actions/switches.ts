@@ -1,0 +1,70 @@
+/** Switch processes: started confined, told what to be, ended. */
+import { readFileSync } from 'node:fs';
+import { LuthierError } from '../../model/errors.js';
+import type { LiveNetwork } from '../live.js';
+import { endProcess, isAlive } from '../process.js';
+import { startSwitch } from '../switch-process.js';
+import { emptyConfig, switchConfigs } from '../wiring.js';
+import { record, type Target } from './record.js';
+
+type Machines = { readonly machines: readonly string[] };
+
+/** Long enough for a switch to answer what it is doing, short enough that `down` stays quick. */
+const SWITCH_GRACE_MS = 300;
+
+/** In place of one that ended, the new process gets its descriptors from the keeper: hosts see no carrier change. */
+export function startSwitches({ live }: Target, { machines }: Machines): void {
+  for (const machine of machines) {
+    const running = live.processOf(`switch:${machine}`);
+    if (running !== undefined && isAlive(running)) continue;
+    const start = {
+      machine,
+      uid: live.header.uid,
+      memoryBytes: (live.journal.state.change?.header ?? live.header).memoryBytes,
+      env: live.switchEnv,
+      socket: live.switchSocket(machine),
+      keeperSocket: live.paths.keeperSocket,
+      logFile: live.paths.switchLog(machine),
+    };
+    startSwitch(start, (pid) => {
+      record(live, { [`switch:${machine}`]: pid });
+    });
+  }
+}
+
+/** Each compares what it is told with what it is, and changes the difference. */
+export async function configureSwitches({ live, to }: Target, { machines }: Machines): Promise<void> {
+  const configs = switchConfigs(to, live.header.number);
+  await Promise.all(
+    machines.map(async (machine) => {
+      try {
+        await live.switchOf(machine).configure(configs.get(machine) ?? emptyConfig(to, live.header.number, machine));
+      } catch (cause) {
+        throw isAlive(live.process(`switch:${machine}`)) ? cause : endedError(live, machine, cause);
+      }
+    }),
+  );
+}
+
+export async function endSwitches({ live }: Target, { machines }: Machines): Promise<void> {
+  await Promise.all(
+    machines.flatMap((machine) => {
+      const running = live.processOf(`switch:${machine}`);
+      return running === undefined ? [] : [endProcess(running, SWITCH_GRACE_MS)];
+    }),
+  );
+}
+
+export async function endAllSwitches(live: LiveNetwork): Promise<void> {
+  await Promise.all(live.processes('switch:').map(([, id]) => endProcess(id, SWITCH_GRACE_MS)));
+}
+
+function endedError(live: LiveNetwork, machine: string, cause: unknown): LuthierError {
+  const log = readFileSync(live.paths.switchLog(machine), 'utf8').trim();
+  return new LuthierError('E_SWITCH', `the switch process of machine ${machine} ended: ${lastLines(log)}`, { cause });
+}
+
+/** What a process said before it ended: enough to see why, short enough for an error message. */
+function lastLines(text: string): string {
+  return text === '' ? 'it said nothing' : text.split('\n').slice(-6).join('\n');
+}
