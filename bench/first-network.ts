@@ -3,7 +3,7 @@
  * and RTT and TCP over one switch beside a kernel bridge in the same run.
  *
  *   npm run bench            everything
- *   npm run bench -- rtt     one of: start, scale, idle, rtt, tcp
+ *   npm run bench -- rtt     one of: start, scale, limits, idle, rtt, tcp
  *
  * Needs root and an otherwise quiet machine. Medians, with the smallest and largest value behind them.
  */
@@ -14,7 +14,16 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkState } from '../model/messages.js';
-import { processesOf } from '../test/e2e/machine.js';
+import { agentPidOf, processesOf } from '../test/e2e/census.js';
+import {
+  crowd,
+  footprints,
+  introduce,
+  membersOf,
+  pingEveryTenth,
+  raiseNeighbourLimit,
+  reachByArp,
+} from '../test/e2e/crowd.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const LUTHIER = join(ROOT, 'bin/luthier');
@@ -29,7 +38,7 @@ const env = {
 const WITHOUT_OFFLOADS = ['tso', 'off', 'gso', 'off', 'gro', 'off', 'tx', 'off'];
 
 const luthier = (...args: string[]): string =>
-  execFileSync(LUTHIER, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  execFileSync(LUTHIER, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64 << 20 });
 const inHost = (node: string, ...argv: string[]): string => luthier('exec', node, '--', ...argv);
 
 function timed(...args: string[]): number {
@@ -92,6 +101,39 @@ function scale(): void {
   }
   report('up of 200 hosts on one switch', ups, 'ms', '< 3000');
   report('down of 200 hosts', downs, 'ms', '-');
+}
+
+/** A thousand hosts, with what their processes hold; every host pings every tenth. */
+async function limits(): Promise<void> {
+  const file = join(directory, 'crowd.yaml');
+  writeFileSync(file, crowd(1000));
+  const [ups, downs]: [number[], number[]] = [[], []];
+  for (let i = 0; i < 3; i++) {
+    ups.push(timed('up', file));
+    if (i === 2) await pingCrowd();
+    downs.push(timed('down', 'crowd'));
+  }
+  report('up of 1000 hosts on one switch', ups, 'ms', '< 8000');
+  report('down of 1000 hosts', downs, 'ms', '< 4000');
+}
+
+async function pingCrowd(): Promise<void> {
+  const network = inspect('crowd');
+  const members = membersOf(network);
+  const limit = raiseNeighbourLimit(16_384);
+  try {
+    console.log(`every host has reached one by ARP after ${((await reachByArp(members)) / 1000).toFixed(1)} s`);
+    await introduce(members);
+    const { sent, received, unanswered, ms } = await pingEveryTenth(members);
+    console.log(
+      `every host pings every tenth: ${sent} echoes, ${received} answers, ` +
+        `${unanswered.length} pairs without, in ${(ms / 1000).toFixed(1)} s`,
+    );
+    console.log(`net.ipv4.neigh.default.gc_thresh3 was ${limit.before}, and is again`);
+  } finally {
+    limit.restore();
+  }
+  for (const line of footprints(network, agentPidOf(directory)!)) console.log(line);
 }
 
 /** utime + stime of a process in seconds, proc(5) stat fields 14 and 15. */
@@ -222,7 +264,7 @@ async function tcp(): Promise<void> {
   }
 }
 
-const parts = { start, scale, idle, rtt, tcp };
+const parts = { start, scale, limits, idle, rtt, tcp };
 const wanted = process.argv.slice(2);
 console.log(`${cpus().length} × ${cpus()[0]?.model.trim() ?? '?'}, Linux ${release()}, Node ${process.version}\n`);
 try {
