@@ -1,6 +1,6 @@
 /**
  * Where an agent works: root's on the machine itself, an ordinary user's as root of a user namespace, in which it has
- * every right over what it makes there (docs/adr/0006-rootless.md).
+ * every right over what it makes there (docs/adr/0007-without-root.md).
  */
 import { join } from 'node:path';
 import { packageDirectory } from '../native/binding.js';

@@ -6,6 +6,7 @@
  *   batch.c     configure many network namespaces with few processes
  *   rootless.c  start a program as root of a user namespace
  *   confine.c   start a program without privileges, network, or write access
+ *   filter.c    the system calls that such a program has
  *   process.c   the process that is meant, and no later one with its number
  */
 #ifndef LUTHIER_NSRUN_H
@@ -31,6 +32,11 @@ __attribute__((format(printf, 1, 2))) _Noreturn void die(const char *format, ...
 
 /* The whole of `text` as a number from `min` to `max`, or the end with a message that names `what`. */
 long parse_number(const char *text, const char *what, long min, long max);
+
+/* --- confinement (filter.c) -------------------------------------------------------------------------------------- */
+
+/* For this process and what it becomes, which must not be able to gain privileges any more (PR_SET_NO_NEW_PRIVS). */
+void filter_system_calls(void);
 
 /* --- programs ---------------------------------------------------------------------------------------------------- */
 

@@ -492,6 +492,36 @@ describe.skipIf(!isRoot)('nsrun confine', () => {
     });
   });
 
+  it('reaches no other process of a user that it shares, and makes none', async () => {
+    await using keeper = await KeeperFixture.start();
+    const waits = application(keeper, `console.log(process.pid); setInterval(() => {}, 1e6);`);
+    const shared = (app: string) => spawn(nsrunPath, confineArgs(app, [0, 0], process.execPath, []), { env });
+    const other = shared(waits);
+    await once(other.stdout, 'data');
+    const script = `
+      const { spawnSync } = require('node:child_process');
+      const os = require('node:os');
+      const attempt = (call) => { try { call(); return 'done'; } catch (error) { return error.code; } };
+      const other = ${other.pid!};
+      console.log(JSON.stringify({
+        kill: attempt(() => process.kill(other, 'SIGKILL')),
+        priority: attempt(() => os.setPriority(other, 19)),
+        spawn: spawnSync('/bin/true').error?.code,
+        itself: attempt(() => process.kill(process.pid, 0)),
+      }));`;
+    const child = shared(application(keeper, script));
+    expect(JSON.parse(await output(child))).toEqual({
+      kill: 'EPERM',
+      priority: 'ERR_SYSTEM_ERROR',
+      spawn: 'EPERM',
+      itself: 'done',
+    });
+    const ended = once(other, 'close');
+    expect(processStatus(other.pid!, 'Seccomp')).toBe('2');
+    other.kill('SIGKILL');
+    expect(await ended).toEqual([null, 'SIGKILL']);
+  });
+
   it('can be ended by signals', async () => {
     await using keeper = await KeeperFixture.start();
     const app = application(

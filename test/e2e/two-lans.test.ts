@@ -111,6 +111,8 @@ describe('two-lans', () => {
       }
       for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect(field(set)).toMatch(/^0+$/);
       expect(field('NoNewPrivs')).toBe('1');
+      // Where its user is not its own, its system calls are filtered.
+      expect(field('Seccomp')).toBe(isRoot ? '0' : '2');
       expect(field('Groups').trim()).toBe('');
     }
   });
