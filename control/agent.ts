@@ -15,7 +15,7 @@
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { LuthierError, StateError } from '../model/errors.js';
@@ -34,6 +34,8 @@ import { tapName } from './wiring.js';
 const MAX_BODY_BYTES = 64 << 20;
 /** An agent that nobody gave anything to do ends after this time. */
 const IDLE_MS = 1_000;
+/** How often an agent looks whether it can still be reached. */
+const SOCKET_PERIOD_MS = 1_000;
 
 const UpRequest = z.object({
   scenario: z.unknown(),
@@ -54,6 +56,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   log(`agent ${process.pid} listens on ${agentSocket(paths)}`);
   // Requests wait until what an agent before left has been taken over.
   const ready = networks.adopt();
+  const inode = (): number | undefined => statSync(agentSocket(paths), { throwIfNoEntry: false })?.ino;
+  const own = inode();
+  const socketIsThere = (): boolean => own !== undefined && inode() === own;
   let ending = false;
   await new Promise<void>((resolve) => {
     let open = 0;
@@ -104,9 +109,14 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
+    // Somebody removed the folder: nobody can reach us any more, and the next command starts another agent.
+    const watch = setInterval(() => {
+      if (!socketIsThere()) stop();
+    }, SOCKET_PERIOD_MS);
+    watch.unref();
     void ready.then(settle);
   });
-  rmSync(agentSocket(paths), { force: true });
+  if (socketIsThere()) rmSync(agentSocket(paths), { force: true });
   server.close();
   server.closeAllConnections();
   if (networks.size === 0) await removeAgentFiles(paths);

@@ -43,7 +43,8 @@ function victims(directory: string, paths: Paths): Victim[] {
   return [...recorded, ...others].filter(({ id }) => isAlive(id));
 }
 
-function processesOnRecord(file: string): Victim[] {
+/** Of one network, those that have ended included. */
+export function processesOnRecord(file: string): Victim[] {
   let lines: string[];
   try {
     lines = readFileSync(file, 'utf8').split('\n').slice(1, -1);

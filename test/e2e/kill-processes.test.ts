@@ -1,0 +1,134 @@
+/** Each process of a network is killed while a TCP connection runs through it; then all at once; then the machine restarts. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { AgentClient } from '../../control/client.js';
+import { journalFiles } from '../../control/journal.js';
+import { loadText } from '../../control/load.js';
+import { gone, processId } from '../../control/process.js';
+import type { NetworkState, NetworkSummary } from '../../model/messages.js';
+import { Bundle } from '../chaos/bundle.js';
+import { processesOnRecord } from '../chaos/victims.js';
+import { agentPidOf, Bench, LUTHIER } from './machine.js';
+
+const SCENARIO = loadText(
+  `
+name: killed
+machines: [a, b]
+nodes:
+  s1: { kind: switch, subnet: 10.0.0.0/24 }
+  h1: { kind: host, machine: a }
+  h2: { kind: host, machine: b }
+links:
+  - { endpoints: [h1, s1] }
+  - { endpoints: [h2, s1] }
+`,
+  'killed.yaml',
+);
+const PORT = '7000';
+
+let bench: Bench;
+let bundle: Bundle;
+
+beforeAll(async () => {
+  bundle = await Bundle.of('heartbeat');
+  bench = new Bench();
+});
+afterAll(async () => {
+  await bench[Symbol.asyncDispose]();
+  bundle[Symbol.dispose]();
+});
+
+const agent = (): Promise<AgentClient> => AgentClient.connect(bench.paths);
+const state = async (): Promise<NetworkState> => (await agent()).network('killed');
+const listed = async (): Promise<NetworkSummary[]> => (await agent()).networks();
+const up = async (): Promise<void> => (await agent()).up(SCENARIO, { memoryBytes: 8 << 20 });
+
+async function kill(...pids: readonly number[]): Promise<void> {
+  const ids = pids.map((pid) => processId(pid)!);
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  for (const id of ids) expect(await gone(id, 10_000)).toBe(true);
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** A program in a host, with what it has printed so far. */
+function inside(node: string, ...argv: string[]): { child: ChildProcess; said: () => string } {
+  const child = spawn(LUTHIER, ['exec', node, '--', ...argv], { env: bench.env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (data: Buffer) => (said += data.toString()));
+  return { child, said: () => said };
+}
+
+async function ended(child: ChildProcess, signal?: NodeJS.Signals): Promise<void> {
+  const close = once(child, 'close');
+  if (signal !== undefined) child.kill(signal);
+  await close;
+}
+
+it('a connection outlives switches and agent, and no host sees its carrier change', async () => {
+  await up();
+  const before = await state();
+  const monitors = ['h1', 'h2'].map((node) => inside(node, 'ip', 'monitor', 'link'));
+  const server = inside('h2', process.execPath, bundle.file('heartbeat'), 'serve', PORT);
+  await once(server.child.stdout!, 'data');
+  const heart = inside('h1', process.execPath, bundle.file('heartbeat'), 'connect', '10.0.0.2', PORT);
+  await once(heart.child.stdout!, 'data');
+
+  // A switch process alone; the other; then the agent, and a switch with it while nobody is there to start it again.
+  for (const machine of ['a', 'b']) {
+    await kill(before.switchProcesses.find((process) => process.machine === machine)!.pid);
+    await until(async () => {
+      const { status, switchProcesses } = await state();
+      return status === 'running' && switchProcesses.every((process) => process.state !== undefined);
+    });
+  }
+  const after = await state();
+  await kill(agentPidOf(bench.directory)!);
+  expect(await listed()).toEqual([expect.objectContaining({ name: 'killed', status: 'running' })]);
+  await kill(agentPidOf(bench.directory)!, after.switchProcesses[0]!.pid);
+  await until(async () => (await listed())[0]!.status === 'running');
+
+  const pings = inside('h1', 'ping', '-c1', '-w10', '10.0.0.2');
+  await ended(pings.child);
+  expect(pings.said()).toContain('1 received');
+  await ended(heart.child, 'SIGTERM');
+  const { beats, longestGapMs } = JSON.parse(heart.said().trim().split('\n').at(-1)!) as Record<string, number>;
+  console.log(`one TCP connection: ${beats} beats of 20 ms, at most ${longestGapMs} ms without one`);
+  await ended(server.child);
+  for (const { child, said } of monitors) {
+    await ended(child, 'SIGTERM');
+    expect(said()).toBe('');
+  }
+  const now = await state();
+  expect(now.nodes.map(({ pid }) => pid)).toEqual(before.nodes.map(({ pid }) => pid));
+  await (await agent()).down('killed');
+  await bench.nothingLeft();
+});
+
+it('all of them at once: what is broken is said, and goes', async () => {
+  await up();
+  await kill(agentPidOf(bench.directory)!, ...processesOnRecord(journalFiles(bench.paths)[0]!).map(({ id }) => id.pid));
+  const [broken] = await listed();
+  expect(broken).toMatchObject({ name: 'killed', status: 'broken' });
+  expect(broken!.broken!.join()).toContain('h1');
+  await (await agent()).down('killed');
+  await bench.nothingLeft();
+});
+
+it('after a restart of the machine nothing of it is believed to run, and up starts afresh', async () => {
+  await up();
+  const [file] = journalFiles(bench.paths);
+  // What a power cut leaves: the record of another boot, and nothing else.
+  await kill(agentPidOf(bench.directory)!, ...processesOnRecord(file!).map(({ id }) => id.pid));
+  const [header, ...entries] = readFileSync(file!, 'utf8').split('\n');
+  const earlier = { ...(JSON.parse(header!) as object), boot: '00000000-0000-0000-0000-000000000000' };
+  writeFileSync(file!, [JSON.stringify(earlier), ...entries].join('\n'));
+  await up();
+  expect(await listed()).toEqual([expect.objectContaining({ name: 'killed', status: 'running' })]);
+  await (await agent()).down('killed');
+  await bench.nothingLeft();
+});
