@@ -17,6 +17,8 @@ export class LiveNetwork {
   readonly switchEnv: Readonly<Record<string, string>>;
   /** It ran before the machine was restarted: only its record is left. */
   readonly isLost: boolean;
+  /** A supervisor mends what ends of it. */
+  isTended = false;
   #keeper: KeeperClient | undefined;
 
   constructor(journal: Journal, paths: NetworkPaths, switchEnv: Readonly<Record<string, string>>) {

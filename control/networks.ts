@@ -11,7 +11,7 @@ import { apply } from './actions/index.js';
 import { removeAllLimits } from './actions/hosts.js';
 import type { AgentOptions } from './agent-options.js';
 import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
-import { capacityProblems, demandOf, foresee } from './capacity.js';
+import { capacityProblems, demandOf, foresee, type Demand } from './capacity.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './load.js';
@@ -188,10 +188,7 @@ export class Networks {
     const started = performance.now();
     const network = this.#resolve(scenario, undefined, conduct.onProgress);
     const { name } = network;
-    const limits = readMachineLimits(this.#paths.runtime);
-    foresee(capacityProblems(demandOf(network, memoryBytes), limits), (notice) => {
-      conduct.onProgress({ type: 'notice', ...notice });
-    });
+    this.#foresee(demandOf(network, memoryBytes), undefined, conduct);
     const number = this.#freeNumber(name);
     const header: JournalHeader = {
       luthier: 1,
@@ -224,6 +221,7 @@ export class Networks {
     // Left by one that could not be ended when it failed.
     await finish(live, conduct);
     const network = this.#resolve(scenario, live.network, conduct.onProgress);
+    this.#foresee(demandOf(network, memoryBytes), demandOf(live.network, memoryBytes), conduct);
     const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes };
     const changed = await change(live, wanted, conduct);
     const text = changed ? `${name} is what was asked for` : `${name} runs already`;
@@ -306,6 +304,13 @@ export class Networks {
     } finally {
       this.#operations.delete(name);
     }
+  }
+
+  /** Throws CapacityError where the machine cannot hold what is wanted beside what runs. */
+  #foresee(wanted: Demand, running: Demand | undefined, { onProgress }: Conduct): void {
+    foresee(capacityProblems(wanted, readMachineLimits(this.#paths.runtime), running), (notice) => {
+      onProgress({ type: 'notice', ...notice });
+    });
   }
 
   /** What the scenario comes to here; what it lacks for want of root is told. */

@@ -11,7 +11,7 @@ import type { Target } from './actions/record.js';
 import type { JournalHeader } from './journal.js';
 import type { LiveNetwork } from './live.js';
 import { actionTitle, plan, sameNetwork, type Action, type BuildAction, type ClearAction } from './plan.js';
-import { letGo, lossesOf, withoutNodes } from './repair.js';
+import { inWords, letGo, lossesOf, withoutNodes } from './repair.js';
 
 export type OnProgress = (progress: Progress) => void;
 
@@ -29,6 +29,7 @@ export async function create(live: LiveNetwork, conduct: Conduct): Promise<void>
   conduct.onProgress({ type: 'plan', steps: build.map(actionTitle) });
   try {
     await perform({ live, to: network }, build, conduct);
+    requireWhole(live, network);
     live.journal.append({ op: 'status', status: 'running' });
   } catch (cause) {
     await remove(live, conduct);
@@ -54,6 +55,7 @@ export async function change(
   live.journal.append({ op: 'change', ...wanted });
   try {
     await perform({ live, was: from, to }, build, conduct);
+    requireWhole(live, to);
   } catch (cause) {
     await takeBack(live, cause, conduct);
   }
@@ -122,6 +124,12 @@ export async function remove(live: LiveNetwork, { onProgress }: Conduct): Promis
       hint: `try again: luthier down ${name}`,
     });
   live.journal.remove();
+}
+
+/** Something may have ended while the rest was made. */
+function requireWhole(live: LiveNetwork, network: Network): void {
+  const ended = inWords(lossesOf(live, network));
+  if (ended.length > 0) throw new StateError(`ended meanwhile: ${ended.join(', ')}`, { hint: 'try again' });
 }
 
 /** Takes a failed change back and throws the error that tells of both. */

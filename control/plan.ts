@@ -81,6 +81,8 @@ export interface Losses {
   readonly nodes: ReadonlySet<string>;
 }
 
+export const NO_LOSSES: Losses = { keeper: false, switches: new Set(), machines: new Set(), nodes: new Set() };
+
 /** From what runs (or nothing), less what was lost of it. Actions that would do nothing are left out. */
 export function plan(from: Network | undefined, to: Network, networkNumber: number, lost?: Losses): Plan {
   const before = from === undefined ? NOTHING : layout(from, networkNumber);

@@ -34,6 +34,16 @@ export function lossesOf(live: LiveNetwork, network = live.network): Losses {
   };
 }
 
+/** Each of them by what it is. */
+export function inWords({ keeper, switches, machines, nodes }: Losses): string[] {
+  return [
+    ...(keeper ? ['the keeper'] : []),
+    ...[...switches].map((machine) => `the switch process of machine ${machine}`),
+    ...[...machines].map((machine) => `the namespace of machine ${machine}`),
+    ...[...nodes].map((node) => `the init of ${node}`),
+  ];
+}
+
 /** What the supervisor mends by itself. */
 export function isMendable({ keeper, switches, machines }: Losses): boolean {
   return keeper || switches.size > 0 || machines.size > 0;

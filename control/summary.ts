@@ -1,7 +1,8 @@
 /** A network in a line, and what is wrong with it. */
 import type { NetworkSummary } from '../model/messages.js';
 import type { LiveNetwork } from './live.js';
-import { lossesOf } from './repair.js';
+import { NO_LOSSES } from './plan.js';
+import { inWords, lossesOf } from './repair.js';
 
 export function summary(live: LiveNetwork): NetworkSummary {
   const { header, network } = live;
@@ -26,13 +27,11 @@ export function problems(live: LiveNetwork): string[] {
   if (live.isLost) return ['the machine was restarted since: nothing of it is left'];
   if (live.journal.state.status !== 'running') return [];
   const lost = lossesOf(live);
+  // What the supervisor mends is there again in a moment.
+  const reported = live.isTended ? { ...NO_LOSSES, nodes: lost.nodes } : lost;
   return [
-    ...(lost.keeper ? ['the keeper has ended'] : []),
-    ...[...lost.nodes].map((name) => `${name} has lost its init, and everything that ran in it`),
-    ...[...lost.machines].map((name) => `machine ${name} has lost its namespace`),
-    ...[...lost.switches].map(
-      (machine) => `the switch process of machine ${machine} has ended (${live.paths.switchLog(machine)})`,
-    ),
+    ...inWords({ ...reported, nodes: new Set() }).map((what) => `${what} has ended; see ${live.paths.state}`),
+    ...[...reported.nodes].map((name) => `${name} has lost its init, and everything that ran in it`),
   ];
 }
 

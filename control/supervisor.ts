@@ -12,7 +12,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { LiveNetwork } from './live.js';
 import { mend } from './operations.js';
-import { isMendable, lossesOf } from './repair.js';
+import { inWords, isMendable, lossesOf } from './repair.js';
 
 /** What ends this often within a minute will do so again: the network is left `broken`, the logs say why. */
 const MAX_REPAIRS = 5;
@@ -34,7 +34,7 @@ export class Supervisor {
   constructor(live: LiveNetwork, log: (message: string) => void) {
     this.#live = live;
     this.#log = log;
-    this.#watch = this.#run();
+    this.#watch = this.#tend();
   }
 
   /** Resolves when no repair is under way any more. */
@@ -43,6 +43,15 @@ export class Supervisor {
     this.#wake();
     await this.#watch;
     for (const connection of this.#connections.values()) connection.destroy();
+  }
+
+  async #tend(): Promise<void> {
+    this.#live.isTended = true;
+    try {
+      await this.#run();
+    } finally {
+      this.#live.isTended = false;
+    }
   }
 
   async #run(): Promise<void> {
@@ -67,12 +76,7 @@ export class Supervisor {
       return false;
     }
     this.#repairs.push(now);
-    const { keeper, switches, machines } = lossesOf(this.#live);
-    const what = [
-      ...(keeper ? ['the keeper'] : []),
-      ...[...switches].map((machine) => `the switch process of machine ${machine}`),
-      ...[...machines].map((machine) => `the namespace of machine ${machine}`),
-    ].join(', ');
+    const what = inWords({ ...lossesOf(this.#live), nodes: new Set() }).join(', ');
     try {
       await mend(this.#live, { onProgress: () => undefined, log: this.#log });
       this.#log(`network ${name}: ended, and started again: ${what}`);

@@ -102,6 +102,10 @@ export class MemoryCalls implements DeviceCalls {
     return read;
   }
 
+  tapSetCarrier(): void {
+    // There is no interface behind it.
+  }
+
   udpWrite(_: number, fd: number, first: number, firstEntry: number, datagrams: number): number {
     const io = this.#io!;
     const queue = this.#datagrams.get(this.#peers.get(fd)!)!;

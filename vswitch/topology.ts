@@ -147,7 +147,10 @@ export class Topology {
     this.bridgeList.splice(0, this.bridgeList.length, ...this.bridges.values());
   }
 
-  /** Down: what waits is dropped, the addresses behind it are forgotten, and what is sent into it is dropped. */
+  /**
+   * Down: what waits is dropped, the addresses behind it are forgotten, what is sent into it is dropped, and interfaces at
+   * its ends lose their carrier.
+   */
   setLinkState(name: string, state: 'up' | 'down'): void {
     const link = this.links.get(name);
     if (link === undefined) throw new StateError(`there is no link ${name}`);
@@ -157,11 +160,16 @@ export class Topology {
       direction.up = state === 'up';
       if (state === 'down') direction.drain();
     });
+    this.#setCarrier(link.config, state);
     if (state === 'down') {
       link.config.ends.forEach((end, i) => {
         if ('bridge' in end) this.bridges.get(end.bridge)!.fdb.flush(link.bridgeEnds[i]!);
       });
     }
+  }
+
+  #setCarrier({ ends }: LinkConfig, state: 'up' | 'down'): void {
+    for (const end of ends) if ('tap' in end) this.ports.get(end.tap)!.device.setCarrier?.(state === 'up');
   }
 
   /** Releases every frame and device. */
@@ -251,6 +259,8 @@ export class Topology {
     this.linkNames[index] = config.name;
     this.#parts.telemetry.clearLink(index);
     this.#parts.transmitList.reserve(2 * this.links.size);
+    // The port may have had another link, which was down. For one that begins down, `setLinkState` follows.
+    if (config.state === 'up') this.#setCarrier(config, 'up');
   }
 
   /** Joins one end of a link: `arriving` ends there, `leaving` begins there. Returns the index of the end of a bridge. */

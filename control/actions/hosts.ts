@@ -86,14 +86,15 @@ export async function startCommands(target: Target, { nodes }: Nodes): Promise<v
     try {
       live.keeper.run(`host:${node.name}`, command);
     } catch (cause) {
-      throw new LuthierError(
-        'E_COMMAND',
-        `${node.name}: cannot start '${argv.join(' ')}': ${(cause as Error).message}`,
-        {
-          hint: `is ${argv[0] ?? 'it'} installed? hosts see the programs of this machine`,
-          cause,
-        },
-      );
+      const { message } = cause as Error;
+      // The init says at which step a start failed.
+      const hint = / exec: /.test(message)
+        ? { hint: `is ${argv[0] ?? 'it'} installed? hosts see the programs of this machine` }
+        : {};
+      throw new LuthierError('E_COMMAND', `${node.name}: cannot start '${argv.join(' ')}': ${message}`, {
+        ...hint,
+        cause,
+      });
     }
   }
 }

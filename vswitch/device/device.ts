@@ -42,6 +42,9 @@ export interface PortDevice {
    */
   txBatch(frames: FrameBatch, from: number): number;
 
+  /** Whether the interface behind it sees a link; absent where there is no such interface. Not on a frame's way. */
+  setCarrier?(on: boolean): void;
+
   /** Does what time asks for (old half-rebuilt frames). What that yields comes out of the `rxBatch` that follows. */
   poll(nowNs: number): void;
 

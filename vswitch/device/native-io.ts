@@ -21,7 +21,16 @@ const IO_READY = 256;
 /** What devices call of the addon. */
 export type DeviceCalls = Pick<
   Native,
-  'arenaCreate' | 'close' | 'ioCreate' | 'ioDestroy' | 'tapRead' | 'tapWrite' | 'tick' | 'udpRead' | 'udpWrite'
+  | 'arenaCreate'
+  | 'close'
+  | 'ioCreate'
+  | 'ioDestroy'
+  | 'tapRead'
+  | 'tapSetCarrier'
+  | 'tapWrite'
+  | 'tick'
+  | 'udpRead'
+  | 'udpWrite'
 >;
 
 export class NativeIo implements Clock {

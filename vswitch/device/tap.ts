@@ -116,6 +116,15 @@ export class TapDevice implements PortDevice {
     return i - from;
   }
 
+  setCarrier(on: boolean): void {
+    try {
+      this.#io.native.tapSetCarrier(this.#fd, on);
+    } catch (error) {
+      // Its interface was deleted: `rxBatch` will say so.
+      if ((error as { errno?: string }).errno !== 'EBADFD') throw error;
+    }
+  }
+
   poll(): void {
     // Nothing here is timed.
   }
