@@ -12,9 +12,16 @@ export function command(): Command {
       ['luthier ls --json | jq .networks[].name', 'their names alone'],
     ]),
   ).action(async (options: { json?: true }) => {
-    const networks = (await (await agentIfAny())?.networks()) ?? [];
-    if (options.json) printJson({ luthier: 1, networks });
-    else print(networks.length === 0 ? 'nothing runs' : renderNetworks(networks));
+    const agent = await agentIfAny();
+    const networks = (await agent?.networks()) ?? [];
+    const unreadable = (await agent?.unreadable()) ?? [];
+    if (options.json) printJson({ luthier: 1, networks, unreadable });
+    else
+      print(
+        [networks.length === 0 ? 'nothing runs' : renderNetworks(networks), ...unreadable.map(unreadableLine)].join(
+          '\n',
+        ),
+      );
   });
 }
 
@@ -34,6 +41,10 @@ export function renderNetworks(networks: readonly NetworkSummary[]): string {
     ]),
   );
   return [rows, ...networks.flatMap(brokenLines)].join('\n');
+}
+
+function unreadableLine(why: string): string {
+  return colors.red(`not shown: ${why}`);
 }
 
 /** Why a network is broken or lost: a line for each reason. Also at the head of `inspect`. */

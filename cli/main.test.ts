@@ -119,7 +119,7 @@ describe('where nothing runs', () => {
 
   it('facts and failures are JSON where that was asked for', async () => {
     expect(await main(['ls', '--json'])).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({ luthier: 1, networks: [] });
+    expect(JSON.parse(stdout)).toEqual({ luthier: 1, networks: [], unreadable: [] });
     stdout = '';
     expect(await main(['down', '--all', '--json'])).toBe(0);
     expect(JSON.parse(stdout)).toEqual({ luthier: 1, removed: [] });

@@ -4,6 +4,7 @@
  *
  *   GET    /networks                          NetworkSummary[]
  *   POST   /networks                          { scenario, file, memoryBytes } → NDJSON of Progress; closing it aborts
+ *   GET    /unreadable                        string[]: why records could not be read
  *   POST   /plan                              { scenario } → PlanReport: what `POST /networks` would do
  *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
  *   POST   /networks/NAME/links/LINK          { state }: carrier at both ends
@@ -130,6 +131,11 @@ async function answer(
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://agent');
   const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  if (root === 'unreadable') {
+    response.setHeader('content-type', 'application/json');
+    response.write(JSON.stringify(networks.unreadable));
+    return;
+  }
   if (root === 'plan' && request.method === 'POST') {
     const { scenario: raw } = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
     const scenario = parseScenario(raw);

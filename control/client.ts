@@ -75,6 +75,11 @@ export class AgentClient {
     return this.#get('/networks');
   }
 
+  /** Why there are records that the agent could not read. */
+  unreadable(): Promise<string[]> {
+    return this.#get('/unreadable');
+  }
+
   network(name: string): Promise<NetworkState> {
     return this.#get(`/networks/${encodeURIComponent(name)}`);
   }

@@ -11,10 +11,15 @@ import type { ProcessId } from './process.js';
 export const keeperPath = join(nativeDirectory, 'keeper');
 export const nsrunPath = join(nativeDirectory, 'nsrun');
 
-/** Starts the keeper, detached: it outlives us. Resolves with its pid once it listens. */
-export function startKeeper(socket: string): Promise<number> {
+/**
+ * Starts the keeper, detached: it outlives us. Resolves once it listens. `onStarted` is told its pid before: when it
+ * throws, or we are killed until it has returned, the keeper ends by itself.
+ */
+export function startKeeper(socket: string, onStarted: (pid: number) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(keeperPath, [socket], { detached: true, stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    const child = spawn(keeperPath, ['--await', socket], { detached: true, stdio: 'pipe', cwd: '/' });
+    // It may have ended: that is told otherwise.
+    child.stdin.on('error', () => undefined);
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
     child.once('error', (cause) => {
@@ -29,7 +34,13 @@ export function startKeeper(socket: string): Promise<number> {
       child.stdout.destroy();
       child.stderr.destroy();
       child.unref();
-      resolve(child.pid!);
+      try {
+        onStarted(child.pid!);
+        child.stdin.end('.', resolve);
+      } catch (cause) {
+        child.stdin.destroy();
+        reject(cause);
+      }
     });
   });
 }

@@ -3,7 +3,7 @@
  * several networks at once. Adopts what an agent before left.
  */
 import { existsSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { StateError } from '../model/errors.js';
 import type { NetworkSummary, PlanReport } from '../model/messages.js';
 import type { Network } from '../model/network.js';
@@ -54,6 +54,7 @@ export class Networks {
   readonly #live = new Map<string, LiveNetwork>();
   readonly #operations = new Map<string, Operation>();
   readonly #supervisors = new Map<string, Supervisor>();
+  readonly #unreadable: string[] = [];
   readonly #log: (message: string) => void;
   readonly #switchEnv: Readonly<Record<string, string>>;
   readonly #rootless: boolean;
@@ -82,6 +83,7 @@ export class Networks {
       try {
         await this.#adopt(file);
       } catch (cause) {
+        this.#unreadable.push(text(cause));
         this.#log(`cannot take over ${file}: ${text(cause)}`);
       }
     }
@@ -89,6 +91,11 @@ export class Networks {
 
   list(): NetworkSummary[] {
     return [...this.#live.values()].map((live) => summary(live)).sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /** Why there are records that could not be read: what they tell of is not touched. */
+  get unreadable(): readonly string[] {
+    return this.#unreadable;
   }
 
   /** On record; lost ones too. */
@@ -236,6 +243,12 @@ export class Networks {
   async #adopt(file: string): Promise<void> {
     const journal = Journal.open(file, this.#onRecord);
     if (journal === undefined) {
+      // The header is on disk before anything is made.
+      const runtime = join(this.#paths.runtime, basename(dirname(file)));
+      if (existsSync(runtime))
+        throw new StateError(
+          `the record ${file} has lost its first line, and ${runtime} shows that its network came up`,
+        );
       rmSync(dirname(file), { recursive: true, force: true });
       return;
     }

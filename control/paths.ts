@@ -92,9 +92,14 @@ export class NetworkPaths {
     return join(this.state, `switch@${machine}.log`);
   }
 
+  /** A folder for each host, and for each other namespace one whose name begins with `@`. */
+  get hosts(): string {
+    return join(this.runtime, 'hosts');
+  }
+
   /** hosts, hostname and exit of a host. */
   hostDirectory(node: string): string {
-    return join(this.runtime, 'hosts', node);
+    return join(this.hosts, node);
   }
 
   /** How a host's `command` ended; there when it has. */

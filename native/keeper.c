@@ -2,7 +2,8 @@
  * The keeper: holds a network's namespaces (through the inits of its hosts) and a duplicate of each of its TAP and UDP
  * descriptors, so that agent and switches may die without a carrier change. The protocol is described in keeper.ts.
  *
- *   keeper SOCKETPATH      prints `ready` when it listens, then lets go of its standard streams
+ *   keeper [--await] SOCKETPATH      prints `ready` when it listens, then lets go of its standard streams; with --await once
+ *                                    a byte has come on its standard input, and at its end ends instead
  *
  * One thread, one loop, and nothing in it blocks: a client that does not read its answer, or an init that does not
  * reply, holds up nobody else. SIGTERM is the request `exit`.
@@ -139,9 +140,23 @@ static void reserve_descriptors(void) {
   }
 }
 
+static void say_ready(void) {
+  if (printf("ready\n") < 0 || fflush(stdout) != 0) fail("standard output");
+}
+
+/* Whoever started us writes us down first: when it was killed before it could, nobody would know of us. */
+static void await_word(void) {
+  char word;
+  ssize_t got;
+  do got = read(0, &word, 1);
+  while (got < 0 && errno == EINTR);
+  if (got == 1) return;
+  unlink(socket_path);
+  exit(1);
+}
+
 /* From now on no terminal, pipe or folder of whoever started us is held. */
 static void detach(void) {
-  if (printf("ready\n") < 0 || fflush(stdout) != 0) fail("standard output");
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0) fail("/dev/null");
   if (null > 2) close(null);
@@ -149,13 +164,14 @@ static void detach(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2) {
-    fprintf(stderr, "usage: keeper SOCKETPATH\n");
+  bool awaits = argc == 3 && strcmp(argv[1], "--await") == 0;
+  if (argc != 2 && !awaits) {
+    fprintf(stderr, "usage: keeper [--await] SOCKETPATH\n");
     return 1;
   }
-  socket_path = strdup(argv[1]);
-  title = argv[1];
-  title_bytes = strlen(argv[1]) + 1;
+  title = argv[argc - 1];
+  title_bytes = strlen(title) + 1;
+  socket_path = strdup(title);
   if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail("close_range");
   reserve_descriptors();
   setsid(); /* refused where we lead a session already */
@@ -166,6 +182,8 @@ int main(int argc, char **argv) {
   spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (epoll_fd < 0 || spare_fd < 0 || loop_add(&signals, EPOLLIN) != 0 || loop_add(&listener, EPOLLIN) != 0)
     fail("epoll");
+  say_ready();
+  if (awaits) await_word();
   detach();
   for (;;) {
     /* One event at a time: what one of them frees cannot be in the hands of the next. */

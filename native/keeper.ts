@@ -31,7 +31,8 @@
  *   exit                           ends all hosts, then itself; removes its socket. SIGTERM does the same
  *
  * The descriptors handed to `get` are duplicates. Names are bytes without NUL, 1 to 255.
- * Started as `keeper SOCKETPATH`: prints `ready` when it listens, then closes its standard streams and leaves the session.
+ * Started as `keeper [--await] SOCKETPATH`: prints `ready` when it listens, then closes its standard streams and leaves the
+ * session; with `--await` once a byte has come on its standard input, at the end of which it ends instead.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native, syscallError } from './binding.js';

@@ -80,7 +80,7 @@ export class Round {
     over.abort();
     await Promise.all(killers);
     this.story.push(`${operation}${byCommand ? ' (command)' : ''}: ${outcome === 'done' ? 'done' : outcome.message}`);
-    if (calm && this.#kills === 0 && outcome !== 'done' && !expected(operation))
+    if (calm && this.#kills === 0 && outcome !== 'done')
       throw new Violation(`${operation} failed though nothing was killed: ${outcome.message}`);
     await this.#timed('check', () => this.#check());
   }
@@ -240,11 +240,6 @@ export class Round {
       this.spent.set(part, (this.spent.get(part) ?? 0) + performance.now() - started);
     }
   }
-}
-
-/** What may be refused though nothing went wrong: changes of a network that runs. */
-function expected(operation: string): boolean {
-  return operation === 'change';
 }
 
 /** An error that tells people something; anything else is a bug of ours. */

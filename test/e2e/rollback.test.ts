@@ -140,8 +140,13 @@ it('lists what cannot be read of its records beside what can, and touches none o
   const record = bench.path('state/0000abcd/journal.jsonl');
   mkdirSync(dirname(record));
   writeFileSync(record, 'this is no record\n');
-  const { networks } = JSON.parse(await bench.ok('ls', '--json')) as { networks: { name: string }[] };
+  const { networks, unreadable } = JSON.parse(await bench.ok('ls', '--json')) as {
+    networks: { name: string }[];
+    unreadable: string[];
+  };
   expect(networks.map(({ name }) => name)).toEqual(['whole']);
+  expect(unreadable).toEqual([expect.stringContaining('0000abcd')]);
+  expect(await bench.ok('ls')).toMatch(/not shown: .*0000abcd/);
   expect(readFileSync(bench.path('state/agent.log'), 'utf8')).toContain('0000abcd');
   await bench.ok('down', 'whole');
   expect(readFileSync(record, 'utf8')).toBe('this is no record\n');
