@@ -2,7 +2,8 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Journal, journalFiles, type JournalHeader } from './journal.js';
+import type { Link, Network } from '../model/network.js';
+import { Journal, journalFiles, type JournalHeader, type JournalState } from './journal.js';
 
 const header: JournalHeader = {
   luthier: 1,
@@ -88,6 +89,92 @@ describe('Journal', () => {
     journal.remove();
     const first = ['before header: 0', 'after header: 1'];
     expect(told).toEqual([...first, 'before status: 1', 'after status: 2', 'before removal: 2', 'after removal: none']);
+  });
+
+  describe('of a change', () => {
+    const wanted: Network = { ...header.network, seed: 2 };
+    const running = (): Journal => {
+      const journal = Journal.create(file, header);
+      journal.append({ op: 'make', action: 'hosts' });
+      journal.append({ op: 'made', processes: { keeper: { pid: 5, start: 9 }, 'host:h1': { pid: 6, start: 9 } } });
+      journal.append({ op: 'cgroup', directory: '/cgroup/h1' });
+      journal.append({ op: 'status', status: 'running' });
+      return journal;
+    };
+    /** As the next agent reads it: what is in memory is on the disk. */
+    const reopened = (journal: Journal): JournalState => {
+      const { state } = Journal.open(file)!;
+      expect(state).toEqual(journal.state);
+      return state;
+    };
+
+    it('counts what ran until the commit, and then what is wanted', () => {
+      const journal = running();
+      journal.append({ op: 'change', network: wanted, file: 'new.yaml', memoryBytes: 1 << 20 });
+      expect(reopened(journal)).toMatchObject({ status: 'changing', header });
+      expect(journal.state.change!.header).toEqual({
+        ...header,
+        network: wanted,
+        file: 'new.yaml',
+        memoryBytes: 1 << 20,
+      });
+      journal.append({ op: 'restart', node: 'h1' });
+      expect([...reopened(journal).change!.restarted]).toEqual(['h1']);
+      journal.append({ op: 'commit' });
+      const { status, header: now, change } = reopened(journal);
+      expect([status, now.network, now.file]).toEqual(['clearing', wanted, 'new.yaml']);
+      expect(change!.from).toEqual(header.network);
+    });
+
+    it('is as if the network had come up that way when it is complete', () => {
+      const journal = running();
+      journal.append({ op: 'change', network: wanted, memoryBytes: 1 << 26 });
+      journal.append({ op: 'made', processes: { 'host:h2': { pid: 7, start: 9 } } });
+      journal.append({ op: 'cgroup', directory: '/cgroup/h2' });
+      journal.append({ op: 'commit' });
+      journal.append({ op: 'ended', roles: ['host:h1'] });
+      journal.append({ op: 'lifted', directory: '/cgroup/h1' });
+      journal.complete();
+      const { status, change, processes, cgroups, actions } = reopened(journal);
+      expect([status, change]).toEqual(['running', undefined]);
+      expect([...processes.keys()]).toEqual(['keeper', 'host:h2']);
+      expect([...cgroups]).toEqual(['/cgroup/h2']);
+      expect([...actions]).toEqual(['hosts']);
+      const lines = readFileSync(file, 'utf8');
+      expect(JSON.parse(lines.slice(0, lines.indexOf('\n')))).toEqual({ ...header, network: wanted });
+      expect(lines).not.toContain('"commit"');
+      journal.append({ op: 'make', action: 'ports' });
+      expect([...reopened(journal).actions]).toEqual(['hosts', 'ports']);
+    });
+
+    it('leaves what ran when it was taken back', () => {
+      const journal = running();
+      journal.append({ op: 'change', network: wanted, memoryBytes: 1 << 26 });
+      journal.append({ op: 'status', status: 'running' });
+      expect(reopened(journal)).toMatchObject({ status: 'running', header, change: undefined });
+    });
+
+    it('refuses a commit of no change', () => {
+      running().close();
+      appendFileSync(file, '{"op":"commit"}\n');
+      expect(() => Journal.open(file)).toThrow(/makes no sense: a commit without a change/);
+    });
+  });
+
+  it('keeps the state that a link was given by hand', () => {
+    const link: Link = {
+      name: 'h1--s1',
+      id: 1,
+      ends: [{ node: 'h1', port: 'eth0' }, { node: 's1' }],
+      forward: { state: 'up' },
+      reverse: { state: 'up' },
+    };
+    const journal = Journal.create(file, { ...header, network: { ...header.network, links: [link] } });
+    journal.append({ op: 'link', link: 'h1--s1', state: 'down' });
+    const down = { ...link, forward: { state: 'down' }, reverse: { state: 'down' } };
+    expect(Journal.open(file)!.state.header.network.links).toEqual([down]);
+    journal.append({ op: 'link', link: 'h1--s1', state: 'up' });
+    expect(Journal.open(file)!.state.header.network.links).toEqual([link]);
   });
 
   it('goes with the network', () => {

@@ -61,6 +61,8 @@ export type JournalEntry =
   | { readonly op: 'make'; readonly action: string }
   /** Processes that an action made, by role: `keeper`, `switch:a`, `host:h1`. */
   | { readonly op: 'made'; readonly processes: Readonly<Record<string, ProcessId>> }
+  /** Roles that the network has no more: their processes were ended for good. */
+  | { readonly op: 'ended'; readonly roles: readonly string[] }
   /** A cgroup that an action is about to make. */
   | { readonly op: 'cgroup'; readonly directory: string }
   /** One that is gone again. */
@@ -140,11 +142,9 @@ export class Journal {
   complete(): void {
     this.append({ op: 'status', status: 'running' });
     const { header, actions, processes, cgroups } = this.state;
-    const nodes = new Set(header.network.nodes.map(({ name }) => name));
-    const own = (role: string): boolean => !role.startsWith('host:') || nodes.has(role.slice('host:'.length));
     const entries: JournalEntry[] = [
       ...[...actions].map((action): JournalEntry => ({ op: 'make', action })),
-      { op: 'made', processes: Object.fromEntries([...processes].filter(([role]) => own(role))) },
+      { op: 'made', processes: Object.fromEntries(processes) },
       ...[...cgroups].map((directory): JournalEntry => ({ op: 'cgroup', directory })),
       { op: 'status', status: 'running' },
     ];
@@ -197,8 +197,8 @@ export class Journal {
     const { size } = fstatSync(this.#fd);
     try {
       for (let written = 0; written < line.byteLength;) written += writeSync(this.#fd, line, written);
-      // What processes were made is of use to this boot alone, and the kernel keeps it that long.
-      if (!('op' in value) || value.op !== 'made') fsyncSync(this.#fd);
+      // What processes there are is of use to this boot alone, and the kernel keeps it that long.
+      if (!('op' in value) || (value.op !== 'made' && value.op !== 'ended')) fsyncSync(this.#fd);
     } catch (cause) {
       ftruncateSync(this.#fd, size);
       throw recordError(this.#file, cause);
@@ -291,6 +291,9 @@ function fold(state: JournalState, entry: JournalEntry): void {
       break;
     case 'made':
       for (const [role, id] of Object.entries(entry.processes)) state.processes.set(role, id);
+      break;
+    case 'ended':
+      for (const role of entry.roles) state.processes.delete(role);
       break;
     case 'cgroup':
       state.cgroups.add(entry.directory);

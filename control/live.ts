@@ -80,10 +80,12 @@ export class LiveNetwork {
     return id;
   }
 
-  /** The switch processes that were made for machines of the network. */
+  /** The switch processes that were made for machines of the network, in the order of these. */
   switches(): [string, ProcessId][] {
-    const machines = new Set(this.network.machines.map(({ name }) => name));
-    return this.processes('switch:').filter(([machine]) => machines.has(machine));
+    return this.network.machines.flatMap(({ name }): [string, ProcessId][] => {
+      const id = this.processOf(`switch:${name}`);
+      return id === undefined ? [] : [[name, id]];
+    });
   }
 
   /** Roles that start with `prefix`, without it. */

@@ -50,6 +50,7 @@ export function writeNames({ live, to }: Target, { nodes }: Nodes): void {
 export async function removeHosts({ live }: Target, { nodes }: Nodes): Promise<void> {
   const roles = new Set(nodes.map((name) => `host:${name}`));
   await removeNamespaces(live, (role) => roles.has(role));
+  live.journal.append({ op: 'ended', roles: [...roles] });
   for (const name of nodes) {
     rmSync(live.paths.hostDirectory(name), { recursive: true, force: true });
     rmSync(live.paths.log(name), { force: true });
@@ -150,7 +151,8 @@ export async function removeAllLimits(live: LiveNetwork): Promise<void> {
 }
 
 function nodeCgroups(live: LiveNetwork, mounts: CgroupMounts, node: NetnsNode): ReturnType<typeof planCgroups> {
-  const group = `${live.header.number.toString(16).padStart(8, '0')}/${node.name}`;
+  // By the uid of its switch processes: unlike the number, no network of another agent has it.
+  const group = `${live.header.uid}/${node.name}`;
   return planCgroups(mounts, group, {
     ...(node.cpu === undefined ? {} : { cpu: node.cpu }),
     ...(node.memoryBytes === undefined ? {} : { memoryBytes: node.memoryBytes }),

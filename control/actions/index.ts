@@ -33,7 +33,7 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   'remove-hosts': hosts.removeHosts,
   unplug,
   'close-tunnels': underlay.closeTunnels,
-  'end-switches': switches.endSwitches,
+  'end-switches': switches.removeSwitches,
   'remove-machines': underlay.removeMachines,
   'lift-limits': hosts.liftLimits,
 };

@@ -46,6 +46,12 @@ export async function configureSwitches({ live, to }: Target, { machines }: Mach
   );
 }
 
+/** Of machines that have no switch process any more. */
+export async function removeSwitches(target: Target, { machines }: Machines): Promise<void> {
+  await endSwitches(target, { machines });
+  target.live.journal.append({ op: 'ended', roles: machines.map((machine) => `switch:${machine}`) });
+}
+
 export async function endSwitches({ live }: Target, { machines }: Machines): Promise<void> {
   await Promise.all(
     machines.flatMap((machine) => {

@@ -49,6 +49,7 @@ export async function removeMachines({ live }: Target, { machines }: Machines): 
   const others = live.processes('machine:').some(([name, id]) => !machines.includes(name) && isAlive(id));
   if (!others) roles.add(HUB);
   await removeNamespaces(live, (role) => roles.has(role));
+  live.journal.append({ op: 'ended', roles: [...roles] });
 }
 
 export function removeUnderlay(live: LiveNetwork): Promise<void> {

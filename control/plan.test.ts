@@ -1,0 +1,337 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Network } from '../model/network.js';
+import type { RawNode, RawScenario } from '../model/scenario.js';
+import { hostsFile } from '../vhost/netns.js';
+import { netnsNodes, nodeConfiguration } from '../vrouter/router.js';
+import { pairs } from '../test/fixtures/random-scenario.js';
+import { load } from './load.js';
+import { BUILD_KINDS, plan, sameNetwork, type Action, type Losses } from './plan.js';
+import { resolve } from './resolve.js';
+import { switchConfigs, tapName, tunnels, udpName } from './wiring.js';
+
+const NUMBER = 7;
+const NO_LOSS: Losses = { keeper: false, switches: new Set(), machines: new Set(), nodes: new Set() };
+
+const lan: RawScenario = {
+  name: 'n',
+  nodes: {
+    s1: { kind: 'switch', subnet: '10.0.0.0/24' },
+    h1: { kind: 'host', command: ['sleep', '1'] },
+    h2: { kind: 'host', cpu: 0.5 },
+  },
+  links: [{ endpoints: ['h1', 's1'] }, { endpoints: ['h2', 's1'] }],
+};
+const network = (change: Partial<RawScenario> = {}, previous?: Network): Network =>
+  resolve(load({ ...lan, ...change }), previous);
+const kinds = (actions: readonly Action[]): string[] => actions.map(({ kind }) => kind);
+
+describe('plan', () => {
+  it('makes everything of a network from nothing, and what does not apply is left out', () => {
+    const { build, clear } = plan(undefined, network(), NUMBER);
+    expect(build).toEqual([
+      { kind: 'keeper' },
+      { kind: 'switches', machines: ['local'] },
+      { kind: 'limits', nodes: ['h2'] },
+      { kind: 'hosts', nodes: ['h1', 'h2'] },
+      { kind: 'ports', nodes: ['h1', 'h2'] },
+      { kind: 'addresses', nodes: ['h1', 'h2'] },
+      { kind: 'forwarding', machines: ['local'] },
+      { kind: 'commands', nodes: ['h1'] },
+    ]);
+    expect(clear).toEqual([]);
+  });
+
+  it('touches nobody but a host that comes, whose name the others learn', () => {
+    const before = network();
+    const nodes: RawScenario['nodes'] = { ...lan.nodes, h3: { kind: 'host' } };
+    const after = network({ nodes, links: [...lan.links!, { endpoints: ['h3', 's1'] }] }, before);
+    expect(plan(before, after, NUMBER)).toEqual({
+      build: [
+        { kind: 'hosts', nodes: ['h3'] },
+        { kind: 'names', nodes: ['h1', 'h2'] },
+        { kind: 'ports', nodes: ['h3'] },
+        { kind: 'addresses', nodes: ['h3'] },
+        { kind: 'forwarding', machines: ['local'] },
+      ],
+      clear: [],
+    });
+    expect(plan(after, before, NUMBER)).toEqual({
+      build: [
+        { kind: 'names', nodes: ['h1', 'h2'] },
+        { kind: 'forwarding', machines: ['local'] },
+      ],
+      clear: [
+        { kind: 'remove-hosts', nodes: ['h3'] },
+        { kind: 'unplug', ports: [{ machine: 'local', node: 'h3', port: 'eth0' }] },
+      ],
+    });
+  });
+
+  it('plays machines once there is a tunnel between them', () => {
+    const before = network({ machines: ['a', 'b'] });
+    const nodes: RawScenario['nodes'] = { ...lan.nodes, h2: { kind: 'host', machine: 'b' } };
+    const after = network({ machines: ['a', 'b'], nodes }, before);
+    const { build, clear } = plan(before, after, NUMBER);
+    expect(build).toContainEqual({ kind: 'underlay', machines: ['a', 'b'] });
+    expect(build).toContainEqual({ kind: 'tunnels', pairs: [['a', 'b']] });
+    expect(clear).toContainEqual({ kind: 'lift-limits', nodes: ['h2'] });
+    expect(plan(after, before, NUMBER).clear).toContainEqual({ kind: 'remove-machines', machines: ['a', 'b'] });
+  });
+
+  it('makes again what was lost, and nothing else', () => {
+    const net = network();
+    const lost = plan(net, net, NUMBER, { ...NO_LOSS, switches: new Set(['local']) });
+    expect(kinds(lost.build)).toEqual(['switches', 'forwarding']);
+    const host = plan(net, net, NUMBER, { ...NO_LOSS, nodes: new Set(['h1']) });
+    expect(host.build).toEqual([
+      { kind: 'hosts', nodes: ['h1'] },
+      { kind: 'ports', nodes: ['h1'] },
+      { kind: 'addresses', nodes: ['h1'] },
+      { kind: 'forwarding', machines: ['local'] },
+      { kind: 'commands', nodes: ['h1'] },
+    ]);
+  });
+});
+
+// --- any network to any other ----------------------------------------------------------------------------------------
+
+/** What a host has. */
+interface ModelHost {
+  names: string;
+  readonly interfaces: Set<string>;
+  configuration: unknown;
+  command: unknown;
+}
+
+/** All that there is of a network, as the actions leave it: each brings about a state, whatever was there before. */
+class Model {
+  keeper = false;
+  readonly hosts = new Map<string, ModelHost>();
+  readonly limits = new Map<string, unknown>();
+  /** Machine → what its switch process was told. */
+  readonly switches = new Map<string, unknown>();
+  readonly played = new Set<string>();
+  /** Descriptors that the keeper holds: `MACHINE/DEVICE`. */
+  readonly held = new Set<string>();
+
+  static of(to: Network): Model {
+    const model = new Model();
+    model.do(plan(undefined, to, NUMBER).build, to);
+    return model;
+  }
+
+  do(actions: readonly Action[], to: Network): void {
+    for (const action of actions) this.#apply(action, to);
+  }
+
+  /** What `letGo` leaves of it; returns the losses with the switch processes that had to end. */
+  lose(network: Network, lost: Losses): Losses {
+    const broken = tunnels(network, switchConfigs(network, NUMBER)).filter((pair) =>
+      pair.some((machine) => lost.machines.has(machine)),
+    );
+    const ended = lost.keeper ? [...this.switches.keys()] : broken.flat();
+    const switches = new Set([...lost.switches, ...ended]);
+    for (const machine of switches) this.switches.delete(machine);
+    for (const machine of lost.machines) this.played.delete(machine);
+    for (const [a, b] of broken) for (const name of udpNames(a, b)) this.held.delete(name);
+    for (const { name, machine, ports } of netnsNodes(network).filter((node) => lost.nodes.has(node.name))) {
+      this.hosts.delete(name);
+      for (const port of ports) this.held.delete(`${machine}/${tapName(name, port.name)}`);
+    }
+    if (lost.keeper) {
+      this.keeper = false;
+      this.held.clear();
+    }
+    return { ...lost, switches };
+  }
+
+  #apply(action: Action, to: Network): void {
+    const nodes = new Map(netnsNodes(to).map((node) => [node.name, node]));
+    const host = (name: string): ModelHost => {
+      const found = this.hosts.get(name);
+      if (found === undefined) throw new Error(`${action.kind} of ${name}, which is not there`);
+      return found;
+    };
+    switch (action.kind) {
+      case 'keeper':
+        this.keeper = true;
+        break;
+      case 'switches':
+        for (const machine of action.machines) if (!this.switches.has(machine)) this.switches.set(machine, undefined);
+        break;
+      case 'underlay':
+        for (const machine of action.machines) this.played.add(machine);
+        break;
+      case 'limits':
+        for (const name of action.nodes) this.limits.set(name, limitsOf(nodes.get(name)!));
+        break;
+      case 'hosts':
+        for (const name of action.nodes)
+          if (!this.hosts.has(name))
+            this.hosts.set(name, {
+              names: hostsFile(to, name),
+              interfaces: new Set(),
+              configuration: undefined,
+              command: undefined,
+            });
+        break;
+      case 'names':
+        for (const name of action.nodes) host(name).names = hostsFile(to, name);
+        break;
+      case 'ports':
+        for (const name of action.nodes)
+          for (const port of nodes.get(name)!.ports) {
+            host(name).interfaces.add(port.name);
+            this.held.add(`${nodes.get(name)!.machine}/${tapName(name, port.name)}`);
+          }
+        break;
+      case 'tunnels':
+        for (const [a, b] of action.pairs) {
+          expect([this.played.has(a), this.played.has(b)]).toEqual([true, true]);
+          for (const name of udpNames(a, b)) this.held.add(name);
+        }
+        break;
+      case 'addresses':
+        for (const name of action.nodes) {
+          const { ports } = nodes.get(name)!;
+          for (const port of ports) expect(host(name).interfaces).toContain(port.name);
+          const interfaces = ports.map(({ name: port, mac, mtuBytes }) => [port, mac, mtuBytes]);
+          host(name).configuration = [interfaces, nodeConfiguration(nodes.get(name)!, '')];
+        }
+        break;
+      case 'forwarding': {
+        const configs = switchConfigs(to, NUMBER);
+        for (const machine of action.machines) {
+          const config = configs.get(machine);
+          for (const { name } of config?.devices ?? []) expect(this.held).toContain(`${machine}/${name}`);
+          expect(this.switches.has(machine)).toBe(true);
+          this.switches.set(machine, config);
+        }
+        break;
+      }
+      case 'commands':
+        for (const name of action.nodes) host(name).command = commandOf(nodes.get(name)!);
+        break;
+      case 'end-commands':
+        for (const name of action.nodes) host(name).command = undefined;
+        break;
+      case 'remove-hosts':
+        for (const name of action.nodes) this.hosts.delete(name);
+        break;
+      case 'unplug':
+        for (const { machine, node, port } of action.ports) {
+          this.held.delete(`${machine}/${tapName(node, port)}`);
+          if (nodes.get(node)?.ports.some(({ name }) => name === port) !== true)
+            this.hosts.get(node)?.interfaces.delete(port);
+        }
+        break;
+      case 'close-tunnels':
+        for (const [a, b] of action.pairs) for (const name of udpNames(a, b)) this.held.delete(name);
+        break;
+      case 'end-switches':
+        for (const machine of action.machines) this.switches.delete(machine);
+        break;
+      case 'remove-machines':
+        for (const machine of action.machines) this.played.delete(machine);
+        break;
+      case 'lift-limits':
+        for (const name of action.nodes) {
+          const left = nodes.has(name) ? limitsOf(nodes.get(name)!) : undefined;
+          if (left === undefined) this.limits.delete(name);
+          else this.limits.set(name, left);
+        }
+        break;
+    }
+  }
+}
+
+function udpNames(a: string, b: string): string[] {
+  return [`${a}/${udpName(b)}`, `${b}/${udpName(a)}`];
+}
+
+function limitsOf({ cpu, memoryBytes }: { cpu?: number; memoryBytes?: number }): unknown {
+  return cpu === undefined && memoryBytes === undefined ? undefined : { cpu, memoryBytes };
+}
+
+function commandOf({ command, env }: { command?: readonly string[]; env: unknown }): unknown {
+  return command === undefined ? undefined : { command, env };
+}
+
+/** Some of its hosts with limits, which the random scenarios leave out, as only root can have them. */
+function limited(raw: RawScenario): RawScenario {
+  const nodes = Object.entries(raw.nodes).map(([name, node]): [string, RawNode] => {
+    if (node.kind !== 'host') return [name, node];
+    const limits = { one: { cpu: 0.5 }, two: { cpu: 0.5, memory: '64MiB' } }[node.env?.WHICH ?? ''];
+    return [name, { ...node, ...limits }];
+  });
+  return { ...raw, nodes: Object.fromEntries(nodes) };
+}
+
+describe('a plan from any network to any other', () => {
+  const resolved = pairs.map(([a, b]) => {
+    const from = resolve(load(limited(a)));
+    return [from, resolve(load(limited(b)), from)] as const;
+  });
+
+  it('leaves what the other is from nothing', () => {
+    fc.assert(
+      fc.property(resolved, ([from, to]) => {
+        const model = Model.of(from);
+        const { build, clear } = plan(from, to, NUMBER);
+        model.do([...build, ...clear], to);
+        expect(model).toEqual(Model.of(to));
+        const order = kinds(build).map((kind) => (BUILD_KINDS as readonly string[]).indexOf(kind));
+        expect(order).toEqual(order.toSorted((a, b) => a - b));
+      }),
+    );
+  });
+
+  it('has nothing to do where both are the same', () => {
+    fc.assert(
+      fc.property(resolved, ([, to]) => {
+        expect(plan(to, to, NUMBER)).toEqual({ build: [], clear: [] });
+        expect(sameNetwork(to, structuredClone(to))).toBe(true);
+      }),
+    );
+  });
+
+  it('goes back from wherever it was interrupted before it counted', () => {
+    fc.assert(
+      fc.property(resolved, fc.nat(), ([from, to], stop) => {
+        const model = Model.of(from);
+        const { build } = plan(from, to, NUMBER);
+        model.do(build.slice(0, stop % (build.length + 1)), to);
+        const back = plan(to, from, NUMBER);
+        // Nothing says how far it came: what it had not come to is done, and undone, all the same.
+        model.do([...back.build, ...back.clear], from);
+        expect(model).toEqual(Model.of(from));
+      }),
+    );
+  });
+
+  it('makes again what was lost of the first on the way', () => {
+    const losses = fc.record({
+      keeper: fc.boolean(),
+      switches: fc.array(fc.nat(3)),
+      machines: fc.array(fc.nat(3)),
+      nodes: fc.array(fc.nat(5)),
+    });
+    fc.assert(
+      fc.property(resolved, losses, ([from, to], chosen) => {
+        const model = Model.of(from);
+        const some = (all: readonly string[], which: readonly number[]): Set<string> =>
+          new Set(which.flatMap((i) => all[i] ?? []));
+        const lost = model.lose(from, {
+          keeper: chosen.keeper,
+          switches: some([...model.switches.keys()], chosen.switches),
+          machines: some([...model.played], chosen.machines),
+          nodes: some([...model.hosts.keys()], chosen.nodes),
+        });
+        const { build, clear } = plan(from, to, NUMBER, lost);
+        model.do([...build, ...clear], to);
+        expect(model).toEqual(Model.of(to));
+      }),
+    );
+  });
+});

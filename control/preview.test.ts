@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import type { RawScenario } from '../model/scenario.js';
+import { load } from './load.js';
+import { previewOf } from './preview.js';
+import { resolve } from './resolve.js';
+
+const lan = {
+  name: 'n',
+  machines: ['a', 'b'],
+  nodes: {
+    s1: { kind: 'switch', subnet: '10.0.0.0/24', machine: 'a' },
+    h1: { kind: 'host' },
+    h2: { kind: 'host' },
+  },
+  links: [{ endpoints: ['h1', 's1'] }, { endpoints: ['h2', 's1'] }],
+} as const satisfies RawScenario;
+const running = resolve(load(lan));
+const preview = (change: Partial<RawScenario>): ReturnType<typeof previewOf> =>
+  previewOf(running, resolve(load({ ...lan, ...change }), running));
+
+describe('previewOf', () => {
+  it('adds everything where nothing runs', () => {
+    const { runs, differences, steps } = previewOf(undefined, running);
+    expect(runs).toBe(false);
+    expect(differences.map(({ change, kind, name }) => `${change} ${kind} ${name}`)).toEqual([
+      'add machine a',
+      'add machine b',
+      'add switch s1',
+      'add host h1',
+      'add host h2',
+      'add link h1--s1',
+      'add link h2--s1',
+    ]);
+    expect(steps[0]).toBe('start the keeper');
+  });
+
+  it('says nothing of what is the same', () => {
+    expect(preview({})).toEqual({ network: 'n', runs: true, differences: [], steps: [] });
+  });
+
+  it('says what of a node is different, from what to what', () => {
+    const { differences, steps } = preview({
+      nodes: {
+        ...lan.nodes,
+        h1: { kind: 'router' },
+        h2: { kind: 'host', machine: 'b', command: ['sleep', '9'], memory: '64MiB', env: { A: '1' } },
+      },
+    });
+    expect(differences).toEqual([
+      // A router is every host's gateway.
+      { change: 'change', kind: 'router', name: 'h1', details: ['kind: host → router'] },
+      {
+        change: 'change',
+        kind: 'host',
+        name: 'h2',
+        details: [
+          'machine: a → b',
+          'memory: none → 67108864 B',
+          'command: none → sleep 9',
+          'env',
+          'routes: none → 0.0.0.0/0 via 10.0.0.1',
+        ],
+      },
+    ]);
+    expect(steps).toContain('open 1 tunnel');
+    expect(steps).toContain('start the command of host h2');
+  });
+
+  it('says what of ports and links is different, and what goes last', () => {
+    const { differences } = preview({
+      nodes: { s1: lan.nodes.s1, h1: lan.nodes.h1, s2: { kind: 'switch', transparent: true } },
+      links: [
+        {
+          endpoints: [{ node: 'h1', address: '10.0.0.9/24', mac: '02:00:00:00:00:01' }, 's1'],
+          mtu: 9000,
+          state: 'down',
+        },
+        { endpoints: ['h1', 's2'] },
+      ],
+    });
+    const { mac } = running.nodes.flatMap((node) => (node.kind === 'host' ? node.ports : []))[0]!;
+    expect(differences).toEqual([
+      {
+        change: 'change',
+        kind: 'host',
+        name: 'h1',
+        details: [
+          'addresses of eth0: 10.0.0.1/24 → 10.0.0.9/24',
+          `MAC of eth0: ${mac} → 02:00:00:00:00:01`,
+          'MTU of eth0: 1500 → 9000',
+          'new port eth1',
+        ],
+      },
+      { change: 'add', kind: 'switch', name: 's2', details: [] },
+      { change: 'remove', kind: 'host', name: 'h2', details: [] },
+      { change: 'change', kind: 'link', name: 'h1--s1', details: ['state: up → down'] },
+      { change: 'add', kind: 'link', name: 'h1--s2', details: [] },
+      { change: 'remove', kind: 'link', name: 'h2--s1', details: [] },
+    ]);
+  });
+});
