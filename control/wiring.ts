@@ -27,6 +27,12 @@ export function underlayAddress({ id }: Machine): string {
   return `100.64.${host >> 8}.${host & 255}`;
 }
 
+/** The same whenever the machine is played, so that its peers find it again at once. */
+export function underlayMac({ id }: Machine): string {
+  const host = (id + 1).toString(16).padStart(4, '0');
+  return `02:00:64:40:${host.slice(0, 2)}:${host.slice(2)}`;
+}
+
 /** The UDP port that a machine uses towards its peer. */
 export function tunnelPort(peer: Machine): number {
   return UNDERLAY.firstPort + peer.id;

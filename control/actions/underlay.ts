@@ -1,11 +1,12 @@
 /** The underlay on which a scenario's machines are played: a bridge in a namespace of its own, and tunnels across it. */
+import { readFileSync } from 'node:fs';
 import { native, syscallError } from '../../native/binding.js';
 import { writeHostFiles } from '../../vhost/netns.js';
 import { netnsOf, type LiveNetwork } from '../live.js';
 import { runBatch } from '../native-tools.js';
 import type { Pair } from '../plan.js';
-import { isAlive } from '../process.js';
-import { tunnelPort, UDP_BUFFER_BYTES, udpName, UNDERLAY, underlayAddress } from '../wiring.js';
+import { isAlive, type ProcessId } from '../process.js';
+import { tunnelPort, UDP_BUFFER_BYTES, udpName, UNDERLAY, underlayAddress, underlayMac } from '../wiring.js';
 import { ensureNamespaces, removeNamespaces, type Namespace } from './namespaces.js';
 import { hold } from './ports.js';
 import type { Target } from './record.js';
@@ -21,19 +22,25 @@ export async function playMachines({ live, to }: Target, { machines }: Machines)
     writeHostFiles(directory, { ...to, names: [] }, { name: hostname });
     return { name: role, hostname, directory };
   };
-  const made = new Set<string>();
   const namespaces = [own(HUB, HUB), ...machines.map((machine) => own(`machine:${machine}`, machine))];
-  await ensureNamespaces(live, namespaces, (role) => made.add(role));
+  await ensureNamespaces(live, namespaces, () => undefined);
   const hub = `@${live.process(HUB).pid}:${live.process(HUB).start}`;
-  const lines = made.has(HUB) ? [hub, 'link add name lan type bridge', 'link set dev lan up'] : [];
+  const lines = [hub];
+  if (!hasInterface(live.process(HUB), 'lan')) lines.push('link add name lan type bridge');
+  lines.push('link set dev lan up');
   for (const machine of to.machines.filter(({ name }) => machines.includes(name))) {
-    const { pid, start } = live.process(`machine:${machine.name}`);
+    const id = live.process(`machine:${machine.name}`);
+    const { pid, start } = id;
     const cable = `m${machine.id}`;
+    const mtu = `mtu ${UNDERLAY.mtuBytes}`;
+    lines.push(hub);
+    // A cable goes with the namespace at either of its ends.
+    if (!hasInterface(id, 'eth0')) {
+      const peer = `peer name eth0 address ${underlayMac(machine)} ${mtu} netns ${pid}`;
+      // The end of one whose namespace is being removed may still be there.
+      lines.push(`-link del dev ${cable}`, `link add name ${cable} ${mtu} type veth ${peer}`);
+    }
     lines.push(
-      hub,
-      // Left by a step that failed.
-      `-link del dev ${cable}`,
-      `link add name ${cable} mtu ${UNDERLAY.mtuBytes} type veth peer name eth0 mtu ${UNDERLAY.mtuBytes} netns ${pid}`,
       `link set dev ${cable} master lan up`,
       `@${pid}:${start}`,
       `addr replace ${underlayAddress(machine)}/${UNDERLAY.prefixLength} dev eth0`,
@@ -41,6 +48,12 @@ export async function playMachines({ live, to }: Target, { machines }: Machines)
     );
   }
   await runBatch(lines);
+}
+
+/** proc(5), /proc/PID/net/dev: two lines of headings, then an interface of the process's namespace in each. */
+function hasInterface({ pid }: ProcessId, name: string): boolean {
+  const lines = readFileSync(`/proc/${pid}/net/dev`, 'utf8').split('\n');
+  return lines.some((line) => line.trimStart().startsWith(`${name}:`));
 }
 
 /** With the last machine goes the bridge between them. */

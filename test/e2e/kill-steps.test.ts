@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
+import { execute } from '../../control/exec.js';
 import { loadText } from '../../control/load.js';
 import { gone, processId } from '../../control/process.js';
 import { startAgentProgram } from '../chaos/agent-program.js';
@@ -30,6 +31,25 @@ links:
 `,
   'steps.yaml',
 );
+/** A machine, a switch, hosts, ports, links and a limit less and more; another command; an address that changes. */
+const CHANGED = loadText(
+  `
+name: steps
+machines: [a, c]
+nodes:
+  s1: { kind: switch, subnet: 10.0.1.0/24 }
+  s3: { kind: switch, subnet: 10.0.3.0/24, machine: c }
+  r1: { kind: router, machine: a }
+  h1: { kind: host, machine: a, command: [sleep, "100000"], memory: 64MiB }
+  h3: { kind: host, machine: c }
+links:
+  - { endpoints: [{ node: r1, address: 10.0.1.77/24 }, s1] }
+  - { endpoints: [r1, s3] }
+  - { endpoints: [h1, s1] }
+  - { endpoints: [h3, s3] }
+`,
+  'steps.yaml',
+);
 /** Small: a switch starts in half the time. */
 const memoryBytes = 8 << 20;
 
@@ -43,6 +63,8 @@ interface Step {
 let bench: Bench;
 let bundle: Bundle;
 let records: string;
+/** The pid of the last agent that was to die. */
+let dying = 0;
 
 beforeAll(async () => {
   bundle = await Bundle.of('dying-agent');
@@ -60,7 +82,7 @@ beforeEach(() => {
 /** A client of an agent that dies at this step; without one, it lives on. */
 async function agentThatDies(step?: Step): Promise<AgentClient> {
   const dies: Record<string, string> = step === undefined ? {} : { LUTHIER_TEST_DIES: `${step.when}:${step.index}` };
-  await startAgentProgram(bundle.file('dying-agent'), bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
+  dying = await startAgentProgram(bundle.file('dying-agent'), bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
   return AgentClient.connect(bench.paths);
 }
 
@@ -111,6 +133,51 @@ it('of an up: leaves nothing behind, or all once it has recorded that it runs', 
     expect(await networksLeft(), `${step.when} ${step.what}`).toEqual(runs ? ['steps running'] : []);
     if (runs) await down(await AgentClient.connect(bench.paths));
   }
+});
+
+it('of a change: the network is as it was before it counts, and as it is to be from then on', async () => {
+  await up(await agentThatDies());
+  rmSync(records);
+  const endAgent = async (): Promise<void> => {
+    const agent = (processId(agentPidOf(bench.directory) ?? 0) ?? processId(dying))!;
+    process.kill(agent.pid, 'SIGTERM');
+    expect(await gone(agent, 10_000)).toBe(true);
+  };
+  await endAgent();
+  const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
+  await change(await agentThatDies());
+  const steps = stepsSoFar();
+  const counts = steps.findIndex(({ when, what }) => when === 'after' && what.startsWith('commit'));
+  expect(counts).toBeGreaterThan(20);
+  await up(await AgentClient.connect(bench.paths));
+  const pid = (await (await AgentClient.connect(bench.paths)).access('steps', 'h1')).pid;
+  for (const [index, step] of steps.entries()) {
+    // Without root it is the same code: half of the steps, for time.
+    if (!isRoot && index % 2 === 1) continue;
+    await endAgent();
+    const done = await change(await agentThatDies(step)).then(
+      () => true,
+      (cause: unknown) => {
+        expect(String(cause)).toContain('the agent ended before it was done');
+        return false;
+      },
+    );
+    const agent = await AgentClient.connect(bench.paths);
+    const { status, nodes } = await agent.network('steps');
+    const other = nodes.some(({ name }) => name === 'h3') ? 'h3' : 'h2';
+    // As above, another agent may have done it.
+    expect(other, `${step.when} ${step.what}`).toBe(done || index >= counts ? 'h3' : 'h2');
+    expect(status).toBe('running');
+    const access = await agent.access('steps', 'h1');
+    expect(access.pid).toBe(pid);
+    const ping = await execute(access, ['ping', '-c1', '-w20', other], {});
+    expect(ping, `${step.when} ${step.what}`).toMatchObject({ code: 0 });
+    const { command } = (await agent.network('steps')).nodes.find(({ name }) => name === 'h1')!;
+    expect(command).toEqual({ argv: ['sleep', other === 'h2' ? 'infinity' : '100000'], status: 'running' });
+    await up(agent);
+  }
+  await down(await AgentClient.connect(bench.paths));
+  await bench.nothingLeft();
 });
 
 it('of a down: the next command completes it, once it has recorded that it goes', async () => {
