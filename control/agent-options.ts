@@ -11,6 +11,8 @@ export interface AgentOptions {
   readonly log: (message: string) => void;
   /** Added to the environment of switch processes. */
   readonly switchEnv: Readonly<Record<string, string>>;
+  /** HOME of what runs in hosts. */
+  readonly home: string;
   /** It is root of a user namespace that has no other users: switch processes cannot have uids of their own. */
   readonly rootless: boolean;
   /** An observer of every record: tests end the agent at each. */
@@ -24,10 +26,13 @@ export function agentOptionsFrom(env: NodeJS.ProcessEnv, uid: number): AgentOpti
   const switchEnv: Record<string, string> = {};
   if (env.LUTHIER_PREBUILD !== undefined)
     for (const name of SANITIZER_VARIABLES) if (env[name] !== undefined) switchEnv[name] = env[name];
+  const rootless = !readPrivileges().switchUids;
   return {
     paths: pathsFrom(env, uid),
     log: (message) => process.stderr.write(`${new Date().toISOString()} ${message}\n`),
     switchEnv,
-    rootless: !readPrivileges().switchUids,
+    // Without root, hosts have the files of their user, who may not read root's.
+    home: (rootless ? env.HOME : undefined) ?? '/root',
+    rootless,
   };
 }

@@ -57,7 +57,7 @@ export function nodeAccess(live: LiveNetwork, name: string): NodeAccess {
     throw new StateError(`${live.header.name}/${name} has lost its init (pid ${init.pid})`, {
       hint: `make it again: luthier up ${live.header.file ?? 'FILE'}`,
     });
-  const own = environment(node).map((entry) => entry.split(/=(.*)/s, 2) as [string, string]);
+  const own = environment(node, live.home).map((entry) => entry.split(/=(.*)/s, 2) as [string, string]);
   return {
     network: live.header.name,
     node: name,

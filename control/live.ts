@@ -5,6 +5,7 @@
 import type { Machine, Network } from '../model/network.js';
 import { StateError } from '../model/errors.js';
 import { KeeperClient } from '../native/keeper.js';
+import type { AgentOptions } from './agent-options.js';
 import type { Journal, JournalHeader } from './journal.js';
 import type { NetworkPaths } from './paths.js';
 import { bootId, type ProcessId } from './process.js';
@@ -15,16 +16,19 @@ export class LiveNetwork {
   readonly paths: NetworkPaths;
   /** Added to the environment of switch processes. */
   readonly switchEnv: Readonly<Record<string, string>>;
+  /** HOME of what runs in hosts. */
+  readonly home: string;
   /** It ran before the machine was restarted: only its record is left. */
   readonly isLost: boolean;
   /** A supervisor mends what ends of it. */
   isTended = false;
   #keeper: KeeperClient | undefined;
 
-  constructor(journal: Journal, paths: NetworkPaths, switchEnv: Readonly<Record<string, string>>) {
+  constructor(journal: Journal, paths: NetworkPaths, { switchEnv, home }: Pick<AgentOptions, 'switchEnv' | 'home'>) {
     this.journal = journal;
     this.paths = paths;
     this.switchEnv = switchEnv;
+    this.home = home;
     this.isLost = this.header.boot !== bootId();
   }
 

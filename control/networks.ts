@@ -56,14 +56,15 @@ export class Networks {
   readonly #supervisors = new Map<string, Supervisor>();
   readonly #unreadable: string[] = [];
   readonly #log: (message: string) => void;
-  readonly #switchEnv: Readonly<Record<string, string>>;
+  /** What processes inside are given. */
+  readonly #inside: Pick<AgentOptions, 'switchEnv' | 'home'>;
   readonly #rootless: boolean;
   readonly #onRecord: OnRecord | undefined;
 
-  constructor({ paths, log, switchEnv, rootless, onRecord }: AgentOptions) {
+  constructor({ paths, log, switchEnv, home, rootless, onRecord }: AgentOptions) {
     this.#paths = paths;
     this.#log = log;
-    this.#switchEnv = switchEnv;
+    this.#inside = { switchEnv, home };
     this.#rootless = rootless;
     this.#onRecord = onRecord;
   }
@@ -336,7 +337,7 @@ export class Networks {
   }
 
   #open(journal: Journal, number: number): LiveNetwork {
-    return new LiveNetwork(journal, new NetworkPaths(this.#paths, number), this.#switchEnv);
+    return new LiveNetwork(journal, new NetworkPaths(this.#paths, number), this.#inside);
   }
 
   /** The same at each `up` of a name; the next free one where two names collide. */

@@ -105,10 +105,10 @@ function routeText({ destination, via, port }: Route): string {
 }
 
 /** The environment of a host's command: what a login would have, and the node's own. */
-export function environment(node: NetnsNode): string[] {
+export function environment(node: NetnsNode, home: string): string[] {
   const env: Record<string, string> = {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    HOME: '/root',
+    HOME: home,
     LUTHIER_NODE: node.name,
     ...node.env,
   };

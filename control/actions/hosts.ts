@@ -83,7 +83,7 @@ export async function startCommands(target: Target, { nodes }: Nodes): Promise<v
   for (const node of pick(to, nodes)) {
     const argv = node.command ?? [];
     const exit = live.paths.commandExit(node.name);
-    const command = { argv, env: environment(node), cwd: '/', log: live.paths.log(node.name), exit };
+    const command = { argv, env: environment(node, live.home), cwd: '/', log: live.paths.log(node.name), exit };
     try {
       live.keeper.run(`host:${node.name}`, command);
     } catch (cause) {
