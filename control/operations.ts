@@ -56,10 +56,10 @@ export async function change(
   try {
     await perform({ live, was: from, to }, build, conduct);
     requireWhole(live, to);
+    live.journal.append({ op: 'commit' });
   } catch (cause) {
     await takeBack(live, cause, conduct);
   }
-  live.journal.append({ op: 'commit' });
   await clearAway(live, clear, build.length, conduct);
   return true;
 }

@@ -109,6 +109,30 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
   await bench.nothingLeft();
 });
 
+it('an iperf3 run goes on while the switch process it runs through is killed', async () => {
+  await up();
+  const server = inside('h2', 'iperf3', '-s', '-1', '--forceflush');
+  await once(server.child.stdout!, 'data');
+  const client = inside('h1', 'iperf3', '-c', '10.0.0.2', '-t', '8', '-i', '0.1', '-J');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await kill((await state()).switchProcesses[0]!.pid);
+  await ended(client.child);
+  await ended(server.child);
+  const { intervals } = JSON.parse(client.said()) as { intervals: { sum: { bytes: number; seconds: number } }[] };
+  let [stall, longest] = [0, 0];
+  for (const { sum } of intervals) {
+    stall = sum.bytes === 0 ? stall + sum.seconds : 0;
+    longest = Math.max(longest, stall);
+  }
+  console.log(`iperf3 over a killed switch process: at most ${longest.toFixed(1)} s without a byte (goal 2)`);
+  expect(
+    intervals.slice(-30).some(({ sum }) => sum.bytes > 0),
+    'it goes on',
+  ).toBe(true);
+  await (await agent()).down('killed');
+  await bench.nothingLeft();
+});
+
 it('all of them at once: what is broken is said, and goes', async () => {
   await up();
   await kill(agentPidOf(bench.directory)!, ...processesOnRecord(journalFiles(bench.paths)[0]!).map(({ id }) => id.pid));
