@@ -55,11 +55,15 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const server = createServer();
   if (!(await listenOnce(server, paths))) return;
   log(`agent ${process.pid} listens on ${agentSocket(paths)}`);
+  // An inode's number may be given out again, to the socket of the next agent.
+  const identity = (): string | undefined => {
+    const found = statSync(agentSocket(paths), { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? undefined : `${found.ino} ${found.birthtimeNs}`;
+  };
+  const own = identity();
+  const socketIsThere = (): boolean => own !== undefined && identity() === own;
   // Requests wait until what an agent before left has been taken over.
-  const ready = networks.adopt();
-  const inode = (): number | undefined => statSync(agentSocket(paths), { throwIfNoEntry: false })?.ino;
-  const own = inode();
-  const socketIsThere = (): boolean => own !== undefined && inode() === own;
+  const ready = networks.adopt(socketIsThere);
   let ending = false;
   await new Promise<void>((resolve) => {
     let open = 0;

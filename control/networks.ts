@@ -55,6 +55,7 @@ export class Networks {
   readonly #operations = new Map<string, Operation>();
   readonly #supervisors = new Map<string, Supervisor>();
   readonly #unreadable: string[] = [];
+  #isInCharge = (): boolean => true;
   readonly #log: (message: string) => void;
   /** What processes inside are given. */
   readonly #inside: Pick<AgentOptions, 'switchEnv' | 'home'>;
@@ -77,9 +78,10 @@ export class Networks {
 
   /**
    * Takes over what is recorded: running networks are adopted, unfinished operations undone or completed. One that
-   * cannot be taken over does not keep the others from it.
+   * cannot be taken over does not keep the others from it. `isInCharge`: no other agent has taken our place since.
    */
-  async adopt(): Promise<void> {
+  async adopt(isInCharge: () => boolean): Promise<void> {
+    this.#isInCharge = isInCharge;
     for (const file of journalFiles(this.#paths)) {
       try {
         await this.#adopt(file);
@@ -278,7 +280,7 @@ export class Networks {
   }
 
   #supervise(live: LiveNetwork): void {
-    this.#supervisors.set(live.header.name, new Supervisor(live, this.#log));
+    this.#supervisors.set(live.header.name, new Supervisor(live, this.#isInCharge, this.#log));
   }
 
   async #stopSupervising(name: string): Promise<void> {

@@ -23,6 +23,8 @@ const LOOK_MS = 1_000;
 
 export class Supervisor {
   readonly #live: LiveNetwork;
+  /** Another agent may have taken over, unnoticed but for this. */
+  readonly #isInCharge: () => boolean;
   readonly #log: (message: string) => void;
   /** By machine. */
   readonly #connections = new Map<string, Socket>();
@@ -31,8 +33,9 @@ export class Supervisor {
   #stopped = false;
   #wake: () => void = () => undefined;
 
-  constructor(live: LiveNetwork, log: (message: string) => void) {
+  constructor(live: LiveNetwork, isInCharge: () => boolean, log: (message: string) => void) {
     this.#live = live;
+    this.#isInCharge = isInCharge;
     this.#log = log;
     this.#watch = this.#tend();
   }
@@ -58,7 +61,7 @@ export class Supervisor {
     while (!this.#stopped) {
       const lost = lossesOf(this.#live);
       if (isMendable(lost)) {
-        if (!(await this.#repair())) return;
+        if (!this.#isInCharge() || !(await this.#repair())) return;
       } else {
         for (const [machine] of this.#live.switches()) this.#connect(machine);
         await this.#pause(LOOK_MS);
