@@ -169,9 +169,10 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: keeper [--await] SOCKETPATH\n");
     return 1;
   }
-  title = argv[argc - 1];
-  title_bytes = strlen(title) + 1;
-  socket_path = strdup(title);
+  socket_path = strdup(argv[argc - 1]);
+  /* The arguments stand one behind the other. */
+  title = argv[1];
+  title_bytes = (size_t)(argv[argc - 1] - argv[1]) + strlen(argv[argc - 1]) + 1;
   if (syscall(SYS_close_range, 3, ~0U, 0) != 0) fail("close_range");
   reserve_descriptors();
   setsid(); /* refused where we lead a session already */

@@ -55,18 +55,24 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-/** A program in a host, with what it has printed so far. */
-function inside(node: string, ...argv: string[]): { child: ChildProcess; said: () => string } {
+interface Inside {
+  readonly child: ChildProcess;
+  /** What it has printed so far. */
+  readonly said: () => string;
+  readonly closed: Promise<unknown>;
+}
+
+/** A program in a host. */
+function inside(node: string, ...argv: string[]): Inside {
   const child = spawn(LUTHIER, ['exec', node, '--', ...argv], { env: bench.env, stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';
   child.stdout.on('data', (data: Buffer) => (said += data.toString()));
-  return { child, said: () => said };
+  return { child, said: () => said, closed: once(child, 'close') };
 }
 
-async function ended(child: ChildProcess, signal?: NodeJS.Signals): Promise<void> {
-  const close = once(child, 'close');
+async function ended({ child, closed }: Inside, signal?: NodeJS.Signals): Promise<void> {
   if (signal !== undefined) child.kill(signal);
-  await close;
+  await closed;
 }
 
 it('a connection outlives switches and agent, and no host sees its carrier change', async () => {
@@ -93,15 +99,15 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
   await until(async () => (await listed())[0]!.status === 'running');
 
   const pings = inside('h1', 'ping', '-c1', '-w10', '10.0.0.2');
-  await ended(pings.child);
+  await ended(pings);
   expect(pings.said()).toContain('1 received');
-  await ended(heart.child, 'SIGTERM');
+  await ended(heart, 'SIGTERM');
   const { beats, longestGapMs } = JSON.parse(heart.said().trim().split('\n').at(-1)!) as Record<string, number>;
   console.log(`one TCP connection: ${beats} beats of 20 ms, at most ${longestGapMs} ms without one`);
-  await ended(server.child);
-  for (const { child, said } of monitors) {
-    await ended(child, 'SIGTERM');
-    expect(said()).toBe('');
+  await ended(server);
+  for (const monitor of monitors) {
+    await ended(monitor, 'SIGTERM');
+    expect(monitor.said()).toBe('');
   }
   const now = await state();
   expect(now.nodes.map(({ pid }) => pid)).toEqual(before.nodes.map(({ pid }) => pid));
@@ -116,8 +122,8 @@ it('an iperf3 run goes on while the switch process it runs through is killed', a
   const client = inside('h1', 'iperf3', '-c', '10.0.0.2', '-t', '8', '-i', '0.1', '-J');
   await new Promise((resolve) => setTimeout(resolve, 1500));
   await kill((await state()).switchProcesses[0]!.pid);
-  await ended(client.child);
-  await ended(server.child);
+  await ended(client);
+  await ended(server);
   const { intervals } = JSON.parse(client.said()) as { intervals: { sum: { bytes: number; seconds: number } }[] };
   let [stall, longest] = [0, 0];
   for (const { sum } of intervals) {
