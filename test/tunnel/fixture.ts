@@ -236,3 +236,9 @@ export function datagramOf(chunks: readonly Uint8Array[], fields: Partial<Datagr
   Object.assign(new DatagramHeader(), { network: NETWORK }, fields).emit(header, 0);
   return Uint8Array.from(Buffer.concat([header, ...chunks]));
 }
+
+/** What stands in a golden file: datagrams are separated by empty lines, `#` begins a comment, space means nothing. */
+export function datagramsIn(text: string): Uint8Array[] {
+  const blocks = text.split(/\n\s*\n/).map((block) => block.replace(/#.*/g, '').replace(/\s/g, ''));
+  return blocks.filter((block) => block !== '').map((block) => Uint8Array.from(Buffer.from(block, 'hex')));
+}

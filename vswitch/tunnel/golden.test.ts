@@ -11,6 +11,7 @@ import {
   TestReceiver,
   TestSender,
   chunksOf,
+  datagramsIn,
   describeFrame,
   hex,
   pattern,
@@ -75,12 +76,6 @@ function fileText(title: string, datagrams: readonly Uint8Array[]): string {
     return head + lines(datagram.subarray(0, 20), '') + chunksOf(datagram).map(chunkText).join('');
   });
   return `# ${title} Path MTU ${PATH_MTU_BYTES} over IPv4, lane ${LANE}.\n\n${texts.join('\n')}`;
-}
-
-/** Datagrams are separated by empty lines, `#` begins a comment, space means nothing. */
-function datagramsIn(text: string): Uint8Array[] {
-  const blocks = text.split(/\n\s*\n/).map((block) => block.replace(/#.*/g, '').replace(/\s/g, ''));
-  return blocks.filter((block) => block !== '').map((block) => Uint8Array.from(Buffer.from(block, 'hex')));
 }
 
 describe.each(cases)('golden datagrams: %s', (name, title, frames) => {

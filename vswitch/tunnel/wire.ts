@@ -16,6 +16,8 @@ export const WIRE_VERSION = 1;
 export const DatagramType = {
   /** Chunks of frames. */
   frames: 0,
+  /** Of the tunnel's health: `health/probe.ts`. */
+  probe: 2,
 } as const;
 
 /**
