@@ -95,6 +95,24 @@ export interface SwitchState {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** `GET /tunnels` of a switch process: the keys of its tunnel to a peer. */
+export interface TunnelState {
+  /** The peer's machine. */
+  readonly peer: string;
+  /**
+   * `sealed`: frames pass, each datagram encrypted and authenticated. `handshaking`, `failed`: none pass, and it is
+   * being tried on. `unsealed`: the scenario says `seal: none`, frames pass as they are.
+   */
+  readonly state: 'sealed' | 'unsealed' | 'handshaking' | 'failed';
+  readonly algorithm?: 'aes-256-gcm' | 'chacha20-poly1305';
+  /** Since these keys are used. */
+  readonly epochAgeSeconds?: number;
+  /** How often keys were replaced since the process started. */
+  readonly rekeys?: number;
+  /** Why the last handshake came to nothing; with `sealed`, one that was to replace the keys. */
+  readonly reason?: string;
+}
+
 /** `GET /drops`: the flight recorder, oldest first. */
 export interface DropRecord {
   /** Nanoseconds since 1970. */

@@ -1,0 +1,248 @@
+/** Both roles against each other on a virtual clock, with an exchange that only has the flights of TLS. */
+import { describe, expect, it } from 'vitest';
+import { Lab, type Path } from '../../test/handshake/lab.js';
+import { PacketKind } from './packet.js';
+import type { StartSession } from './session.js';
+
+const LAN: Path = { delayMs: 0.1 };
+const BAD: Path = { delayMs: 20, jitterMs: 40, lossRatio: 0.2, duplicateRatio: 0.1 };
+const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
+
+function sealed(path: Path, seed = 1): Lab {
+  const lab = new Lab(path, seed);
+  lab.until(() => lab.isSealed, 60_000);
+  return lab;
+}
+
+describe('the keys of a tunnel', () => {
+  it('are there after a few round trips', () => {
+    const lab = new Lab(LAN);
+    expect(lab.until(() => lab.isSealed, 1_000)).toBeLessThan(2);
+    expect(lab.ends.initiator.state.state).toMatchObject({ state: 'sealed', rekeys: 0, algorithm: 'aes-256-gcm' });
+    lab.run(1_000);
+    expect(lab.ends.initiator.sealed + lab.ends.responder.sealed).toBe(2);
+    expect(lab.ends.initiator.failures).toEqual([]);
+    expect(lab.ends.responder.failures).toEqual([]);
+  });
+
+  it.each(['initiator', 'responder'] as const)('come when the %s starts late', (late) => {
+    const lab = new Lab(LAN);
+    lab.ends[late].kill();
+    lab.run(7_000);
+    lab.ends[late].restart();
+    // An initiator that has waited repeats itself once a second; a responder that starts asks at once.
+    expect(lab.until(() => lab.isSealed, 5_000)).toBeLessThan(1_500);
+  });
+
+  it('come over a path that loses, doubles and reorders', () => {
+    for (const seed of SEEDS) {
+      const lab = new Lab(BAD, seed);
+      lab.until(() => lab.isSealed, 20_000);
+    }
+  });
+
+  it('come over a path that changes bytes of every fifth datagram', () => {
+    for (const seed of SEEDS) {
+      const lab = new Lab({ ...LAN, corruptRatio: 0.2 }, seed);
+      lab.until(() => lab.isSealed, 30_000);
+    }
+  });
+
+  it.each([
+    ['initiator', ['initiator']],
+    ['responder', ['responder']],
+    ['both', ['initiator', 'responder']],
+  ] as const)('are new soon after a restart: %s', (_, which) => {
+    for (const seed of SEEDS) {
+      const lab = sealed({ delayMs: 10 }, seed);
+      lab.run(seed * 10);
+      for (const role of which) lab.ends[role].kill();
+      lab.run(500);
+      for (const role of which) lab.ends[role].restart();
+      expect(lab.until(() => lab.isSealed, 5_000)).toBeLessThan(250);
+    }
+  });
+
+  it('survive an end that is killed at any moment of the exchange', () => {
+    for (const role of ['initiator', 'responder'] as const)
+      for (let stopMs = 0; stopMs < 130; stopMs += 3) {
+        const lab = new Lab({ delayMs: 10 });
+        lab.run(stopMs);
+        lab.ends[role].kill();
+        lab.run(300);
+        lab.ends[role].restart();
+        lab.until(() => lab.isSealed, 5_000);
+      }
+  });
+
+  it('are replaced in time, without a moment in which what is sealed cannot be opened', () => {
+    for (const path of [LAN, BAD]) {
+      const lab = sealed(path);
+      const endMs = lab.nowMs + 3_700_000;
+      while (lab.nowMs < endMs) {
+        lab.run(lab.ends.initiator.nextMs - lab.nowMs, () => !lab.isSealed);
+        expect(lab.isSealed).toBe(true);
+        lab.run(1);
+      }
+      for (const end of Object.values(lab.ends)) {
+        expect(end.state.state.rekeys).toBeGreaterThanOrEqual(6);
+        expect(end.installed.size).toBeLessThanOrEqual(2);
+      }
+    }
+  });
+
+  it('are kept for ten seconds after others took their place, for what is late', () => {
+    const lab = sealed(LAN);
+    const [old] = lab.ends.initiator.installed.keys();
+    lab.run(605_000);
+    for (const end of Object.values(lab.ends)) expect([...end.installed.keys()]).toContain(old);
+    lab.run(10_000);
+    for (const end of Object.values(lab.ends)) expect([...end.installed.keys()]).not.toContain(old);
+  });
+
+  it.each(['initiator', 'responder'] as const)('are replaced when the %s has sealed as much as it may', (role) => {
+    const lab = sealed(LAN);
+    lab.run(1_000);
+    const { sendsWith } = lab.ends[role];
+    lab.ends[role].state.rekey(sendsWith! + 1);
+    lab.run(1_000);
+    expect(lab.ends[role].sendsWith).toBe(sendsWith);
+    lab.ends[role].state.rekey(sendsWith!);
+    lab.run(1_000);
+    expect(lab.ends[role].sendsWith).not.toBe(sendsWith);
+    expect(lab.isSealed).toBe(true);
+  });
+
+  it('are confirmed by a sealed datagram where the last packet got lost', () => {
+    const lab = new Lab(LAN);
+    const { initiator, responder } = lab.ends;
+    lab.until(() => initiator.sendsWith !== undefined, 1_000);
+    lab.lose();
+    expect(responder.sendsWith).toBeUndefined();
+    responder.state.epochSeen(initiator.sendsWith! ^ 1);
+    expect(responder.sendsWith).toBeUndefined();
+    responder.state.epochSeen(initiator.sendsWith!);
+    expect(responder.sendsWith).toBe(initiator.sendsWith);
+  });
+
+  it('are not touched by a peer that has gone, and come back with it', () => {
+    const lab = sealed(LAN);
+    lab.path = { ...LAN, lossRatio: 1 };
+    lab.run(700_000);
+    for (const end of Object.values(lab.ends)) expect(end.state.state).toMatchObject({ state: 'sealed' });
+    expect(lab.ends.initiator.state.state.reason).toBe('responder does not answer');
+    expect(lab.isSealed).toBe(true);
+    lab.path = LAN;
+    lab.run(10_000);
+    expect(lab.ends.initiator.state.state.reason).toBeUndefined();
+    expect(lab.isSealed).toBe(true);
+  });
+});
+
+describe('strangers', () => {
+  it('that send anything at all change nothing of keys that work', () => {
+    const lab = sealed(LAN);
+    lab.run(100);
+    const recorded = Object.values(lab.ends).flatMap(({ sent }) => sent);
+    const { initiator, responder } = lab.ends;
+    const [mine, yours] = [initiator.sendsWith, responder.sendsWith];
+    for (let i = 0; i < 20_000; i++) {
+      const old = recorded[i % recorded.length]!.slice();
+      const forged = i % 3 === 0 ? lab.randomBytes(i % 1300) : old;
+      if (i % 3 === 1) forged[i % forged.byteLength]! ^= 1 << (i & 7);
+      for (const end of [initiator, responder]) end.state.receive(forged);
+      if (i % 50 === 0) lab.run(1);
+    }
+    expect(lab.isSealed).toBe(true);
+    expect(lab.ends.initiator.installed.get(mine!)).toBeDefined();
+    expect(lab.ends.responder.installed.get(yours!)).toBeDefined();
+    lab.until(() => initiator.nextMs > lab.nowMs + 100_000 && responder.nextMs > lab.nowMs + 100_000, 60_000);
+    expect(lab.isSealed).toBe(true);
+  });
+
+  it('get no more from a responder than they sent, and nothing of an exchange', () => {
+    const lab = new Lab({ ...LAN, lossRatio: 1 });
+    const { initiator, responder } = lab.ends;
+    lab.run(10);
+    const first = initiator.sent[0]!;
+    responder.sent.length = 0;
+    for (let i = 0; i < 100; i++) {
+      const forged = first.slice();
+      forged.set(lab.randomBytes(16), 4);
+      responder.state.receive(forged);
+    }
+    expect(responder.sent).toHaveLength(100);
+    for (const answer of responder.sent) {
+      expect(answer[0]).toBe(PacketKind.cookie);
+      expect(answer.byteLength).toBeLessThanOrEqual(first.byteLength);
+    }
+  });
+
+  it('that ask an initiator for attempts get few, and each asks for more than it causes', () => {
+    const lab = sealed(LAN);
+    lab.run(100);
+    const { initiator } = lab.ends;
+    const plea = new Uint8Array(1200);
+    lab.path = { ...LAN, lossRatio: 1 };
+    initiator.sent.length = 0;
+    initiator.state.receive(plea.subarray(0, 1199));
+    expect(initiator.sent).toHaveLength(0);
+    initiator.state.receive(plea);
+    lab.run(60_000);
+    const bytes = initiator.sent.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    expect(bytes).toBeGreaterThan(0);
+    expect(bytes).toBeLessThan(3 * plea.byteLength);
+    initiator.sent.length = 0;
+    for (let i = 0; i < 10_000; i++) {
+      initiator.state.receive(plea);
+      lab.run(1);
+    }
+    const attempts = new Set(initiator.sent.map((payload) => Buffer.from(payload.subarray(4, 12)).toString('hex')));
+    expect(attempts.size).toBeLessThan(15);
+  });
+});
+
+describe('a peer that fails', () => {
+  const refusing: StartSession = (_, events) => {
+    let isOver = false;
+    return {
+      receive: () => {
+        if (!isOver) events.failed('wrong certificate');
+        isOver = true;
+      },
+      confirm: () => undefined,
+      close: () => (isOver = true),
+    };
+  };
+
+  it('is tried again at growing intervals, and both ends say why', () => {
+    const lab = new Lab(LAN);
+    const { initiator, responder } = lab.ends;
+    const good = responder.startSession;
+    responder.startSession = refusing;
+    lab.run(30_000);
+    expect(responder.state.state).toEqual({ peer: 'initiator', state: 'failed', reason: 'wrong certificate' });
+    expect(initiator.state.state).toMatchObject({ state: 'failed', reason: /its log says why/ });
+    expect(initiator.failures.length).toBeGreaterThan(4);
+    expect(initiator.failures.length).toBeLessThan(40);
+    responder.startSession = good;
+    lab.until(() => lab.isSealed, 6_000);
+    lab.run(1);
+    expect(initiator.state.state.reason).toBeUndefined();
+  });
+
+  it('leaves no more than eight epochs behind', () => {
+    const lab = sealed(LAN);
+    const { initiator, responder } = lab.ends;
+    const { startSession } = initiator;
+    // An initiator that always fails at its end of the exchange, where the responder has installed keys already.
+    initiator.startSession = (role, events) =>
+      startSession(role, { ...events, authenticated: () => events.failed('no') });
+    for (let i = 0; i < 10; i++) {
+      initiator.state.rekey(initiator.sendsWith!);
+      lab.run(8_000);
+      expect(responder.installed.size).toBeLessThanOrEqual(8);
+      expect(lab.isSealed).toBe(true);
+    }
+  });
+});
