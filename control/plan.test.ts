@@ -53,6 +53,7 @@ describe('plan', () => {
         { kind: 'ports', nodes: ['h3'] },
         { kind: 'addresses', nodes: ['h3'] },
         { kind: 'forwarding', machines: ['local'] },
+        { kind: 'announce', nodes: ['h3'] },
       ],
       clear: [],
     });
@@ -210,6 +211,9 @@ class Model {
         }
         break;
       }
+      case 'announce':
+        for (const name of action.nodes) expect(host(name).configuration).toBeDefined();
+        break;
       case 'commands':
         for (const name of action.nodes) host(name).command = commandOf(nodes.get(name)!);
         break;

@@ -11,6 +11,7 @@ import type { SwitchConfig } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import { hostsFile, type NetnsNode } from '../vhost/netns.js';
 import { nodeConfiguration, netnsNodes } from '../vrouter/router.js';
+import { moved } from './stations.js';
 import { switchConfigs, tunnels } from './wiring.js';
 
 type Names = readonly string[];
@@ -35,6 +36,7 @@ export type BuildAction =
   | { readonly kind: 'tunnels'; readonly pairs: readonly Pair[] }
   | { readonly kind: 'addresses'; readonly nodes: Names }
   | { readonly kind: 'forwarding'; readonly machines: Names }
+  | { readonly kind: 'announce'; readonly nodes: Names }
   | { readonly kind: 'commands'; readonly nodes: Names };
 
 /** In the order in which they are done; of what is gone already they take no notice. */
@@ -62,6 +64,7 @@ export const BUILD_KINDS: readonly BuildKind[] = [
   'tunnels',
   'addresses',
   'forwarding',
+  'announce',
   'commands',
 ];
 
@@ -196,6 +199,8 @@ function building(before: Layout, after: Layout): BuildAction[] {
         .filter(([machine, config]) => !isDeepStrictEqual(before.configs.get(machine), config))
         .map(([machine]) => machine),
     },
+    // Nobody remembers anything of a network that comes up.
+    { kind: 'announce', nodes: before.network === undefined ? [] : moved(before.network, after.network!) },
     { kind: 'commands', nodes: nodesWhere((was, node) => node.command !== undefined && !sameCommand(was, node)) },
   ];
   const needed = actions.filter((action) => !isEmpty(action));
@@ -306,6 +311,8 @@ export function actionTitle(action: Action): string {
       return `join the links in ${count(action.machines, 'switch process', 'switch processes')}`;
     case 'addresses':
       return `give ${count(action.nodes, 'host')} addresses and routes`;
+    case 'announce':
+      return `announce ${count(action.nodes, 'host')} to the others`;
     case 'commands':
       return `start the ${action.nodes.length === 1 ? 'command' : 'commands'} of ${count(action.nodes, 'host')}`;
     case 'end-commands':

@@ -7,8 +7,9 @@
  *   @PID:START             … if it is still the one that started then (field 22 of /proc/PID/stat)
  *   @self                  … for nsrun's own, which is also the first
  *   sysctl PATH VALUE      writes VALUE to /proc/sys/PATH: sysctl net/ipv4/ip_forward 1
+ *   announce DEVICE        tells its neighbours the addresses of an interface (announce.c): announce eth0
  *   anything else          a line for `ip -batch`: link set dev eth0 up
- *   -LINE                  one of the two above that may fail, in silence: -addr del 10.0.0.1/24 dev eth0
+ *   -LINE                  one of the three above that may fail, in silence: -addr del 10.0.0.1/24 dev eth0
  *
  * Empty lines and lines that start with # are skipped. Lines take effect in their order; neighbouring `ip` lines of one
  * section and kind (must succeed, may fail) go to one process. At the first line that fails the rest is left, the exit
@@ -195,6 +196,16 @@ static void set_sysctl(size_t index) {
   if (fd >= 0) close(fd);
 }
 
+static void announce_device(size_t index) {
+  const char *name = command_of(lines[index]) + strlen("announce ");
+  if (!announce(name + strspn(name, " \t")) && !may_fail(lines[index])) fail_line(index, strerror(errno));
+}
+
+static bool is_command(const char *line, const char *word) {
+  const char *command = command_of(line);
+  return strncmp(command, word, strlen(word)) == 0 && command[strlen(word)] == ' ';
+}
+
 int verb_batch(char **arguments) {
   if (*arguments != NULL) die("batch: takes no arguments");
   int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -205,9 +216,12 @@ int verb_batch(char **arguments) {
     if (lines[i][0] == '@') {
       flush_block();
       enter_section(i, home);
-    } else if (strncmp(command_of(lines[i]), "sysctl ", strlen("sysctl ")) == 0) {
+    } else if (is_command(lines[i], "sysctl")) {
       flush_block();
       set_sysctl(i);
+    } else if (is_command(lines[i], "announce")) {
+      flush_block();
+      announce_device(i);
     } else {
       if (block_open && block_may_fail != may_fail(lines[i])) flush_block();
       if (!block_open) block_start = i;

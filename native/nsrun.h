@@ -4,6 +4,7 @@
  *
  *   exec.c      run a command inside a host, as if it had been started there
  *   batch.c     configure many network namespaces with few processes
+ *   announce.c  tell the neighbours which addresses an interface has
  *   rootless.c  start a program as root of a user namespace
  *   confine.c   start a program without privileges, network, or write access
  *   filter.c    the system calls that such a program has
@@ -32,6 +33,11 @@ __attribute__((format(printf, 1, 2))) _Noreturn void die(const char *format, ...
 
 /* The whole of `text` as a number from `min` to `max`, or the end with a message that names `what`. */
 long parse_number(const char *text, const char *what, long min, long max);
+
+/* --- configuration (announce.c) ---------------------------------------------------------------------------------- */
+
+/* All addresses of an interface of this network namespace, to all on its link; false with errno. */
+bool announce(const char *name);
 
 /* --- confinement (filter.c) -------------------------------------------------------------------------------------- */
 

@@ -328,6 +328,66 @@ link set dev eth0 up
     expect(state()).toEqual(expected('10.0.0.3', 'fd00::3'));
   });
 
+  it('announces the addresses of an interface to those who have others for them', async () => {
+    await using keeper = await KeeperFixture.start();
+    const [h1, h2] = [keeper.host('h1'), keeper.host('h2')];
+    const mac = '02:00:00:00:00:01';
+    const onLink = ['10.0.0.1', '10.0.0.3', 'fd00::1', 'fe80::ff:fe00:1'];
+    const batch = (...lines: string[]) => nsrun(['batch'], lines.join('\n'));
+    const made = batch(
+      `@${h1}`,
+      `link add eth0 address ${mac} type veth peer name eth0 netns ${h2}`,
+      'sysctl net/ipv6/conf/eth0/accept_dad 0',
+      'sysctl net/ipv6/conf/eth0/forwarding 1',
+      'addr add 10.0.0.1/24 dev eth0',
+      'addr add 10.0.0.3/24 dev eth0',
+      'addr add fd00::1/64 dev eth0 nodad',
+      'link set dev eth0 up',
+      `@${h2}`,
+      'sysctl net/ipv6/conf/eth0/accept_dad 0',
+      'addr add 10.0.0.2/24 dev eth0',
+      'addr add fd00::2/64 dev eth0 nodad',
+      'link set dev eth0 up',
+    );
+    expect(made).toMatchObject({ status: 0, stderr: '' });
+    // IPv6 hears no group until the kernel has noticed that there is carrier.
+    const all = ['ping', '-L', '-c1', '-W1', 'ff02::1%eth0'];
+    await until(() => nsrun(['exec', String(h1), '--', ...all]).status === 0);
+    const stale = onLink.map((dst) => `neigh replace ${dst} lladdr 02:00:00:00:00:99 dev eth0 nud reachable`);
+    expect(batch(`@${h2}`, ...stale)).toMatchObject({ status: 0, stderr: '' });
+    interface Neighbour {
+      readonly dst: string;
+      readonly lladdr: string;
+      readonly router?: null;
+    }
+    const neighbours = (): unknown =>
+      (JSON.parse(nsrun(['exec', String(h2), '--', 'ip', '-j', 'neigh']).stdout) as Neighbour[])
+        .map(({ dst, lladdr, router }) => ({ dst, lladdr, router: router === null }))
+        .sort((a, b) => (a.dst < b.dst ? -1 : 1));
+    expect(batch(`@${h1}`, 'announce eth0')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    // The link-local address cannot have changed its MAC, and there are others for the switches to learn.
+    const expected = onLink.map((dst) => ({
+      dst,
+      lladdr: dst.startsWith('fe80') ? '02:00:00:00:00:99' : mac,
+      router: dst === 'fd00::1',
+    }));
+    await expect.poll(neighbours, { timeout: 15_000 }).toEqual(expected);
+    // Where it is the only one, it is announced, now by a host.
+    expect(
+      batch(`@${h1}`, 'sysctl net/ipv6/conf/eth0/forwarding 0', 'addr flush dev eth0 scope global', 'announce eth0'),
+    ).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    const last = expected.map((neighbour) => ({ ...neighbour, lladdr: mac }));
+    await expect.poll(neighbours, { timeout: 15_000 }).toEqual(last);
+
+    expect(batch(`@${h1}`, 'announce nothing').stderr).toBe(
+      `section @${h1}: line 2: announce nothing: No such device\n`,
+    );
+    expect(batch(`@${h1}`, '-announce nothing', '-announce a-name-that-is-too-long')).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+  });
+
   it('comes back to its own namespace for @self', async () => {
     await using keeper = await KeeperFixture.start();
     const [outer, inner] = [keeper.host('outer'), keeper.host('inner')];

@@ -73,6 +73,16 @@ export function configureHosts({ live, was, to }: Target, { nodes }: Nodes): Pro
   );
 }
 
+/** Where a host's interface has gone, its init has: that is found out elsewhere. */
+export function announceHosts({ live, to }: Target, { nodes }: Nodes): Promise<void> {
+  return runSections(
+    pick(to, nodes).map((node) => {
+      const { pid, start } = live.process(`host:${node.name}`);
+      return [`@${pid}:${start}`, ...node.ports.map(({ name }) => `-announce ${name}`)];
+    }),
+  );
+}
+
 // --- commands --------------------------------------------------------------------------------------------------------
 
 /** Starts the commands of these hosts, in place of others that they may run. */

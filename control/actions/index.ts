@@ -28,6 +28,7 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   tunnels: underlay.openTunnels,
   addresses: hosts.configureHosts,
   forwarding: switches.configureSwitches,
+  announce: hosts.announceHosts,
   commands: hosts.startCommands,
   'end-commands': hosts.endCommands,
   'remove-hosts': hosts.removeHosts,

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { execArguments } from '../../control/exec.js';
+import { execArguments, execute } from '../../control/exec.js';
 import { load } from '../../control/load.js';
 import type { NetworkState } from '../../model/messages.js';
 import type { RawEndpoint, RawLink, RawNode, RawScenario } from '../../model/scenario.js';
@@ -250,6 +250,33 @@ it('is what the file says after every kind of change, and disturbs nobody else',
   }
   await twins.down(NAME);
 }, 300_000);
+
+it('is known to all at once where a silent host moves, or another has its address', async () => {
+  const draft = new Draft();
+  draft.machines = ['a', 'b', 'c'];
+  draft.nodes.h2!.machine = 'b';
+  // The tunnel to b stays when h2 leaves, and with it what was learned by it.
+  draft.nodes.h3 = { kind: 'host', machine: 'b' };
+  draft.link('h3', 's1');
+  await twins.up(draft.raw);
+  // What h1 has learned of an address it takes for right for 15 s at least, its switch what it has learned for 300 s.
+  const ping = async (): Promise<number> => {
+    const access = await twins.agent.access(NAME, 'h1');
+    return (await execute(access, ['ping', '-c1', '-W1', '10.1.0.2'], {})).code;
+  };
+  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+
+  draft.nodes.h2!.machine = 'c';
+  await twins.up(draft.raw);
+  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+
+  draft.remove('h2');
+  draft.nodes.h4 = { kind: 'host', machine: 'b' };
+  draft.link({ node: 'h4', address: '10.1.0.2/24' }, 's1');
+  await twins.up(draft.raw);
+  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+  await twins.down(NAME);
+});
 
 it.runIf(isRoot)(
   'gives, changes and lifts limits of hosts that run (as root: only root may make cgroups)',
