@@ -224,6 +224,7 @@ function emptyArrays(): Parameters<typeof import('../native/binding.js').native.
     arena: new Uint8Array(2048),
     iov: new Int32Array(2),
     lengths: new Int32Array(1),
+    cuts: new Int32Array(1),
     vnet: new Uint8Array(12),
     ready: new Int32Array(1),
     clock: new Float64Array(1),

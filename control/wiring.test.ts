@@ -70,7 +70,9 @@ describe('switchConfigs', () => {
     const configs = switchConfigs(net, 7);
     expect(configs.get('a')!.links[0]!.ends).toEqual([{ udp: 'udp:b', channel: 5 }, { bridge: 's1' }]);
     expect(configs.get('b')!.links[0]!.ends).toEqual([{ tap: 'tap:h1:eth0' }, { udp: 'udp:a', channel: 5 }]);
-    expect(configs.get('a')!.devices).toEqual([{ kind: 'udp', name: 'udp:b', pathMtuBytes: 1500, ipHeaderBytes: 20 }]);
+    expect(configs.get('a')!.devices).toEqual([
+      { kind: 'udp', name: 'udp:b', pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' },
+    ]);
     expect(tunnels(net, configs)).toEqual([['a', 'b']]);
   });
 

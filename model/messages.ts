@@ -42,6 +42,8 @@ export interface UdpConfig {
   readonly pathMtuBytes: number;
   /** 20 or 40: bytes of the underlay's IP header. */
   readonly ipHeaderBytes: number;
+  /** `required`: every datagram is sealed, and nothing is sent before there are keys. */
+  readonly seal: 'required' | 'none';
 }
 
 /** Both ends are on this machine's engine; what is elsewhere is reached through a tunnel's channel. */

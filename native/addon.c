@@ -6,21 +6,59 @@
 
 #include <stdlib.h>
 
+int32_t table_put(struct table *table, void *item) {
+  for (size_t i = 0; i < table->count; i++) {
+    if (table->items[i] != NULL) continue;
+    table->items[i] = item;
+    return (int32_t)i + 1;
+  }
+  void **more = reallocarray(table->items, table->count + 1, sizeof *more);
+  if (more == NULL) return 0;
+  table->items = more;
+  table->items[table->count++] = item;
+  return (int32_t)table->count;
+}
+
+void *table_get(const struct table *table, int32_t number) {
+  return number < 1 || (size_t)number > table->count ? NULL : table->items[number - 1];
+}
+
+static struct state *state_of(napi_env env) {
+  struct state *state = NULL;
+  return napi_get_instance_data(env, (void **)&state) == napi_ok ? state : NULL;
+}
+
 struct io *io_of(napi_env env, int32_t handle) {
-  struct state *state;
-  if (napi_get_instance_data(env, (void **)&state) != napi_ok || state == NULL) return NULL;
-  if (handle < 1 || (size_t)handle > state->io_count) return NULL;
-  return state->ios[handle - 1];
+  struct state *state = state_of(env);
+  return state == NULL ? NULL : table_get(&state->ios, handle);
+}
+
+struct keyring *keyring_of(napi_env env, int32_t handle) {
+  struct state *state = state_of(env);
+  return state == NULL ? NULL : table_get(&state->keyrings, handle);
+}
+
+struct receiver *receiver_of(napi_env env, int32_t handle) {
+  struct state *state = state_of(env);
+  return state == NULL ? NULL : table_get(&state->receivers, handle);
 }
 
 /* The environment ends. Descriptors are the caller's: only memory is given back. */
 static void state_free(napi_env env, void *data, void *hint) {
   (void)hint;
   struct state *state = data;
-  for (size_t i = 0; i < state->io_count; i++) {
-    if (state->ios[i] != NULL) io_free(env, state->ios[i]);
+  for (size_t i = 0; i < state->ios.count; i++) {
+    if (state->ios.items[i] != NULL) io_free(env, state->ios.items[i]);
   }
-  free(state->ios);
+  for (size_t i = 0; i < state->keyrings.count; i++) {
+    if (state->keyrings.items[i] != NULL) keyring_free(state->keyrings.items[i]);
+  }
+  for (size_t i = 0; i < state->receivers.count; i++) {
+    if (state->receivers.items[i] != NULL) receiver_free(state->receivers.items[i]);
+  }
+  free(state->ios.items);
+  free(state->keyrings.items);
+  free(state->receivers.items);
   free(state);
 }
 

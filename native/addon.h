@@ -6,7 +6,11 @@
  *   descriptor.c   close, dup, eventfd
  *   socket.c       local sockets and descriptor passing
  *   netns.c        a thread's visit to another network namespace
- *   tap.c udp.c    devices: open, batch read, batch write
+ *   tap.c          TAPs: open, batch read, batch write
+ *   udp.c          sockets of tunnels: open, ask
+ *   udp-send.c     datagrams out: segmented sends, sealing
+ *   udp-receive.c  datagrams in: what came merged is taken apart, opened, and joined again by frame
+ *   aead.c         keys of tunnels, replay windows
  *   io.c           the arrays that data-path calls work on
  *   wait.c         time, epoll
  *
@@ -32,6 +36,17 @@
 
 /* --- state (addon.c) --------------------------------------------------------------------------------------------- */
 
+/* Things that JavaScript knows by a number, which is their place here plus one; NULL where one was destroyed. */
+struct table {
+  void **items;
+  size_t count;
+};
+
+/* Puts an item where none is; returns its number, 0 when there is no memory. */
+int32_t table_put(struct table *table, void *item);
+/* NULL for a number that is not in use. */
+void *table_get(const struct table *table, int32_t number);
+
 /* One set of registered arrays. Everything that a data-path call needs is here, so that it looks nothing up. */
 struct io {
   uint8_t *arena;
@@ -41,6 +56,7 @@ struct io {
   int32_t iov_count;
   int32_t *lengths;
   int32_t lengths_count;
+  int32_t *cuts; /* as long as `lengths` */
   uint8_t *vnet;
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
@@ -52,19 +68,27 @@ struct io {
   struct iovec *parts;
   struct mmsghdr *messages;
   struct epoll_event *events;
+  struct send *send; /* udp-send.c */
 
-  napi_ref references[6]; /* keep the arrays' memory alive */
+  napi_ref references[7]; /* keep the arrays' memory alive */
 };
 
 /* One per environment: each worker thread that loads the addon has its own. */
 struct state {
-  struct io **ios; /* handle - 1 → io, NULL where destroyed */
-  size_t io_count;
+  struct table ios;
+  struct table keyrings;  /* aead.h */
+  struct table receivers; /* udp-receive.c */
 };
 
 /* NULL for a handle that is not in use. */
 struct io *io_of(napi_env env, int32_t handle);
+struct keyring *keyring_of(napi_env env, int32_t handle);
+struct receiver *receiver_of(napi_env env, int32_t handle);
 void io_free(napi_env env, struct io *io);
+void keyring_free(struct keyring *ring);
+void receiver_free(struct receiver *receiver);
+struct send *send_create(void);
+void send_free(struct send *send);
 
 /* --- arguments and results (arguments.c) ------------------------------------------------------------------------- */
 
@@ -134,10 +158,12 @@ int64_t monotonic_ns(void);
 #define NATIVE_CALLS(CALL)                                                                                             \
   CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
   CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
-  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes)                         \
+  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes) CALL(udpFeatures)       \
+  CALL(udpReceiverCreate) CALL(udpReceiverDestroy)                                                                     \
+  CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy)                                        \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
-  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpWrite)
+  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore) CALL(udpWrite)
 
 #define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);
 NATIVE_CALLS(DECLARE)

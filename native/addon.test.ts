@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { native, nativeDirectory, VNET_HDR_BYTES } from './binding.js';
+import { native, nativeDirectory, UdpRefusal, VNET_HDR_BYTES } from './binding.js';
 import { failure, HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES } from './fixture.js';
 
 const { EBADF, EINVAL, ECONNREFUSED, EMSGSIZE } = constants.errno;
@@ -129,6 +129,7 @@ describe('memory and time', () => {
       arena: shared(Uint8Array, SLOT_BYTES),
       iov: shared(Int32Array, 64),
       lengths: shared(Int32Array, 64),
+      cuts: shared(Int32Array, 64),
       vnet: shared(Uint8Array, 120),
       ready: shared(Int32Array, 64),
       clock,
@@ -185,7 +186,7 @@ describe('memory and time', () => {
       const native = require(workerData);
       const clock = new Float64Array(1);
       const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
-        lengths: new Int32Array(8), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
+        lengths: new Int32Array(8), cuts: new Int32Array(8), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
       const io = native.ioCreate(arrays());
       const epoll = native.epollCreate();
       const event = native.eventfd();
@@ -214,34 +215,50 @@ describe('UDP', () => {
   it('gathers and scatters batches of datagrams', () => {
     const [sender, receiver] = udpPair();
     const { arrays, handle } = new Io(16);
-    arrays.arena.set(Buffer.from('one|two|three'), 5 * SLOT_BYTES);
+    arrays.arena.set(Buffer.from('one|two|three and twenty-four'), 5 * SLOT_BYTES);
     const at = 5 * SLOT_BYTES;
-    arrays.iov.set([at, 3, at + 4, 3, at + 3, 1, at + 8, 5, at, 0]);
+    arrays.iov.set([at, 3, at + 4, 3, at + 3, 1, at + 8, 21, at, 0]);
     arrays.lengths.set([9, 1, 3, 1]);
-    expect(native.udpWrite(handle, sender, 1, 0, 3)).toBe(3);
+    expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0)).toBe(3);
     arrays.iov.set([3, 0, 2, 1]);
-    expect(native.udpRead(handle, receiver, 4, 1)).toBe(3);
-    expect([...arrays.lengths.subarray(0, 3)]).toEqual([3, 9, 0]);
-    const read = (slot: number, bytes: number) =>
-      Buffer.from(arrays.arena.buffer, slot * SLOT_BYTES + HEADROOM_BYTES, bytes).toString();
-    expect([read(3, 3), read(0, 9)]).toEqual(['one', 'two|three']);
-    expect(native.udpRead(handle, receiver, 4, 1)).toBe(0);
+    const buffers = native.udpReceiverCreate();
+    // Shorter than a header: said, and no slot taken.
+    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(3);
+    expect([...arrays.lengths.subarray(0, 3)]).toEqual([-UdpRefusal.badDatagram, 25, -UdpRefusal.badDatagram]);
+    expect(Buffer.from(arrays.arena.buffer, 3 * SLOT_BYTES + HEADROOM_BYTES, 25).toString()).toBe(
+      'two|three and twenty-four',
+    );
+    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(0);
+    expect(native.udpMore(buffers)).toBe(0);
+    native.udpReceiverDestroy(buffers);
   });
 
-  it('lays a long datagram out as a frame, and negates the length of one that did not fit', () => {
+  it('lays a long datagram out as a frame, and keeps one that finds no room', () => {
     const [sender, receiver] = udpPair('::1');
     const { arrays, handle } = new Io(16);
     const data = Buffer.from(Array.from({ length: 5000 }, (_, i) => i % 251));
     arrays.arena.set(data, 8 * SLOT_BYTES);
     arrays.iov.set([8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 1920]);
     arrays.lengths.set([1, 1, 1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 3)).toBe(3);
-    arrays.iov.set([0, 1, 2, 3, 4, 5]);
-    expect(native.udpRead(handle, receiver, 1, 3)).toBe(1);
+    expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1)).toBe(3);
+    arrays.iov.set([4, 1, 2, 3, 0, 5]);
+    const buffers = native.udpReceiverCreate();
+    expect(native.udpRead(handle, buffers, receiver, 5, 0)).toBe(1);
+    expect(native.udpMore(buffers)).toBe(2);
     expect(arrays.lengths[0]).toBe(5000);
-    expect(Buffer.from(arrays.arena.buffer, HEADROOM_BYTES, 5000).equals(data)).toBe(true);
-    expect(native.udpRead(handle, receiver, 2, 1)).toBe(2);
-    expect([...arrays.lengths.subarray(0, 2)]).toEqual([-(SLOT_BYTES - HEADROOM_BYTES), SLOT_BYTES - HEADROOM_BYTES]);
+    const read = (slot: number, bytes: number) =>
+      Buffer.from(arrays.arena.buffer, slot * SLOT_BYTES + HEADROOM_BYTES, bytes);
+    const whole = Buffer.concat([
+      read(4, SLOT_BYTES - HEADROOM_BYTES),
+      Buffer.from(arrays.arena.buffer, SLOT_BYTES, SLOT_BYTES),
+      Buffer.from(arrays.arena.buffer, 2 * SLOT_BYTES, 5000 - (SLOT_BYTES - HEADROOM_BYTES) - SLOT_BYTES),
+    ]);
+    expect(whole.equals(data)).toBe(true);
+    expect(native.udpRead(handle, buffers, receiver, 2, 0)).toBe(0);
+    expect(native.udpMore(buffers)).toBe(2);
+    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(2);
+    expect([...arrays.lengths.subarray(0, 2)]).toEqual([5000, 1920]);
+    native.udpReceiverDestroy(buffers);
   });
 
   it('hears nobody but its peer, and says when the peer is not there', () => {
@@ -253,12 +270,14 @@ describe('UDP', () => {
     arrays.iov.set([0, 100]);
     arrays.lengths.set([1]);
     // The kernel refuses the stranger with an ICMP error, which its next call tells.
-    expect(native.udpWrite(handle, stranger, 0, 0, 1)).toBe(1);
-    expect(native.udpWrite(handle, stranger, 0, 0, 1)).toBe(-ECONNREFUSED);
-    expect(native.udpWrite(handle, second, 0, 0, 1)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0)).toBe(-ECONNREFUSED);
+    expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0)).toBe(1);
     arrays.iov.set([0, 1]);
-    expect(native.udpRead(handle, first, 2, 1)).toBe(1);
+    const buffers = native.udpReceiverCreate();
+    expect(native.udpRead(handle, buffers, first, 2, 0)).toBe(1);
     expect(arrays.lengths[0]).toBe(100);
+    native.udpReceiverDestroy(buffers);
   });
 
   it('never fragments', () => {
@@ -266,7 +285,7 @@ describe('UDP', () => {
     const { arrays, handle } = new Io(40);
     arrays.iov.set([0, 65_508]);
     arrays.lengths.set([1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 1)).toBe(-EMSGSIZE);
+    expect(native.udpWrite(handle, sender, 0, 0, 1, 0, 0)).toBe(-EMSGSIZE);
   });
 
   it('has the receive buffer that was asked for, where the machine allows it', () => {
@@ -287,7 +306,7 @@ describe('data-path calls', () => {
     const write = (iov: number[], lengths: number[], first = 0, entry = 0, count = lengths.length) => {
       arrays.iov.set(iov);
       arrays.lengths.set(lengths);
-      return native.udpWrite(handle, sender, first, entry, count);
+      return native.udpWrite(handle, sender, first, entry, count, 0, 1);
     };
     expect(write([0, 1], [1])).toBe(1);
     expect(write([4 * SLOT_BYTES - 1, 1], [1])).toBe(1);
@@ -307,18 +326,21 @@ describe('data-path calls', () => {
     // The good datagrams before a bad one are sent.
     expect(write([0, 1, 0, 1, -1, 1], [1, 1, 1])).toBe(2);
 
-    const read = (slots: number[], datagrams: number, each: number) => {
+    const buffers = native.udpReceiverCreate();
+    const read = (slots: number[], count: number, keyring = 0) => {
       arrays.iov.set(slots);
-      return native.udpRead(handle, receiver, datagrams, each);
+      return native.udpRead(handle, buffers, receiver, count, keyring);
     };
-    expect(read([4], 1, 1)).toBe(-EINVAL);
-    expect(read([-1], 1, 1)).toBe(-EINVAL);
-    expect(read([0, 1, 2], 3, 0)).toBe(-EINVAL);
-    expect(read([0, 1, 2], 8, 3)).toBe(-EINVAL);
-    expect(read([0], 9, 1)).toBe(-EINVAL);
-    expect(read([0], -1, 1)).toBe(-EINVAL);
-    expect(read([0], 0x10000, 0x10000)).toBe(-EINVAL);
-    expect(read([0, 1, 2, 3], 4, 1)).toBe(4);
+    expect(read([4], 1)).toBe(-EINVAL);
+    expect(read([-1], 1)).toBe(-EINVAL);
+    expect(read([0], 17)).toBe(-EINVAL);
+    expect(read([0], -1)).toBe(-EINVAL);
+    expect(read([0], 0x7fffffff)).toBe(-EINVAL);
+    expect(read([0], 1, 99)).toBe(-EINVAL);
+    expect(native.udpRead(handle, 99, receiver, 1, 0)).toBe(-EINVAL);
+    // Datagrams of one byte: taken, and refused by length.
+    expect(read([0, 1, 2, 3], 4)).toBe(4);
+    native.udpReceiverDestroy(buffers);
 
     for (const vnet of [0, 1]) {
       expect(native.tapRead(handle, receiver, 17, 1, 1, vnet)).toBe(-EINVAL);
@@ -355,22 +377,33 @@ describe('data-path calls', () => {
       arena,
       iov: new Int32Array(12),
       lengths: new Int32Array(6),
+      cuts: new Int32Array(6),
       vnet: new Uint8Array(6 * VNET_HDR_BYTES),
       ready: new Int32Array(4),
       clock: new Float64Array(1),
     };
     const io = native.ioCreate(arrays);
+    const ring = native.keyringCreate();
+    native.keyringAdd(ring, {
+      epoch: 1,
+      lane: 0,
+      algorithm: 'aes-256-gcm',
+      seals: true,
+      secret: new Uint8Array(44),
+    });
+    const buffers = native.udpReceiverCreate();
     const number = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -2, max: 16 }) }, fc.integer());
     const list = (length: number) => fc.array(number, { minLength: length, maxLength: length });
     fc.assert(
-      fc.property(list(12), list(6), list(5), fc.nat(3), (iov, lengths, [a, b, c, d, e], call) => {
+      fc.property(list(12), list(6), list(6), list(5), fc.nat(3), (iov, lengths, cuts, [a, b, c, d, e], call) => {
         arrays.iov.set(iov);
         arrays.lengths.set(lengths);
+        arrays.cuts.set(cuts);
         const result =
           call === 0
-            ? native.udpWrite(io, sender, a!, b!, c!)
+            ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1)
             : call === 1
-              ? native.udpRead(io, receiver, a!, b!)
+              ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0)
               : call === 2
                 ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
                 : native.tapWrite(io, sender, a!, b!, c!, e! & 1);
@@ -381,5 +414,7 @@ describe('data-path calls', () => {
       { numRuns: 500 },
     );
     native.ioDestroy(io);
+    native.keyringDestroy(ring);
+    native.udpReceiverDestroy(buffers);
   });
 });

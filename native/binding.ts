@@ -27,6 +27,11 @@ export interface IoArrays {
   /** Out for reads: bytes per frame or datagram. In for writes: scatter entries per frame or datagram. */
   readonly lengths: Int32Array;
   /**
+   * In for `udpWrite`, as long as `lengths`: payload bytes of each datagram that this one is cut into, or 0 when it is one
+   * as it stands.
+   */
+  readonly cuts: Int32Array;
+  /**
    * One `virtio_net_hdr` of 12 bytes per frame (VNET_HDR_BYTES), for TAPs opened with `vnetHdr`; laid out as in
    * linux/virtio_net.h, little-endian: u8 flags, u8 gso_type, u16 hdr_len, u16 gso_size, u16 csum_start, u16 csum_offset, u16 num_buffers.
    */
@@ -71,6 +76,43 @@ export interface UdpOptions {
   readonly sendBufferBytes?: number;
 }
 
+/** Bits of `udpFeatures`. */
+export const UdpFeature = {
+  /** UDP_SEGMENT: many datagrams in one send. */
+  segment: 1,
+  /** UDP_GRO: many datagrams in one receive. */
+  gro: 2,
+} as const;
+
+/** Why a received datagram was refused: `lengths[i]` of `udpRead`, negated. */
+export const UdpRefusal = {
+  /** Too short for a header or a tag, or longer than 64 KiB. */
+  badDatagram: 1,
+  /** It is not sealed, where all but handshakes must be. */
+  unsealed: 2,
+  /** Sealed with a key that we do not have. */
+  unknownEpoch: 3,
+  /** Its counter was seen before, or is too old to tell. */
+  replayed: 4,
+  /** Its tag is wrong. */
+  notAuthentic: 5,
+} as const;
+
+export type AeadAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
+
+/** One key of a keyring. */
+export interface KeyOptions {
+  readonly algorithm: AeadAlgorithm;
+  /** 1 … 2³²-1, as in the header of datagrams. */
+  readonly epoch: number;
+  /** 0 … 255 */
+  readonly lane: number;
+  /** Whether it seals or opens. */
+  readonly seals: boolean;
+  /** 44 bytes: key (32) and IV (12). Copied; the caller wipes its own. */
+  readonly secret: Uint8Array;
+}
+
 /** SEQPACKET messages with descriptors: the keeper's protocol. */
 export interface Message {
   readonly data: Buffer;
@@ -111,6 +153,20 @@ export interface Native {
   udpAddress(fd: number): { address: string; port: number };
   /** SO_RCVBUF as the kernel granted it. */
   udpReceiveBufferBytes(fd: number): number;
+  /** What the kernel can do with it: `UdpFeature` bits. */
+  udpFeatures(fd: number): number;
+  /** Buffers that a socket is received into, and what waits in them between two calls; of one tunnel. */
+  udpReceiverCreate(): number;
+  udpReceiverDestroy(receiver: number): void;
+
+  // --- keys --------------------------------------------------------------------------------------------------------
+  /** Keys of a tunnel for one way, found by epoch and lane; those that open have a replay window (RFC 6479) each. */
+  keyringCreate(): number;
+  /** Refuses a second key of one epoch and lane: the same counters must never be sealed twice. */
+  keyringAdd(keyring: number, options: KeyOptions): void;
+  /** Forgets, and wipes, the keys of an epoch. */
+  keyringRemove(keyring: number, epoch: number): void;
+  keyringDestroy(keyring: number): void;
 
   // --- memory and time ---------------------------------------------------------------------------------------------
   /** Anonymous memory, page aligned, zero, not touched until used; freed with the buffer. Below 2 GiB: offsets are int32. */
@@ -151,15 +207,29 @@ export interface Native {
    */
   tapWrite(io: number, fd: number, first: number, firstEntry: number, frames: number, vnetHdr: number): number;
   /**
-   * recvmmsg: datagram i goes to the slots `iov[i * slotsEach …)`, laid out as a frame is. Out: `lengths[i]` (a datagram
-   * that was cut short for want of room has its length negated).
+   * Receives datagrams into the slots `iov[0 … slotCount)`: each takes the next `slotsFor(length)` of them, laid out as a
+   * frame is. What the kernel merged is taken apart; where `keyring` is not 0 each is opened; those that carry one frame
+   * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a
+   * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call.
    */
-  udpRead(io: number, fd: number, datagrams: number, slotsEach: number): number;
+  udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number): number;
+  /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */
+  udpMore(receiver: number): number;
   /**
-   * sendmmsg on a connected socket, scatter list as in `tapWrite`. Returns datagrams sent, 0 when the socket is full, or
-   * `-errno` of the first. An error that the network reported (ECONNREFUSED) is told by the next call, read or write.
+   * Sends datagrams on a connected socket, scatter list as in `tapWrite`, `cuts` as above, sealed by `keyring` where their
+   * header names an epoch. Datagrams that are equally long leave in one segmented send where `segments` is 1; cut ones
+   * need that. Returns how many datagrams of the list were sent, 0 when the socket is full, or `-errno` of the first. An
+   * error that the network reported (ECONNREFUSED) is told by the next call, read or write.
    */
-  udpWrite(io: number, fd: number, first: number, firstEntry: number, datagrams: number): number;
+  udpWrite(
+    io: number,
+    fd: number,
+    first: number,
+    firstEntry: number,
+    datagrams: number,
+    keyring: number,
+    segments: number,
+  ): number;
 }
 
 /** The package's own folder: the nearest one above this file that has a package.json. */

@@ -175,6 +175,7 @@ export class Io {
       arena: new Uint8Array(native.arenaCreate(slots * SLOT_BYTES)),
       iov: new Int32Array(entries),
       lengths: new Int32Array(frames),
+      cuts: new Int32Array(frames),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
       clock: new Float64Array(1),

@@ -79,25 +79,14 @@ void io_free(napi_env env, struct io *io) {
   free(io->parts);
   free(io->messages);
   free(io->events);
+  if (io->send != NULL) send_free(io->send);
   free(io);
-}
-
-/* The first free handle, made where there is none; 0 when there is no memory. */
-static int32_t take_handle(struct state *state) {
-  for (size_t i = 0; i < state->io_count; i++) {
-    if (state->ios[i] == NULL) return (int32_t)i + 1;
-  }
-  struct io **more = reallocarray(state->ios, state->io_count + 1, sizeof *more);
-  if (more == NULL) return 0;
-  state->ios = more;
-  state->ios[state->io_count++] = NULL;
-  return (int32_t)state->io_count;
 }
 
 napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   napi_value arrays;
   struct state *state;
-  size_t arena, iov, lengths, vnet, ready, clock;
+  size_t arena, iov, lengths, cuts, vnet, ready, clock;
   arguments(env, info, 1, &arrays);
   napi_get_instance_data(env, (void **)&state);
   struct io *io = calloc(1, sizeof *io);
@@ -106,10 +95,16 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   if (!take_array(env, arrays, "arena", napi_uint8_array, (void **)&io->arena, &arena, reference++) ||
       !take_array(env, arrays, "iov", napi_int32_array, (void **)&io->iov, &iov, reference++) ||
       !take_array(env, arrays, "lengths", napi_int32_array, (void **)&io->lengths, &lengths, reference++) ||
+      !take_array(env, arrays, "cuts", napi_int32_array, (void **)&io->cuts, &cuts, reference++) ||
       !take_array(env, arrays, "vnet", napi_uint8_array, (void **)&io->vnet, &vnet, reference++) ||
       !take_array(env, arrays, "ready", napi_int32_array, (void **)&io->ready, &ready, reference++) ||
       !take_array(env, arrays, "clock", napi_float64_array, (void **)&io->clock, &clock, reference++)) {
     io_free(env, io);
+    return NULL;
+  }
+  if (cuts < lengths) {
+    io_free(env, io);
+    throw_range(env, "cuts", "shorter than lengths");
     return NULL;
   }
   io->arena_bytes = arena;
@@ -121,12 +116,14 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   io->parts = calloc(1 + iov, sizeof *io->parts);
   io->messages = calloc(lengths, sizeof *io->messages);
   io->events = calloc(ready, sizeof *io->events);
-  int32_t handle = take_handle(state);
-  if (io->parts == NULL || io->messages == NULL || io->events == NULL || handle == 0) {
+  io->send = send_create();
+  int32_t handle = 0;
+  if (io->parts != NULL && io->messages != NULL && io->events != NULL && io->send != NULL)
+    handle = table_put(&state->ios, io);
+  if (handle == 0) {
     io_free(env, io);
     return throw_errno(env, "calloc", ENOMEM);
   }
-  state->ios[handle - 1] = io;
   io->start_ns = monotonic_ns();
   io->clock[0] = 0;
   return make_int(env, handle);
@@ -144,7 +141,7 @@ napi_value native_ioDestroy(napi_env env, napi_callback_info info) {
     return NULL;
   }
   napi_get_instance_data(env, (void **)&state);
-  state->ios[handle - 1] = NULL;
+  state->ios.items[handle - 1] = NULL;
   io_free(env, io);
   return make_undefined(env);
 }

@@ -26,6 +26,16 @@ it('VNET_HDR_BYTES is the same in the addon and in its binding', () => {
   expect(number('addon.h', /^#define VNET_HDR_BYTES (\d+)$/m)).toBe(VNET_HDR_BYTES);
 });
 
+it.each(['DATAGRAM_HEADER_BYTES', 'TAG_BYTES'])('%s is the same in the addon and on the wire', (name) => {
+  const value = number('aead.h', new RegExp(`^#define ${name} (\\d+)$`, 'm'));
+  expect(number('../vswitch/tunnel/wire.ts', new RegExp(`^export const ${name} = (\\d+);$`, 'm'))).toBe(value);
+});
+
+it.each(['udp-send.c', 'udp-receive.c'])('CHUNK_HEADER_BYTES is the same in %s and on the wire', (file) => {
+  const value = number(file, /^#define CHUNK_HEADER_BYTES (\d+)$/m);
+  expect(number('../vswitch/tunnel/wire.ts', /^export const CHUNK_HEADER_BYTES = (\d+);$/m)).toBe(value);
+});
+
 it('the longest message is documented as it is', () => {
   const bytes = number('message.h', /^#define MESSAGE_BYTES (\d+)$/m);
   expect(number('binding.ts', /of 1 … (\d+) bytes/)).toBe(bytes);

@@ -1,12 +1,14 @@
 /*
- * UDP sockets of tunnels: opening one in a given network namespace, and datagrams in batches. They never fragment
- * (IP_PMTUDISC_PROBE: DF is set and the kernel's path MTU is not believed): the tunnel cuts frames to what fits.
+ * UDP sockets of tunnels: opening one in a given network namespace, and what it can do. They never fragment
+ * (IP_PMTUDISC_PROBE: DF is set and the kernel's path MTU is not believed): the tunnel cuts frames to what fits. What
+ * arrives in a row is merged by the kernel where it can do that (UDP_GRO).
  */
 #include "addon.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,6 +93,8 @@ static const char *udp_configure(int sock, const struct udp_options *options) {
     if (setsockopt(sock, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe) != 0)
       return "setsockopt(IPV6_MTU_DISCOVER)";
   }
+  /* A kernel that does not know it (before 5.0) merges nothing, and nothing else is different. */
+  setsockopt(sock, IPPROTO_UDP, UDP_GRO, &one, sizeof one);
   if (options->has_receive_buffer && !set_buffer(sock, SO_RCVBUFFORCE, SO_RCVBUF, options->receive_buffer_bytes))
     return "setsockopt(SO_RCVBUF)";
   if (options->has_send_buffer && !set_buffer(sock, SO_SNDBUFFORCE, SO_SNDBUF, options->send_buffer_bytes))
@@ -149,56 +153,18 @@ napi_value native_udpReceiveBufferBytes(napi_env env, napi_callback_info info) {
   return make_int(env, value);
 }
 
-/* --- data path --------------------------------------------------------------------------------------------------- */
+/* Bits of UdpFeature in binding.ts. A kernel that does not know an option says so. */
+#define FEATURE_SEGMENT 1
+#define FEATURE_GRO 2
 
-static int udp_read(struct io *io, int fd, int32_t datagrams, int32_t slots_each) {
-  if (datagrams < 0 || datagrams > io->lengths_count || slots_each < 1) return -EINVAL;
-  if ((int64_t)datagrams * slots_each > io->iov_count) return -EINVAL;
-  if (datagrams == 0) return 0;
-  for (int32_t i = 0; i < datagrams; i++) {
-    struct iovec *parts = io->parts + i * slots_each;
-    if (!io_slots(io, i * slots_each, slots_each, parts)) return -EINVAL;
-    io->messages[i].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = (size_t)slots_each};
-  }
-  int got;
-  do got = recvmmsg(fd, io->messages, (unsigned)datagrams, MSG_DONTWAIT, NULL);
-  while (got < 0 && errno == EINTR);
-  if (got < 0) return errno == EAGAIN ? 0 : -errno;
-  for (int i = 0; i < got; i++) {
-    int32_t bytes = (int32_t)io->messages[i].msg_len;
-    io->lengths[i] = io->messages[i].msg_hdr.msg_flags & MSG_TRUNC ? -bytes : bytes;
-  }
-  return got;
-}
-
-static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t datagrams) {
-  if (first < 0 || datagrams < 0 || (int64_t)first + datagrams > io->lengths_count) return -EINVAL;
-  struct iovec *parts = io->parts;
-  int ready = 0;
-  while (ready < datagrams) {
-    int32_t count = io->lengths[first + ready];
-    if (!io_pairs(io, entry, count, parts)) break;
-    io->messages[ready++].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = (size_t)count};
-    parts += count;
-    entry += count;
-  }
-  if (ready == 0) return datagrams == 0 ? 0 : -EINVAL;
-  int sent;
-  do sent = sendmmsg(fd, io->messages, (unsigned)ready, MSG_DONTWAIT | MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent >= 0 ? sent : errno == EAGAIN ? 0 : -errno;
-}
-
-napi_value native_udpRead(napi_env env, napi_callback_info info) {
-  int32_t n[4];
-  struct io *io;
-  if (!numbers(env, info, 4, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_read(io, n[1], n[2], n[3]));
-}
-
-napi_value native_udpWrite(napi_env env, napi_callback_info info) {
-  int32_t n[5];
-  struct io *io;
-  if (!numbers(env, info, 5, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4]));
+napi_value native_udpFeatures(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int fd, value;
+  socklen_t bytes = sizeof value;
+  arguments(env, info, 1, &argument);
+  if (!get_fd(env, argument, &fd)) return NULL;
+  int features = 0;
+  if (getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &bytes) == 0) features |= FEATURE_SEGMENT;
+  if (getsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, &bytes) == 0 && value != 0) features |= FEATURE_GRO;
+  return make_int(env, features);
 }

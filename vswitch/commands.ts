@@ -5,6 +5,7 @@
  * shared memory can be passed along.
  */
 import type { SwitchConfig } from '../model/messages.js';
+import type { EpochKeys } from './device/device.js';
 
 /** `workerData`. */
 export interface EngineStart {
@@ -55,9 +56,19 @@ export interface Commands {
     answer: undefined,
   ];
   stopCapture: [id: number, answer: undefined];
+  /** Keys of a tunnel, and its handshake: as `TunnelControl` has them. `device` is its name. */
+  installKeys: [arguments: { device: string; keys: EpochKeys }, answer: undefined];
+  useKeys: [arguments: { device: string; epoch: number }, answer: undefined];
+  dropKeys: [arguments: { device: string; epoch: number }, answer: undefined];
+  sendHandshake: [arguments: { device: string; payload: Uint8Array }, answer: undefined];
   /** Releases everything; the thread ends. */
   end: [arguments: undefined, answer: undefined];
 }
+
+/** What the engine says unasked: as `TunnelEvents` has it. `device` is the tunnel's name. */
+export type EngineEvent =
+  | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array }
+  | { readonly event: 'epoch' | 'volume'; readonly device: string; readonly epoch: number };
 
 export type CommandName = keyof Commands;
 

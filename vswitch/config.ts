@@ -42,6 +42,7 @@ const schema = z.strictObject({
         name,
         pathMtuBytes: z.int().min(1280).max(65535),
         ipHeaderBytes: z.union([z.literal(20), z.literal(40)]),
+        seal: z.enum(['required', 'none']),
       }),
     ]),
   ),

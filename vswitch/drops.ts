@@ -26,6 +26,16 @@ export const DropReason = {
   incomplete: 11,
   /** Tunnel: the same chunk again, or one that disagrees with those before it. */
   duplicateChunk: 12,
+  /** Sealed tunnel: there is no key yet. */
+  noKey: 13,
+  /** Sealed tunnel, received: not sealed. */
+  unsealed: 14,
+  /** Sealed with a key that we do not have (any more). */
+  unknownEpoch: 15,
+  /** Seen before, or too old to tell (RFC 6479). */
+  replayed: 16,
+  /** The tag is wrong: forged, or damaged. */
+  notAuthentic: 17,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

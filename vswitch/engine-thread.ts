@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
 import { native } from '../native/binding.js';
-import type { Answer, CommandName, Commands, EngineReady, EngineStart, Request } from './commands.js';
+import type { Answer, CommandName, Commands, EngineEvent, EngineReady, EngineStart, Request } from './commands.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { Telemetry } from './telemetry.js';
 
@@ -26,6 +26,8 @@ export class EngineThread {
   readonly unixStartNs: bigint;
   readonly #worker: Worker;
   readonly #wakeFd: number;
+  /** Called with what the engine says unasked. */
+  onEvent: (event: EngineEvent) => void;
   readonly #pending: Map<number, Pending>;
   #lastId: number;
   #running: boolean;
@@ -37,11 +39,13 @@ export class EngineThread {
     this.unixStartNs = unixStartNs;
     this.#worker = worker;
     this.#wakeFd = start.wakeFd;
+    this.onEvent = () => undefined;
     this.#pending = new Map();
     this.#lastId = 0;
     this.#running = true;
-    worker.on('message', (answer: Answer) => {
-      this.#settle(answer);
+    worker.on('message', (message: Answer | EngineEvent) => {
+      if ('event' in message) this.onEvent(message);
+      else this.#settle(message);
     });
     worker.on('exit', () => {
       this.#abandon();

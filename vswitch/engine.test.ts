@@ -23,7 +23,7 @@ function tap(name: string): DeviceConfig {
 }
 
 function udp(name: string): DeviceConfig {
-  return { kind: 'udp', name, pathMtuBytes: 1500, ipHeaderBytes: 20 };
+  return { kind: 'udp', name, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' };
 }
 
 function link(first: LinkEndConfig, second: LinkEndConfig, options: Partial<LinkConfig> = {}): LinkConfig {

@@ -242,6 +242,8 @@ export class Engine {
       const port = items[i]!;
       port.starved = !isOver;
       this.#watch(port);
+      // What it holds back in buffers of its own, no poller can tell.
+      if (isOver) this.portReady(port.index);
     }
     if (isOver) this.#starvedPorts.count = 0;
   }

@@ -8,6 +8,8 @@ import { HEADROOM_BYTES, SLOT_BYTES, slotsFor } from './arena.js';
 import type { DeviceCalls } from './device/native-io.js';
 
 const VNET_HDR_BYTES = 12;
+/** Bit of `udpFeatures`. A long datagram arrives as one, as if the receiving addon had joined its pieces. */
+const FEATURE_SEGMENT = 1;
 
 export interface OfferedFrame {
   /** Its virtio_net_hdr. */
@@ -91,15 +93,47 @@ export class MemoryCalls implements DeviceCalls {
     return frames;
   }
 
-  udpRead(_: number, fd: number, datagrams: number, slotsEach: number): number {
+  udpRead(_: number, __: number, fd: number, slots: number): number {
     const queue = this.#datagrams.get(fd)!;
     let read = 0;
-    for (; read < datagrams && queue.length > 0; read++) {
+    for (let used = 0; queue.length > 0 && used + slotsFor(queue[0]!.byteLength) <= slots; read++) {
       const bytes = queue.shift()!;
       this.#io!.lengths[read] = bytes.byteLength;
-      this.#fill(read * slotsEach, bytes);
+      used += this.#fill(used, bytes);
     }
     return read;
+  }
+
+  udpMore(): number {
+    return 0;
+  }
+
+  udpFeatures(): number {
+    return FEATURE_SEGMENT;
+  }
+
+  udpReceiverCreate(): number {
+    return 1;
+  }
+
+  udpReceiverDestroy(): void {
+    // There is nothing in it.
+  }
+
+  keyringCreate(): number {
+    return 1;
+  }
+
+  keyringAdd(): void {
+    // Nothing is sealed here.
+  }
+
+  keyringRemove(): void {
+    // Nothing is sealed here.
+  }
+
+  keyringDestroy(): void {
+    // Nothing is sealed here.
   }
 
   tapSetCarrier(): void {

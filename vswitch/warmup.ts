@@ -39,7 +39,13 @@ const CONFIG: SwitchConfig = {
   bridges: ['s', 't'].map((name) => ({ name, transparent: false, ageingSeconds: 300, fdbLimit: 64 })),
   devices: [
     ...TAPS.map((name) => ({ kind: 'tap' as const, name, mtuBytes: 1500, vnetHdr: true })),
-    ...TUNNELS.map((name) => ({ kind: 'udp' as const, name, pathMtuBytes: 1500, ipHeaderBytes: 20 })),
+    ...TUNNELS.map((name) => ({
+      kind: 'udp' as const,
+      name,
+      pathMtuBytes: 1500,
+      ipHeaderBytes: 20,
+      seal: 'none' as const,
+    })),
   ],
   links: [
     ...TAPS.map((tap, i) => ({

@@ -5,7 +5,17 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
 import { native } from '../native/binding.js';
-import type { Answer, CommandName, Commands, EngineReady, EngineStart, Layout, Request } from './commands.js';
+import type {
+  Answer,
+  CommandName,
+  Commands,
+  EngineEvent,
+  EngineReady,
+  EngineStart,
+  Layout,
+  Request,
+} from './commands.js';
+import type { TunnelControl, TunnelEvents } from './device/device.js';
 import { NativeIo } from './device/native-io.js';
 import { openDevice } from './device/registry.js';
 import { Engine } from './engine.js';
@@ -69,7 +79,7 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
         const fd = unused.get(device.name);
         if (fd === undefined) throw new StateError(`no descriptor came for ${device.name}`);
         unused.delete(device.name);
-        return openDevice(device, context, fd, config.networkNumber);
+        return openDevice(device, { ...context, tunnelEvents: eventsOf(device.name) }, fd, config.networkNumber);
       });
     } finally {
       for (const fd of unused.values()) native.close(fd);
@@ -99,11 +109,56 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
     return undefined;
   },
 
+  installKeys: ({ device, keys }) => {
+    tunnel(device).installKeys(keys);
+    // The thread that made them wipes its own.
+    for (const secret of [...keys.send, ...keys.receive]) secret.fill(0);
+    return undefined;
+  },
+
+  useKeys: ({ device, epoch }) => {
+    tunnel(device).useKeys(epoch);
+    return undefined;
+  },
+
+  dropKeys: ({ device, epoch }) => {
+    tunnel(device).dropKeys(epoch);
+    return undefined;
+  },
+
+  sendHandshake: ({ device, payload }) => {
+    tunnel(device).sendHandshake(payload);
+    return undefined;
+  },
+
   end: () => {
     ended = true;
     return undefined;
   },
 };
+
+function tunnel(name: string): TunnelControl {
+  const control = engine.topology.ports.get(name)?.device.tunnel;
+  if (control === undefined) throw new StateError(`there is no tunnel ${name}`);
+  return control;
+}
+
+function eventsOf(device: string): TunnelEvents {
+  const tell = (event: EngineEvent): void => {
+    port.postMessage(event);
+  };
+  return {
+    handshake: (payload) => {
+      tell({ event: 'handshake', device, payload });
+    },
+    epoch: (epoch) => {
+      tell({ event: 'epoch', device, epoch });
+    },
+    volume: (epoch) => {
+      tell({ event: 'volume', device, epoch });
+    },
+  };
+}
 
 function layout(): Layout {
   const { links, linkNames, portNames, ports } = engine.topology;

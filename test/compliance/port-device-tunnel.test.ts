@@ -50,7 +50,7 @@ function udpEnd(native: Native, { address, pathMtuBytes }: Underlay, peerPort: n
   });
   const context: DeviceContext = { arena: io.arena, io, drops, clock: io, index: 0 };
   const ipHeaderBytes = address.includes(':') ? 40 : 20;
-  const device = new UdpDevice(context, { fd, networkNumber: NETWORK, pathMtuBytes, ipHeaderBytes });
+  const device = new UdpDevice(context, { fd, networkNumber: NETWORK, pathMtuBytes, ipHeaderBytes, seal: 'none' });
   const close = (): void => {
     device.close();
     io.close();

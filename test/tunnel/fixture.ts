@@ -187,7 +187,10 @@ export class TestReceiver {
   readonly receiver: TunnelReceiver;
 
   constructor(limits?: ReassemblyLimits) {
-    this.receiver = new TunnelReceiver(this.context, NETWORK, limits);
+    this.receiver = new TunnelReceiver(this.context, {
+      networkNumber: NETWORK,
+      ...(limits === undefined ? {} : { limits }),
+    });
   }
 
   take(...datagrams: readonly Uint8Array[]): this {

@@ -6,6 +6,7 @@
  * Devices never block and never throw on the data path: they count a `DropReason` in the sink they were given.
  */
 import type { Clock } from '../../model/clock.js';
+import type { AeadAlgorithm } from '../../native/binding.js';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DropSink } from '../drops.js';
 import type { NativeIo } from './native-io.js';
@@ -45,11 +46,42 @@ export interface PortDevice {
   /** Whether the interface behind it sees a link; absent where there is no such interface. Not on a frame's way. */
   setCarrier?(on: boolean): void;
 
+  /** Keys and handshakes, where it is a tunnel that may be sealed. Not on a frame's way. */
+  readonly tunnel?: TunnelControl;
+
   /** Does what time asks for (old half-rebuilt frames). What that yields comes out of the `rxBatch` that follows. */
   poll(nowNs: number): void;
 
   /** Releases what it holds (descriptors, queued and half-rebuilt frames). Idempotent. */
   close(): void;
+}
+
+/** What one epoch brings: a secret of 44 bytes (key, IV) for each lane, by way. */
+export interface EpochKeys {
+  readonly epoch: number;
+  readonly algorithm: AeadAlgorithm;
+  readonly send: readonly Uint8Array[];
+  readonly receive: readonly Uint8Array[];
+}
+
+export interface TunnelControl {
+  /** Datagrams of this epoch are opened from now on. */
+  installKeys(keys: EpochKeys): void;
+  /** Datagrams are sealed with this epoch from now on; others that are installed are still opened. */
+  useKeys(epoch: number): void;
+  dropKeys(epoch: number): void;
+  /** Sends a piece of a handshake, 1 … 1200 bytes; it may be lost. */
+  sendHandshake(payload: Uint8Array): void;
+}
+
+/** What a tunnel tells; none of it is on a frame's way. */
+export interface TunnelEvents {
+  /** A handshake datagram came, from whomever. The bytes are the receiver's own. */
+  handshake(payload: Uint8Array): void;
+  /** The first authentic datagram of an epoch came. */
+  epoch(epoch: number): void;
+  /** An epoch has sealed so much that it should be replaced. */
+  volume(epoch: number): void;
 }
 
 /** What every device is given by the engine that runs it. */
@@ -62,6 +94,8 @@ export interface DeviceContext {
   readonly clock: Clock;
   /** Of this device in the engine: the `port` of `DropSink.drop`. */
   readonly index: number;
+  /** Where a tunnel's events go; absent where nobody asks. */
+  readonly tunnelEvents?: TunnelEvents;
 }
 
 /**

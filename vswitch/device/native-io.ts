@@ -29,7 +29,15 @@ export type DeviceCalls = Pick<
   | 'tapSetCarrier'
   | 'tapWrite'
   | 'tick'
+  | 'keyringAdd'
+  | 'keyringCreate'
+  | 'keyringDestroy'
+  | 'keyringRemove'
+  | 'udpFeatures'
+  | 'udpMore'
   | 'udpRead'
+  | 'udpReceiverCreate'
+  | 'udpReceiverDestroy'
   | 'udpWrite'
 >;
 
@@ -40,6 +48,7 @@ export class NativeIo implements Clock {
   readonly handle: number;
   readonly iov: Int32Array;
   readonly lengths: Int32Array;
+  readonly cuts: Int32Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
   readonly #clock: Float64Array;
@@ -52,6 +61,7 @@ export class NativeIo implements Clock {
       arena: new Uint8Array(native.arenaCreate(arenaBytes)),
       iov: new Int32Array(2 * IO_ENTRIES),
       lengths: new Int32Array(IO_FRAMES),
+      cuts: new Int32Array(IO_FRAMES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
       clock: new Float64Array(1),
@@ -61,6 +71,7 @@ export class NativeIo implements Clock {
     this.handle = native.ioCreate(arrays);
     this.iov = arrays.iov;
     this.lengths = arrays.lengths;
+    this.cuts = arrays.cuts;
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
     this.#clock = arrays.clock;

@@ -62,7 +62,7 @@ export class DgramDevice implements PortDevice {
     this.#socket = socket;
     this.#iov = new Int32Array(2 * SCATTER_ENTRIES);
     this.#lengths = new Int32Array(MAX_DATAGRAMS);
-    this.#receiver = new TunnelReceiver(context, options.networkNumber);
+    this.#receiver = new TunnelReceiver(context, { networkNumber: options.networkNumber });
     const { networkNumber, pathMtuBytes, lane = 0 } = options;
     const ipHeaderBytes = isIPv6(options.bind.address) ? 40 : 20;
     const scatter = { iov: this.#iov, lengths: this.#lengths };

@@ -23,6 +23,21 @@ import {
   MAX_CHUNKS,
 } from './wire.js';
 
+/** What a tunnel gets besides frames. The datagram's slots stay the receiver's. */
+export interface ControlSink {
+  /** `payloadBytes` stand at `at` of the arena, in a row. */
+  handshake(at: number, payloadBytes: number): void;
+}
+
+export interface TunnelReceiverOptions {
+  readonly networkNumber: number;
+  readonly limits?: ReassemblyLimits;
+  /** Datagrams were opened before they come here; without: none may say that it is sealed. */
+  readonly isSealed?: boolean;
+  /** Without: datagrams of other types than frames are refused. */
+  readonly control?: ControlSink;
+}
+
 /** Where the first chunk's payload begins in a datagram's first slot. */
 const FIRST_PAYLOAD_AT = HEADROOM_BYTES + DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES;
 
@@ -31,6 +46,8 @@ export class TunnelReceiver {
   readonly #drops: DropSink;
   readonly #port: number;
   readonly #networkNumber: number;
+  readonly #isSealed: boolean;
+  readonly #control: ControlSink | undefined;
   readonly #delivery: Delivery;
   readonly #reassembly: Reassembly;
   readonly #header: DatagramHeader;
@@ -38,13 +55,15 @@ export class TunnelReceiver {
   /** A chunk header that lies across two slots is put together here. */
   readonly #straddling: Uint8Array;
 
-  constructor(context: DeviceContext, networkNumber: number, limits: ReassemblyLimits = defaultLimits(context.arena)) {
+  constructor(context: DeviceContext, options: TunnelReceiverOptions) {
     this.#arena = context.arena;
     this.#drops = context.drops;
     this.#port = context.index;
-    this.#networkNumber = networkNumber;
+    this.#networkNumber = options.networkNumber;
+    this.#isSealed = options.isSealed ?? false;
+    this.#control = options.control;
     this.#delivery = new Delivery(context);
-    this.#reassembly = new Reassembly(context, this.#delivery, limits);
+    this.#reassembly = new Reassembly(context, this.#delivery, options.limits ?? defaultLimits(context.arena));
     this.#header = new DatagramHeader();
     this.#chunk = new ChunkHeader();
     this.#straddling = new Uint8Array(CHUNK_HEADER_BYTES);
@@ -65,15 +84,25 @@ export class TunnelReceiver {
     return this.#delivery.waiting > 0 ? 0 : this.#reassembly.nextNs;
   }
 
+  /** Of the last datagram: 0 when it was not sealed. */
+  get epoch(): number {
+    return this.#header.epoch;
+  }
+
   /** Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). */
   datagram(frame: number, nowNs: number): void {
-    if (!this.#acceptHeader(frame)) {
+    const header = this.#header;
+    const { bytes, length } = this.#arena;
+    let isKept = false;
+    if (!header.parse(bytes, this.#arena.start(frame), length[frame]!) || header.network !== this.#networkNumber) {
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
-      this.#arena.release(frame);
-      return;
+    } else if (header.type === DatagramType.frames && header.epoch > 0 === this.#isSealed) {
+      this.#reassembly.arrived(header.lane);
+      isKept = this.#readChunks(frame, nowNs);
+    } else if (!this.#controlled(frame)) {
+      this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     }
-    this.#reassembly.arrived(this.#header.lane);
-    if (!this.#readChunks(frame, nowNs)) this.#arena.release(frame);
+    if (!isKept) this.#arena.release(frame);
   }
 
   /** Moves up to `count` frames to `out`, which has room for them; returns how many. */
@@ -91,14 +120,14 @@ export class TunnelReceiver {
     this.#delivery.close();
   }
 
-  #acceptHeader(frame: number): boolean {
-    const header = this.#header;
-    return (
-      header.parse(this.#arena.bytes, this.#arena.start(frame), this.#arena.length[frame]!) &&
-      header.network === this.#networkNumber &&
-      header.type === DatagramType.frames &&
-      header.epoch === 0
-    );
+  /** Whether it was a datagram for our control. */
+  #controlled(frame: number): boolean {
+    const payloadBytes = this.#arena.length[frame]! - DATAGRAM_HEADER_BYTES;
+    const inARow = HEADROOM_BYTES + this.#arena.length[frame]! <= SLOT_BYTES;
+    if (this.#control === undefined || this.#header.type !== DatagramType.handshake || !inARow) return false;
+    if (this.#header.epoch !== 0 || payloadBytes === 0) return false;
+    this.#control.handshake(this.#arena.start(frame) + DATAGRAM_HEADER_BYTES, payloadBytes);
+    return true;
   }
 
   /** True when the datagram's slots became a frame; else they are still to be released. */

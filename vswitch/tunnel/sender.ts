@@ -4,6 +4,14 @@
  *
  *   iov      (headers)(payload)(payload) (headers)(payload)(header)(payload) …     pairs: offset in the arena, bytes
  *   lengths      3                            4                              …     entries per datagram
+ *   cuts         0                            0                              …
+ *
+ * With segmented sends, the pieces of a frame that are alike are named as one long datagram, which the addon cuts
+ * (native/udp-send.c): so a super-frame costs here what a small frame does.
+ *
+ *   iov      (headers)(payload of 44 pieces)(payload of …)(header copy)
+ *   lengths      4
+ *   cuts      1434
  *
  * How frames are cut and packed:
  *  - A frame that fits an empty datagram is never cut. Small ones share a datagram with what is behind them in the batch;
@@ -31,8 +39,10 @@ import {
   MAX_CHUNKS,
   MAX_HEADER_COPY_BYTES,
   MAX_PATH_MTU_BYTES,
+  MAX_SEND_BYTES,
   MIN_PATH_MTU_BYTES,
   TUNNEL_MTU_BYTES,
+  UDP_HEADER_BYTES,
   tunnelOverheadBytes,
 } from './wire.js';
 
@@ -43,6 +53,10 @@ const MAX_FRAMES = 1024;
 const HEADER_SLOTS = 8;
 /** A frame is begun in what is left of a datagram only when at least this much of it goes there. */
 const MIN_CUT_BYTES = 256;
+/** Fewer pieces are not worth a long datagram, whose last piece no other frame can share. */
+const MIN_LONG_PIECES = 4;
+/** Of one segmented send: UDP_MAX_SEGMENTS of kernels before 6.9. */
+const MAX_LONG_PIECES = 64;
 /** Headers, a payload that touches every slot of the longest frame, the header copy. */
 const MAX_CHUNK_ENTRIES = 1 + (MAX_FRAME_SLOTS + 1) + 1;
 
@@ -55,6 +69,13 @@ export interface TunnelSenderOptions {
   /** Out: see the file's head. At least `2 * MAX_CHUNK_ENTRIES` long, and `MAX_DATAGRAMS`. */
   readonly iov: Int32Array;
   readonly lengths: Int32Array;
+  /**
+   * Out, as long as `lengths`, where segmented sends can be had: of a long datagram, that is cut on its way out, the payload
+   * bytes of each piece; 0 of any other.
+   */
+  readonly cuts?: Int32Array;
+  /** Bytes that each datagram grows by when it is sealed: 0 by default. */
+  readonly tagBytes?: number;
 }
 
 export class TunnelSender {
@@ -63,8 +84,13 @@ export class TunnelSender {
   readonly #port: number;
   readonly #iov: Int32Array;
   readonly #lengths: Int32Array;
+  readonly #cuts: Int32Array | undefined;
+  readonly #ipHeaderBytes: number;
+  readonly #tagBytes: number;
   /** Payload bytes of a datagram that has one chunk. */
-  readonly #chunkBytes: number;
+  #chunkBytes: number;
+  /** Pieces of a long datagram at most; 1: there are none. */
+  #longPieces: number;
   readonly #headerSlots: Int32Array;
   readonly #header: DatagramHeader;
   readonly #chunk: ChunkHeader;
@@ -103,7 +129,6 @@ export class TunnelSender {
     const { networkNumber, lane, pathMtuBytes, ipHeaderBytes } = options;
     requireInteger('network number', networkNumber, 1, 0xffffffff);
     requireInteger('lane', lane, 0, 255);
-    requireInteger('path MTU', pathMtuBytes, MIN_PATH_MTU_BYTES, MAX_PATH_MTU_BYTES);
     if (ipHeaderBytes !== 20 && ipHeaderBytes !== 40) throw new RangeError(`IP header of ${ipHeaderBytes} bytes`);
     if (options.iov.length < 2 * MAX_CHUNK_ENTRIES || options.lengths.length < MAX_DATAGRAMS) {
       throw new RangeError('the scatter list of a tunnel has no room for a datagram');
@@ -113,7 +138,11 @@ export class TunnelSender {
     this.#port = context.index;
     this.#iov = options.iov;
     this.#lengths = options.lengths;
-    this.#chunkBytes = pathMtuBytes - tunnelOverheadBytes(ipHeaderBytes, 0);
+    this.#cuts = options.cuts;
+    this.#ipHeaderBytes = ipHeaderBytes;
+    this.#tagBytes = options.tagBytes ?? 0;
+    this.#chunkBytes = 0;
+    this.#longPieces = 1;
     this.#headerSlots = new Int32Array(HEADER_SLOTS).fill(-1);
     this.#header = new DatagramHeader();
     this.#header.network = networkNumber;
@@ -149,6 +178,31 @@ export class TunnelSender {
       }
       this.#headerSlots[i] = slot;
     }
+    this.pathMtuBytes = pathMtuBytes;
+  }
+
+  /** From the next `pack` on; what was sent of a frame stays sent, whatever the path MTU was. 1280 … 65535 */
+  set pathMtuBytes(bytes: number) {
+    requireInteger('path MTU', bytes, MIN_PATH_MTU_BYTES, MAX_PATH_MTU_BYTES);
+    this.#chunkBytes = bytes - tunnelOverheadBytes(this.#ipHeaderBytes, this.#tagBytes);
+    if (this.#cuts === undefined) return;
+    const pieceBytes = bytes - this.#ipHeaderBytes - UDP_HEADER_BYTES;
+    this.#longPieces = Math.min(MAX_LONG_PIECES, Math.floor(MAX_SEND_BYTES / pieceBytes));
+  }
+
+  /** In the header of all datagrams from the next `pack` on. */
+  set epoch(epoch: number) {
+    this.#header.epoch = epoch;
+  }
+
+  /** Datagrams that were begun so far. */
+  get counter(): number {
+    return this.#header.counterHigh * 2 ** 32 + this.#header.counterLow;
+  }
+
+  /** The kernel refuses segmented sends: no more long datagrams. */
+  cutNoMore(): void {
+    this.#longPieces = 1;
   }
 
   /**
@@ -264,9 +318,14 @@ export class TunnelSender {
     let at = arena.offset[frame]! + offset;
     for (let isDone = false; !isDone;) {
       if (!this.#begin(index, offset, id)) return false;
-      const room = this.#leftBytes - CHUNK_HEADER_BYTES;
+      const pieces = this.#pieces(frameBytes - offset, chunk.gsoSize);
+      const room = pieces > 1 ? pieces * this.#chunkBytes : this.#leftBytes - CHUNK_HEADER_BYTES;
       chunk.offset = offset;
       chunk.payloadBytes = Math.min(room, frameBytes - offset);
+      if (pieces > 1) {
+        this.#cuts![this.#datagrams - 1] = this.#chunkBytes;
+        this.#header.advance(pieces - 1);
+      }
       offset += chunk.payloadBytes;
       isDone = offset === frameBytes && chunk.payloadBytes + copyBytes <= room;
       chunk.copyBytes = isDone ? copyBytes : 0;
@@ -282,9 +341,16 @@ export class TunnelSender {
       this.#leftBytes -= chunk.bytes;
       this.#chunks++;
       this.#lastIndex[this.#datagrams - 1] = index;
-      if (!isDone) this.#isOpen = false;
+      if (!isDone || pieces > 1) this.#isOpen = false;
     }
     return true;
+  }
+
+  /** How many pieces the datagram just begun has: several when it is new, and the frame worth it. */
+  #pieces(leftBytes: number, gsoSize: number): number {
+    if (this.#longPieces === 1 || this.#chunks > 0 || leftBytes <= this.#chunkBytes) return 1;
+    if (gsoSize === 0 && leftBytes < MIN_LONG_PIECES * this.#chunkBytes) return 1;
+    return Math.min(this.#longPieces, Math.ceil(leftBytes / this.#chunkBytes));
   }
 
   /** Whether a frame begins in what is left of the open datagram. */
@@ -314,13 +380,14 @@ export class TunnelSender {
     if (isFull) return false;
     if (!isNew) return true;
     this.#lengths[this.#datagrams] = 0;
+    if (this.#cuts !== undefined) this.#cuts[this.#datagrams] = 0;
     this.#datagrams++;
     this.#isOpen = true;
     this.#chunks = 0;
     this.#leftBytes = CHUNK_HEADER_BYTES + this.#chunkBytes;
     const at = this.#headerSlots[this.#headerSlot]! * SLOT_BYTES + this.#headerAt;
     this.#header.emit(this.#arena.bytes, at);
-    this.#header.advance();
+    this.#header.advance(1);
     this.#headerAt += DATAGRAM_HEADER_BYTES;
     this.#addEntry(at, DATAGRAM_HEADER_BYTES);
     return true;

@@ -2,27 +2,54 @@
  * The tunnel to a peer over a connected, non-blocking UDP socket, read and written in batches by the addon. The format is
  * that of `docs/wire-format.md`; `dgram.ts` speaks the same one without the addon.
  *
+ *   frames ─► sender: list of datagrams ─► addon: sealed, cut, in segmented sends
+ *   frames ◄─ receiver: chunks to frames ◄─ addon: taken apart, seen to be new, opened, joined by frame
+ *
  * Nothing here is fatal. An asynchronous error of the socket (ECONNREFUSED: nobody listens at the peer) is reported by
  * the kernel in place of the next call, which it does not carry out: so that call is made once more. What cannot be sent
  * is dropped and counted by frame, and the datagrams by cause in the fields below.
  */
 import { constants } from 'node:os';
-import { FIRST_SLOT_BYTES, slotsFor, type Arena, type FrameBatch } from '../arena.js';
-import { type DeviceContext, type PortDevice, RX_NO_MEMORY } from '../device/device.js';
+import { StateError } from '../../model/errors.js';
+import { slotsFor, MAX_FRAME_SLOTS, type Arena, type FrameBatch } from '../arena.js';
+import {
+  type DeviceContext,
+  type EpochKeys,
+  type PortDevice,
+  RX_NO_MEMORY,
+  type TunnelControl,
+  type TunnelEvents,
+} from '../device/device.js';
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
-import { TunnelReceiver } from './receiver.js';
+import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { TunnelSender } from './sender.js';
-import { TUNNEL_MTU_BYTES } from './wire.js';
+import { TunnelKeys } from './tunnel-keys.js';
+import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
 
-const { EAGAIN, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE } = constants.errno;
+const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE } = constants.errno;
 
-/** Datagrams of one read: one and a half super-frames at a path MTU of 1500. */
-const READ_DATAGRAMS = 64;
-/** Slots of one read, which stay in stock in between: fewer datagrams where each may need many. */
-const READ_SLOTS = 128;
+/** Slots of one read, which stay in stock in between: some 250 datagrams at a path MTU of 1500, or seven super-frames. */
+const READ_SLOTS = 256;
 /** Reads of one `rxBatch`, so that datagrams which yield no frame cannot hold the engine. */
-const READS = 4;
+const READS = 8;
+/** Bits of `udpFeatures`, as `UdpFeature` of native/binding.ts, which cannot be imported without loading the addon. */
+const FEATURE_SEGMENT = 1;
+/** By `UdpRefusal` of native/binding.ts. */
+const REFUSALS = [
+  DropReason.badDatagram,
+  DropReason.badDatagram,
+  DropReason.unsealed,
+  DropReason.unknownEpoch,
+  DropReason.replayed,
+  DropReason.notAuthentic,
+];
+/** RFC 9001 appendix B.1.1 allows 2²⁸ datagrams of 2¹¹ bytes with a key of AES-GCM; a key that is asked for comes later. */
+const REKEY_DATAGRAMS = 2 ** 26;
+const REKEY_BYTES = 2 ** 37;
+/** Handshake datagrams that are passed on in a row, and how often one more; strangers send as many as they like. */
+const HANDSHAKE_BURST = 64;
+const HANDSHAKE_NS = 2e6;
 
 export interface UdpDeviceOptions {
   /** From `udpOpen`, connected; the device closes it. */
@@ -35,12 +62,15 @@ export interface UdpDeviceOptions {
   readonly ipHeaderBytes: number;
   /** 0 … 255, the engine's thread: 0 by default. */
   readonly lane?: number;
+  /** `required`: nothing leaves that is not sealed, and nothing unsealed is taken, but handshakes. */
+  readonly seal: 'required' | 'none';
 }
 
-export class UdpDevice implements PortDevice {
+export class UdpDevice implements PortDevice, TunnelControl {
   /** Anything is cut and rebuilt: the guests' MTU does not depend on the underlay's. */
   readonly mtuBytes = TUNNEL_MTU_BYTES;
   readonly batchSize = 256;
+  readonly tunnel = this;
 
   /** Datagrams that the peer's machine refused (ICMP port unreachable), now or some time ago. */
   refusedDatagrams = 0;
@@ -56,9 +86,26 @@ export class UdpDevice implements PortDevice {
   readonly #io: NativeIo;
   readonly #receiver: TunnelReceiver;
   readonly #sender: TunnelSender;
-  readonly #slotsEach: number;
-  readonly #readDatagrams: number;
+  readonly #pathMtuBytes: number;
+  readonly #networkNumber: number;
+  readonly #events: TunnelEvents | undefined;
+  /** Absent where the tunnel is not sealed. */
+  readonly #keys: TunnelKeys | undefined;
+  /** Of the addon: buffers, and what waits in them. */
+  readonly #buffers: number;
+  /** 1 or 0, as the addon wants it. */
+  #segments: number;
   #fd: number;
+  /** Datagrams wait in our buffers, which no poller can tell. */
+  #hasMore: boolean;
+  /** The epoch of the last datagram that was opened. */
+  #receivedEpoch: number;
+  /** `#sender.counter` when the present epoch began, and the epoch that was found to be spent. */
+  #epochStart: number;
+  #spentEpoch: number;
+  /** Handshake datagrams that may still be passed on, at `#handshakeNs`. */
+  #handshakes: number;
+  #handshakeNs: number;
 
   constructor(context: DeviceContext, options: UdpDeviceOptions) {
     const { io } = context;
@@ -68,12 +115,36 @@ export class UdpDevice implements PortDevice {
     this.#port = context.index;
     this.#context = context;
     this.#io = io;
-    this.#receiver = new TunnelReceiver(context, options.networkNumber);
-    this.#sender = new TunnelSender(context, { lane: 0, ...options, iov: io.iov, lengths: io.lengths });
-    // The peer keeps to the same path MTU; a longer datagram is cut short by the kernel, and refused.
-    this.#slotsEach = slotsFor(options.pathMtuBytes);
-    this.#readDatagrams = Math.min(READ_DATAGRAMS, Math.floor(READ_SLOTS / this.#slotsEach));
+    this.#pathMtuBytes = options.pathMtuBytes;
+    this.#networkNumber = options.networkNumber;
+    this.#events = context.tunnelEvents;
+    this.#segments = (io.native.udpFeatures(options.fd) & FEATURE_SEGMENT) === 0 ? 0 : 1;
+    this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
+    this.#buffers = io.native.udpReceiverCreate();
+    const isSealed = this.#keys !== undefined;
+    const control: ControlSink = { handshake: this.#onHandshake.bind(this) };
+    this.#receiver = new TunnelReceiver(context, {
+      networkNumber: options.networkNumber,
+      isSealed,
+      ...(isSealed ? { control } : {}),
+    });
+    this.#sender = new TunnelSender(context, {
+      networkNumber: options.networkNumber,
+      lane: options.lane ?? 0,
+      pathMtuBytes: options.pathMtuBytes,
+      ipHeaderBytes: options.ipHeaderBytes,
+      iov: io.iov,
+      lengths: io.lengths,
+      tagBytes: isSealed ? TAG_BYTES : 0,
+      ...(this.#segments === 1 ? { cuts: io.cuts } : {}),
+    });
     this.#fd = options.fd;
+    this.#hasMore = false;
+    this.#receivedEpoch = 0;
+    this.#epochStart = 0;
+    this.#spentEpoch = 0;
+    this.#handshakes = HANDSHAKE_BURST;
+    this.#handshakeNs = 0;
   }
 
   get fd(): number {
@@ -81,34 +152,75 @@ export class UdpDevice implements PortDevice {
   }
 
   get nextNs(): number {
-    return this.#receiver.nextNs;
+    return this.#hasMore ? 0 : this.#receiver.nextNs;
   }
 
   rxBatch(out: FrameBatch): number {
     const limit = Math.min(this.batchSize, out.capacity - out.count);
     let appended = this.#receiver.drain(out, limit);
-    for (let reads = 0; appended < limit && reads < READS; reads++) {
-      const read = this.#read();
-      if (read === RX_NO_MEMORY && appended === 0) return RX_NO_MEMORY;
+    let left = 2;
+    for (let reads = 0; appended < limit && left > 0 && reads < READS; reads++) {
+      left = this.#read();
       appended += this.#receiver.drain(out, limit - appended);
-      if (read < this.#readDatagrams) break;
     }
-    return appended;
+    this.#hasMore = left === 2;
+    if (left !== RX_NO_MEMORY) return appended;
+    return appended > 0 ? appended : RX_NO_MEMORY;
   }
 
   txBatch(frames: FrameBatch, from: number): number {
     let done = from;
+    if (this.#keys?.epoch === 0) return this.#dropAll(frames, from);
     while (done < frames.count && this.#fd !== -1) {
       const datagrams = this.#sender.pack(frames, done);
       const sent = this.#write(datagrams);
       done += this.#sender.finish(sent);
       if (sent < datagrams) break;
     }
+    if (this.#keys !== undefined) this.#measureVolume(this.#keys.epoch);
     return done - from;
   }
 
   poll(nowNs: number): void {
     this.#receiver.poll(nowNs);
+  }
+
+  /** Datagrams of this epoch are opened from now on. */
+  installKeys(keys: EpochKeys): void {
+    this.#sealed().install(keys);
+  }
+
+  /** Datagrams are sealed with this epoch from now on; the one before may still be opened. */
+  useKeys(epoch: number): void {
+    this.#sealed().use(epoch);
+    this.#sender.epoch = epoch;
+    this.#epochStart = this.#sender.counter;
+  }
+
+  dropKeys(epoch: number): void {
+    const keys = this.#sealed();
+    keys.drop(epoch);
+    this.#sender.epoch = keys.epoch;
+  }
+
+  /** Sends a piece of a handshake, of at most 1200 bytes; whether it went out is not known, as on any network. */
+  sendHandshake(payload: Uint8Array): void {
+    const header = new DatagramHeader();
+    header.type = DatagramType.handshake;
+    header.network = this.#networkNumber;
+    const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
+    header.emit(datagram, 0);
+    datagram.set(payload, DATAGRAM_HEADER_BYTES);
+    const frame = this.#fd === -1 ? -1 : this.#arena.write(datagram);
+    if (frame === -1) return;
+    const { native, handle, iov, lengths, cuts } = this.#io;
+    iov[0] = this.#arena.start(frame);
+    iov[1] = datagram.byteLength;
+    lengths[0] = 1;
+    cuts[0] = 0;
+    const n = native.udpWrite(handle, this.#fd, 0, 0, 1, 0, 0);
+    if (n < 0 && this.#isAsynchronous(-n)) native.udpWrite(handle, this.#fd, 0, 0, 1, 0, 0);
+    this.#arena.release(frame);
   }
 
   close(): void {
@@ -117,49 +229,88 @@ export class UdpDevice implements PortDevice {
     this.#fd = -1;
     this.#sender.close();
     this.#receiver.close();
+    this.#io.native.udpReceiverDestroy(this.#buffers);
+    this.#keys?.close();
   }
 
-  /** Reads at most `#readDatagrams`; returns how many. RX_NO_MEMORY: the socket keeps what it has. */
-  #read(): number {
-    if (this.#fd === -1) return 0;
-    const { native, handle } = this.#io;
-    const slotsEach = this.#slotsEach;
-    const datagrams = Math.floor(this.#io.offerSlots(this.#readDatagrams * slotsEach) / slotsEach);
-    if (datagrams === 0) return RX_NO_MEMORY;
-    let n = native.udpRead(handle, this.#fd, datagrams, slotsEach);
-    if (n < 0 && this.#isAsynchronous(-n)) n = native.udpRead(handle, this.#fd, datagrams, slotsEach);
-    if (n <= 0) return 0;
-    this.#io.takeOffered(n * slotsEach);
-    const nowNs = this.#context.clock.nowNs();
-    for (let i = 0; i < n; i++) this.#receive(i, nowNs);
-    return n;
+  #sealed(): TunnelKeys {
+    if (this.#keys === undefined) throw new StateError('the tunnel is not sealed');
+    return this.#keys;
   }
 
-  /** Makes a frame of the slots that datagram `i` was read into, and gives it to the receiver. */
-  #receive(i: number, nowNs: number): void {
-    const { iov, lengths } = this.#io;
-    const bytes = lengths[i]!;
-    const first = iov[i * this.#slotsEach]!;
-    const used = bytes >= 0 ? slotsFor(bytes) : 1;
-    let last = first;
-    for (let k = 1; k < this.#slotsEach; k++) {
-      const slot = iov[i * this.#slotsEach + k]!;
-      if (k >= used) {
-        this.#arena.returnSlot(slot);
-        continue;
-      }
-      this.#arena.next[last] = slot;
-      last = slot;
+  #dropAll(frames: FrameBatch, from: number): number {
+    for (let i = from; i < frames.count; i++) {
+      this.#drops.drop(DropReason.noKey, frames.ids[i]!, this.#port);
+      this.#arena.release(frames.ids[i]!);
     }
-    this.#arena.next[last] = -1;
-    if (bytes >= 0) {
-      this.#receiver.datagram(this.#arena.adopt(first, bytes), nowNs);
+    return frames.count - from;
+  }
+
+  /** Says once an epoch that it is spent. */
+  #measureVolume(epoch: number): void {
+    const datagrams = this.#sender.counter - this.#epochStart;
+    if (datagrams < REKEY_DATAGRAMS && datagrams * this.#pathMtuBytes < REKEY_BYTES) return;
+    if (this.#spentEpoch === epoch) return;
+    this.#spentEpoch = epoch;
+    this.#events?.volume(epoch);
+  }
+
+  #onHandshake(at: number, payloadBytes: number): void {
+    const nowNs = this.#context.clock.nowNs();
+    const earned = Math.floor((nowNs - this.#handshakeNs) / HANDSHAKE_NS);
+    if (earned > 0) {
+      this.#handshakes = Math.min(HANDSHAKE_BURST, this.#handshakes + earned);
+      this.#handshakeNs += earned * HANDSHAKE_NS;
+    }
+    if (this.#handshakes === 0) {
+      this.#drops.drop(DropReason.queueFull, -1, this.#port);
       return;
     }
-    // Cut short: longer than anything that our peer sends.
-    this.#arena.adopt(first, Math.min(-bytes, FIRST_SLOT_BYTES));
-    this.#drops.drop(DropReason.badDatagram, first, this.#port);
-    this.#arena.release(first);
+    this.#handshakes--;
+    this.#events?.handshake(this.#arena.bytes.slice(at, at + payloadBytes));
+  }
+
+  /**
+   * Reads what fits the slots that are free. Returns what is left, as `udpMore` says it; RX_NO_MEMORY: the socket keeps
+   * what it has.
+   */
+  #read(): number {
+    if (this.#fd === -1) return 0;
+    const { native, handle, lengths, iov } = this.#io;
+    const slots = this.#io.offerSlots(READ_SLOTS);
+    // A datagram has at most 64 KiB.
+    if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
+    const ring = this.#keys === undefined ? 0 : this.#keys.receiveRing;
+    let n = native.udpRead(handle, this.#buffers, this.#fd, slots, ring);
+    if (n < 0 && this.#isAsynchronous(-n)) n = native.udpRead(handle, this.#buffers, this.#fd, slots, ring);
+    if (n < 0) return 0;
+    const { next } = this.#arena;
+    const nowNs = this.#context.clock.nowNs();
+    let used = 0;
+    // First the slots, since what is given up while datagrams are looked at gives others back.
+    for (let i = 0; i < n; i++) {
+      const bytes = lengths[i]!;
+      if (bytes < 0) continue;
+      for (let last = used + slotsFor(bytes) - 1; used < last; used++) next[iov[used]!] = iov[used + 1]!;
+      next[iov[used++]!] = -1;
+    }
+    this.#io.takeOffered(used);
+    for (let i = 0, at = 0; i < n; i++) {
+      const bytes = lengths[i]!;
+      if (bytes < 0) {
+        this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
+        continue;
+      }
+      this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs);
+      at += slotsFor(bytes);
+      if (this.#receiver.epoch !== this.#receivedEpoch && this.#receiver.epoch !== 0) this.#meetEpoch();
+    }
+    return native.udpMore(this.#buffers);
+  }
+
+  #meetEpoch(): void {
+    this.#receivedEpoch = this.#receiver.epoch;
+    this.#events?.epoch(this.#receivedEpoch);
   }
 
   /** Sends datagrams 0 … `datagrams - 1` of the scatter list; returns how many are done with, sent or failed. */
@@ -168,8 +319,9 @@ export class UdpDevice implements PortDevice {
     let done = 0;
     let entry = 0;
     let isRetry = false;
+    const ring = this.#keys === undefined ? 0 : this.#keys.sendRing;
     while (done < datagrams) {
-      const n = native.udpWrite(handle, this.#fd, done, entry, datagrams - done);
+      const n = native.udpWrite(handle, this.#fd, done, entry, datagrams - done, ring, this.#segments);
       if (n > 0) {
         for (const end = done + n; done < end; done++) entry += lengths[done]!;
         isRetry = false;
@@ -182,12 +334,19 @@ export class UdpDevice implements PortDevice {
       }
       if (n === -EMSGSIZE) this.tooLongDatagrams++;
       else this.failedDatagrams++;
+      // A path that cannot do it (no checksums in hardware: EIO; UDP encapsulated in something: EINVAL).
+      if (n === -EIO || n === -EINVAL) this.#segmentNoMore();
       this.#sender.fail(done, DropReason.deviceError);
       entry += lengths[done]!;
       done++;
       isRetry = false;
     }
     return done;
+  }
+
+  #segmentNoMore(): void {
+    this.#segments = 0;
+    this.#sender.cutNoMore();
   }
 
   /** Whether an error tells of an earlier datagram; counts it. */

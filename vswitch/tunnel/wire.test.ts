@@ -61,7 +61,7 @@ describe('datagram header', () => {
 
   it('counts beyond 32 bits', () => {
     const header = Object.assign(new DatagramHeader(), { counterHigh: 6, counterLow: 0xffffffff });
-    header.advance();
+    header.advance(1);
     expect([header.counterHigh, header.counterLow]).toEqual([7, 0]);
   });
 });

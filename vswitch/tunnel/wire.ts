@@ -16,6 +16,8 @@ export const WIRE_VERSION = 1;
 export const DatagramType = {
   /** Chunks of frames. */
   frames: 0,
+  /** A piece of the handshake that gives keys. Never sealed: what is in it protects itself. */
+  handshake: 1,
   /** Of the tunnel's health: `health/probe.ts`. */
   probe: 2,
 } as const;
@@ -45,14 +47,18 @@ export const DATAGRAM_HEADER_BYTES = 20;
  */
 export const CHUNK_HEADER_BYTES = 18;
 
-const UDP_HEADER_BYTES = 8;
+export const UDP_HEADER_BYTES = 8;
 /** Bounds the frames that one datagram can make, and the entries of its scatter list. */
 export const MAX_CHUNKS = 64;
+/** The tag of AES-256-GCM and of ChaCha20-Poly1305, at the end of a sealed datagram. */
+export const TAG_BYTES = 16;
 /** What the one byte of its length can say; longer headers (long IPv6 extensions) are not copied. */
 export const MAX_HEADER_COPY_BYTES = 255;
 /** RFC 8200 §5. It also bounds how many chunks the longest frame has. */
 export const MIN_PATH_MTU_BYTES = 1280;
 export const MAX_PATH_MTU_BYTES = 65535;
+/** Largest payload of a UDP datagram over IPv4, which bounds a segmented send as well. */
+export const MAX_SEND_BYTES = 65535 - UDP_HEADER_BYTES - 20;
 /** No tunnel datagram says more of one frame: a longer frame's IP packet could not say its own length. */
 export const TUNNEL_MTU_BYTES = 65535 - ETHERNET_BYTES;
 
@@ -95,10 +101,11 @@ export class DatagramHeader {
     put32(bytes, at + 16, this.counterLow);
   }
 
-  /** On to the next counter. 2⁶⁴ datagrams are not sent in any lifetime, so it never wraps. */
-  advance(): void {
-    this.counterLow = (this.counterLow + 1) >>> 0;
-    if (this.counterLow === 0) this.counterHigh = (this.counterHigh + 1) >>> 0;
+  /** On by `count` (below 2³²). 2⁶⁴ datagrams are not sent in any lifetime, so it never wraps. */
+  advance(count: number): void {
+    const low = this.counterLow + count;
+    if (low > 0xffff_ffff) this.counterHigh = (this.counterHigh + 1) >>> 0;
+    this.counterLow = low >>> 0;
   }
 }
 

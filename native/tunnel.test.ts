@@ -1,0 +1,426 @@
+/**
+ * What the addon does to datagrams: cut and joined, sealed and opened. The oracles are what the format says (made here by
+ * hand, or by a plain socket's view of what was sent), node:crypto, and a Set for the replay window.
+ */
+import { createCipheriv } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { native, type AeadAlgorithm, UdpRefusal } from './binding.js';
+import { HEADROOM_BYTES, Io, own, releaseAll, SLOT_BYTES } from './fixture.js';
+
+const DATAGRAM_HEADER = 20;
+const HEADERS = 38;
+const ALGORITHMS: readonly AeadAlgorithm[] = ['aes-256-gcm', 'chacha20-poly1305'];
+const SECRET = Uint8Array.from({ length: 44 }, (_, i) => i * 7 + 1);
+/** Where the test's own datagrams stand in the arena; what is read goes to the slots in front. */
+const OURS_AT = 100 * SLOT_BYTES;
+
+interface Fields {
+  readonly type?: number;
+  readonly lane?: number;
+  readonly epoch?: number;
+  readonly counter?: bigint;
+  readonly channel?: number;
+  readonly frameId?: number;
+  readonly frameBytes?: number;
+  readonly offset?: number;
+  readonly gsoSize?: number;
+  readonly payload: Uint8Array;
+  readonly copy?: Uint8Array;
+}
+
+/** A datagram of one chunk, written by the tables of docs/wire-format.md. */
+function datagram(fields: Fields): Buffer {
+  const { payload, copy = new Uint8Array(0) } = fields;
+  const headers = Buffer.alloc(HEADERS);
+  headers[0] = 1;
+  headers[1] = fields.type ?? 0;
+  headers[3] = fields.lane ?? 0;
+  headers.writeUInt32BE(99, 4);
+  headers.writeUInt32BE(fields.epoch ?? 0, 8);
+  headers.writeBigUInt64BE(fields.counter ?? 0n, 12);
+  headers.writeUInt16BE(fields.channel ?? 1, 20);
+  headers.writeUInt16BE(payload.byteLength, 22);
+  headers.writeUInt32BE(fields.frameId ?? 5, 24);
+  headers[28] = 1;
+  headers.writeUIntBE(fields.frameBytes ?? payload.byteLength, 29, 3);
+  headers[32] = copy.byteLength;
+  headers.writeUIntBE(fields.offset ?? 0, 33, 3);
+  headers.writeUInt16BE(fields.gsoSize ?? 1448, 36);
+  return Buffer.concat([headers, payload, copy]);
+}
+
+function bytes(count: number, salt = 0): Buffer {
+  return Buffer.from(Array.from({ length: count }, (_, i) => (i * 31 + (i >>> 8) * 7 + salt * 13) & 0xff));
+}
+
+/** As node:crypto seals it. */
+function seal(plain: Buffer, algorithm: AeadAlgorithm, secret: Uint8Array = SECRET): Buffer {
+  const nonce = Buffer.from(secret.subarray(32));
+  for (let i = 0; i < 8; i++) nonce[4 + i]! ^= plain[12 + i]!;
+  // The types know GCM alone by name.
+  const cipher = createCipheriv(algorithm as 'aes-256-gcm', secret.subarray(0, 32), nonce, { authTagLength: 16 });
+  cipher.setAAD(plain.subarray(0, DATAGRAM_HEADER));
+  const sealed = Buffer.concat([cipher.update(plain.subarray(DATAGRAM_HEADER)), cipher.final()]);
+  return Buffer.concat([plain.subarray(0, DATAGRAM_HEADER), sealed, cipher.getAuthTag()]);
+}
+
+/** Two sockets, connected; `a` sends to `b`. */
+class Line {
+  readonly io = new Io(200, 1024, 2048);
+  readonly a: number;
+  readonly b: number;
+  readonly buffers: number;
+
+  constructor() {
+    const bind = { address: '127.0.0.1', port: 0 };
+    const receiveBufferBytes = 4 << 20;
+    const first = native.udpOpen({ bind });
+    this.b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
+    const address = native.udpAddress(first);
+    native.close(first);
+    this.a = own(native.udpOpen({ bind: address, connect: native.udpAddress(this.b), sendBufferBytes: 4 << 20 }));
+    this.buffers = native.udpReceiverCreate();
+  }
+
+  /** Sends datagrams, each in one piece of the arena; `cuts` as the addon takes them. Returns what the addon says. */
+  send(datagrams: readonly Buffer[], options: { cuts?: readonly number[]; ring?: number; segments?: number } = {}) {
+    const { arrays, handle } = this.io;
+    let at = OURS_AT;
+    datagrams.forEach((data, i) => {
+      arrays.arena.set(data, at);
+      arrays.iov.set([at, data.byteLength], 2 * i);
+      arrays.lengths[i] = 1;
+      arrays.cuts[i] = options.cuts?.[i] ?? 0;
+      at += data.byteLength;
+    });
+    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1);
+  }
+
+  /** All that has come, joined as the addon joins it; refusals as numbers. */
+  receive(ring = 0, slots = 90): (Buffer | number)[] {
+    const { arrays, handle } = this.io;
+    const all: (Buffer | number)[] = [];
+    for (;;) {
+      this.io.offerSlots(slots);
+      const n = native.udpRead(handle, this.buffers, this.b, slots, ring);
+      expect(n).toBeGreaterThanOrEqual(0);
+      let slot = 0;
+      for (let i = 0; i < n; i++) {
+        const length = arrays.lengths[i]!;
+        if (length < 0) {
+          all.push(-length);
+          continue;
+        }
+        const parts = [Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES + HEADROOM_BYTES, (slot + 1) * SLOT_BYTES))];
+        for (slot++; parts.reduce((sum, part) => sum + part.byteLength, 0) < length; slot++)
+          parts.push(Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES)));
+        all.push(Buffer.concat(parts).subarray(0, length));
+      }
+      if (n === 0 && native.udpMore(this.buffers) === 0) return all;
+    }
+  }
+
+  close(): void {
+    native.udpReceiverDestroy(this.buffers);
+  }
+}
+
+function keyring(seals: boolean, algorithm: AeadAlgorithm = 'aes-256-gcm', epochs: readonly number[] = [7]): number {
+  const ring = native.keyringCreate();
+  for (const epoch of epochs) native.keyringAdd(ring, { epoch, lane: 0, algorithm, seals, secret: SECRET });
+  rings.add(ring);
+  return ring;
+}
+
+const rings = new Set<number>();
+let line: Line;
+
+beforeEach(() => {
+  line = new Line();
+});
+
+afterEach(() => {
+  line.close();
+  for (const ring of rings) native.keyringDestroy(ring);
+  rings.clear();
+  releaseAll();
+});
+
+describe('a long datagram', () => {
+  const frame = bytes(10_000);
+  const long = datagram({ payload: frame, counter: 0xffff_fffen, copy: frame.subarray(0, 66) });
+  const pieces = [0, 3000, 6000, 9000].map((offset, i) =>
+    datagram({
+      payload: frame.subarray(offset, offset + 3000),
+      frameBytes: 10_000,
+      offset,
+      counter: 0xffff_fffen + BigInt(i),
+      ...(i === 3 ? { copy: frame.subarray(0, 66) } : {}),
+    }),
+  );
+
+  it('is cut into pieces with headers of their own', async () => {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const got: Buffer[] = [];
+    socket.on('message', (data) => got.push(data));
+    const connect = { address: '127.0.0.1', port: socket.address().port };
+    const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
+    const { arrays, handle } = line.io;
+    arrays.arena.set(long, OURS_AT);
+    // In parts that end anywhere.
+    const ends = [40, 3000, 3001, 7777, long.byteLength];
+    ends.forEach((end, i) => arrays.iov.set([OURS_AT + (ends[i - 1] ?? 0), end - (ends[i - 1] ?? 0)], 2 * i));
+    arrays.lengths[0] = ends.length;
+    arrays.cuts[0] = 3000;
+    expect(native.udpWrite(handle, fd, 0, 0, 1, 0, 1)).toBe(1);
+    while (got.length < 4) await new Promise((resolve) => setImmediate(resolve));
+    expect(got).toEqual(pieces);
+    socket.close();
+  });
+
+  it('arrives as one, without the header copy that a whole frame does not need', () => {
+    const whole = datagram({ payload: frame, counter: 0xffff_fffen });
+    // Piece by piece, then in one segmented send.
+    expect(line.send(pieces, { segments: 0 })).toBe(4);
+    expect(line.receive()).toEqual([whole]);
+    expect(line.send([long], { cuts: [3000] })).toBe(1);
+    expect(line.receive()).toEqual([whole]);
+  });
+
+  it('is refused where it cannot be', () => {
+    const refused = -22;
+    expect(line.send([long], { cuts: [3000], segments: 0 })).toBe(refused);
+    expect(line.send([long], { cuts: [20] })).toBe(refused); // 501 pieces
+    expect(line.send([long], { cuts: [-1] })).toBe(refused);
+    expect(line.send([datagram({ payload: frame, copy: bytes(200) })], { cuts: [2500] })).toBe(refused); // no room for the copy
+    expect(line.send([long.subarray(0, 9000)], { cuts: [3000] })).toBe(refused); // shorter than it says
+    expect(line.receive()).toEqual([]);
+  });
+
+  it('is joined again only where each piece carries the one before on', () => {
+    const [p0, p1, p2, p3] = pieces as [Buffer, Buffer, Buffer, Buffer];
+    const changed = (piece: Buffer, at: number): Buffer => {
+      const copy = Buffer.from(piece);
+      copy[at]! ^= 1;
+      return copy;
+    };
+    const join = (...datagrams: Buffer[]): number[] => {
+      // One send each: what the kernel merges is the subject of the other tests.
+      for (const one of datagrams) expect(line.send([one], { segments: 0 })).toBe(1);
+      return line.receive().map((got) => (got as Buffer).byteLength - HEADERS);
+    };
+    expect(join(p0, p1, p2, p3)).toEqual([10_000]);
+    expect(join(p0, p1, p3)).toEqual([6000, 1066]);
+    expect(join(p1, p0)).toEqual([3000, 3000]);
+    expect(join(p0, p0)).toEqual([3000, 3000]);
+    expect(join(p1, p2, p3)).toEqual([7066]);
+    // Version, flags, lane, network, epoch, counter, channel, frame id, checksum, frame length, offset, gsoSize.
+    for (const at of [0, 2, 3, 4, 8, 19, 21, 27, 28, 31, 35, 37])
+      expect(join(p0, changed(p1, at)), `byte ${at}`).toEqual([3000, 3000]);
+    // More than its frame has, and more than a datagram that the header can describe.
+    const short = { frameBytes: 4000, counter: 1n };
+    expect(
+      join(
+        datagram({ ...short, counter: 0n, payload: bytes(3000) }),
+        datagram({ ...short, offset: 3000, payload: bytes(2000) }),
+      ),
+    ).toEqual([3000, 2000]);
+  });
+
+  it('gives the same bytes, however it is cut, sealed and grouped', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ size: fc.integer({ min: 1, max: 60_000 }), cut: fc.integer({ min: 1000, max: 9000 }) }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        fc.boolean(),
+        fc.integer({ min: 34, max: 90 }),
+        (frames, isSealed, slots) => {
+          const epoch = isSealed ? 7 : 0;
+          const [sealing, opening] = isSealed ? [keyring(true), keyring(false)] : [0, 0];
+          let counter = 0n;
+          const sent = frames.map(({ size, cut }, i) => {
+            const from = counter;
+            counter += BigInt(Math.ceil(size / cut));
+            return datagram({ payload: bytes(size, i), frameId: i, epoch, counter: from });
+          });
+          const cuts = frames.map(({ size, cut }) => (size > cut ? cut : 0));
+          let done = 0;
+          const got: (Buffer | number)[] = [];
+          while (done < sent.length) {
+            const n = line.send(sent.slice(done), { cuts: cuts.slice(done), ring: sealing });
+            if (n > 0) done += n;
+            got.push(...line.receive(opening, slots));
+          }
+          // A frame that two reads share comes in two parts, each of which says where it belongs.
+          const rebuilt = sent.map(() => Buffer.alloc(60_000));
+          const received = sent.map(() => 0);
+          for (const part of got) {
+            expect(typeof part).toBe('object');
+            const data = part as Buffer;
+            const i = data.readUInt32BE(24);
+            data.copy(rebuilt[i]!, data.readUIntBE(33, 3), HEADERS);
+            received[i]! += data.byteLength - HEADERS;
+          }
+          expect(received).toEqual(frames.map(({ size }) => size));
+          frames.forEach(({ size }, i) => {
+            expect(rebuilt[i]!.subarray(0, size).equals(bytes(size, i))).toBe(true);
+          });
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
+  const plain = (counter: bigint, payload = bytes(100)) => datagram({ epoch: 7, counter, payload });
+
+  it('is what node:crypto makes of it', async () => {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const got: Buffer[] = [];
+    socket.on('message', (data) => got.push(data));
+    const connect = { address: '127.0.0.1', port: socket.address().port };
+    const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
+    const datagrams = [plain(0n), plain(1n, bytes(1)), plain(0x0123_4567_89ab_cdefn, bytes(1400))];
+    const { arrays, handle } = line.io;
+    let at = OURS_AT;
+    datagrams.forEach((data, i) => {
+      arrays.arena.set(data, at);
+      arrays.iov.set([at, data.byteLength], 2 * i);
+      arrays.lengths[i] = 1;
+      arrays.cuts[i] = 0;
+      at += data.byteLength;
+    });
+    const before = Buffer.from(arrays.arena);
+    expect(native.udpWrite(handle, fd, 0, 0, 3, keyring(true, algorithm), 1)).toBe(3);
+    while (got.length < 3) await new Promise((resolve) => setImmediate(resolve));
+    expect(got).toEqual(datagrams.map((data) => seal(data, algorithm)));
+    // Others may be sending the same frame: nothing is sealed where it lies.
+    expect(Buffer.from(arrays.arena).equals(before)).toBe(true);
+    socket.close();
+  });
+
+  it('is opened as it was, and only once', () => {
+    const ring = keyring(false, algorithm);
+    const sealed = [0n, 1n, 2n].map((counter) => seal(plain(counter, bytes(50, Number(counter))), algorithm));
+    line.send(sealed);
+    expect(line.receive(ring)).toEqual([0n, 1n, 2n].map((counter) => plain(counter, bytes(50, Number(counter)))));
+    line.send([sealed[1]!, sealed[2]!]);
+    expect(line.receive(ring)).toEqual([UdpRefusal.replayed, UdpRefusal.replayed]);
+  });
+
+  it('is refused with any bit changed, and the window does not move for it', () => {
+    const ring = keyring(false, algorithm);
+    const sealed = seal(plain(5n), algorithm);
+    const refusals = new Set<unknown>();
+    for (let at = 0; at < sealed.byteLength; at++) {
+      const forged = Buffer.from(sealed);
+      forged[at]! ^= 1 << (at % 8);
+      line.send([forged]);
+      const [got] = line.receive(ring);
+      expect(typeof got, `byte ${at}`).toBe('number');
+      refusals.add(got);
+    }
+    expect(refusals).toEqual(new Set([UdpRefusal.notAuthentic, UdpRefusal.unknownEpoch]));
+    line.send([sealed]);
+    expect(line.receive(ring)).toEqual([plain(5n)]);
+  });
+
+  it('is refused cut short, unsealed, or of another epoch, lane or direction; a handshake needs no seal', () => {
+    const ring = keyring(false, algorithm);
+    const sealed = seal(plain(1n), algorithm);
+    const of = (fields: Omit<Fields, 'payload'>) => seal(datagram({ payload: bytes(10), ...fields }), algorithm);
+    const other = seal(
+      plain(2n),
+      algorithm,
+      SECRET.map((byte) => byte ^ 1),
+    );
+    const handshake = datagram({ type: 1, payload: bytes(10) });
+    line.send([
+      sealed.subarray(0, 35),
+      sealed.subarray(0, sealed.byteLength - 1),
+      datagram({ payload: bytes(10) }),
+      of({ epoch: 8 }),
+      of({ epoch: 7, lane: 1 }),
+      other,
+      handshake,
+      sealed.subarray(0, 19),
+    ]);
+    expect(line.receive(ring)).toEqual([
+      UdpRefusal.badDatagram,
+      UdpRefusal.notAuthentic,
+      UdpRefusal.unsealed,
+      UdpRefusal.unknownEpoch,
+      UdpRefusal.unknownEpoch,
+      UdpRefusal.notAuthentic,
+      handshake,
+      UdpRefusal.badDatagram,
+    ]);
+  });
+});
+
+describe('a replay window', () => {
+  it('takes each counter once, those that are too old never: as a set does', () => {
+    const window = 8192n;
+    const step = fc.oneof(
+      fc.bigInt({ min: -40n, max: 40n }),
+      fc.bigInt({ min: -9000n, max: 9000n }),
+      fc.constantFrom(-8191n, -8192n, -8193n, 8192n, 64n, -64n, 63n, 1n),
+    );
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: 1n << 40n }), fc.array(step, { maxLength: 60 }), (start, steps) => {
+        const ring = keyring(false);
+        const seen = new Set<bigint>();
+        let newest = -1n;
+        let counter = start;
+        for (const by of steps) {
+          counter = counter + by < 0n ? 0n : counter + by;
+          const isNew = !seen.has(counter) && (newest === -1n || counter > newest - window);
+          line.send([seal(datagram({ epoch: 7, counter, payload: bytes(4) }), 'aes-256-gcm')]);
+          const [got] = line.receive(ring);
+          expect(got === UdpRefusal.replayed).toBe(!isNew);
+          if (isNew) seen.add(counter);
+          if (isNew && counter > newest) newest = counter;
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe('a keyring', () => {
+  it('finds keys by epoch and lane, and forgets an epoch', () => {
+    const ring = keyring(false, 'aes-256-gcm', [7, 8]);
+    const of = (epoch: number, counter: bigint) => datagram({ epoch, counter, payload: bytes(10) });
+    line.send([of(7, 0n), of(8, 0n), of(7, 1n)].map((plain) => seal(plain, 'aes-256-gcm')));
+    expect(line.receive(ring)).toEqual([of(7, 0n), of(8, 0n), of(7, 1n)]);
+    native.keyringRemove(ring, 7);
+    line.send([of(7, 2n), of(8, 1n)].map((plain) => seal(plain, 'aes-256-gcm')));
+    expect(line.receive(ring)).toEqual([UdpRefusal.unknownEpoch, of(8, 1n)]);
+  });
+
+  it('has one key of an epoch and lane, of the right size, and not more than it holds', () => {
+    const ring = keyring(true);
+    const key = { epoch: 7, lane: 0, algorithm: 'aes-256-gcm' as const, seals: true, secret: SECRET };
+    expect(() => native.keyringAdd(ring, key)).toThrow('is there already');
+    expect(() => native.keyringAdd(ring, { ...key, epoch: 8, secret: new Uint8Array(43) })).toThrow('secret');
+    expect(() => native.keyringAdd(ring, { ...key, epoch: 0 })).toThrow('epoch');
+    expect(() => native.keyringAdd(ring, { ...key, algorithm: 'rot13' as 'aes-256-gcm' })).toThrow('algorithm');
+    for (let lane = 1; lane < 64; lane++) native.keyringAdd(ring, { ...key, lane });
+    expect(() => native.keyringAdd(ring, { ...key, lane: 64 })).toThrow('full');
+    native.keyringRemove(ring, 7);
+    native.keyringAdd(ring, key);
+  });
+
+  it('seals nothing without the key that the header names', () => {
+    expect(line.send([datagram({ epoch: 8, payload: bytes(10) })], { ring: keyring(true) })).toBeLessThan(0);
+    expect(line.receive()).toEqual([]);
+  });
+});

@@ -1,0 +1,308 @@
+/*
+ * Datagrams in. The kernel gives them one by one, or many merged into one (UDP_GRO; a segmented send over veth arrives
+ * whole). Here they are taken apart again, seen to be new, opened where they lie, and put into slots; and those that carry
+ * a frame on, one after the other, are put together again, as if one long datagram had come:
+ *
+ *   received   [ DH CH │ payload 0 ][ DH CH │ payload 1 ] … [ DH CH │ payload n │ copy ]
+ *   given      [ DH CH │ payload 0     payload 1     …          payload n │ copy       ]     in slots
+ *
+ * which is exactly what the chunks say: the first header with the lengths of all. Only neighbours that agree in every
+ * field and follow each other in counter and offset are joined; anything else is a datagram of its own, and rebuilding
+ * (vswitch/tunnel/reassembly.ts) takes it from there. So any grouping gives the same frames.
+ *
+ * What was received and found no room in the slots offered stays here until the next call.
+ */
+#include "addon.h"
+#include "aead.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* vswitch/tunnel/wire.ts; layout.test.ts compares both sides. */
+#define CHUNK_HEADER_BYTES 18
+#define HEADERS_BYTES (DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES)
+#define TYPE_AT 1
+#define TYPE_FRAMES 0
+#define TYPE_HANDSHAKE 1
+
+/* Offsets within a chunk header. */
+#define PAYLOAD_AT 2
+#define FRAME_BYTES_AT 9
+#define COPY_AT 12
+#define OFFSET_AT 13
+
+/* UdpRefusal in binding.ts: why a datagram was refused, as a negative length. */
+enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC };
+
+/* Small datagrams come many at a time; merged ones, of up to 64 KiB, two, so that they are still in cache when opened. */
+#define MESSAGES 32
+#define LARGE_MESSAGES 2
+#define LARGE_BYTES 8192
+#define MESSAGE_BYTES 65536
+
+struct receiver {
+  uint8_t *buffers; /* MESSAGES × MESSAGE_BYTES, touched only as far as it is filled */
+  struct mmsghdr messages[MESSAGES];
+  struct iovec parts[MESSAGES];
+  union {
+    char bytes[CMSG_SPACE(sizeof(int)) + 64];
+    struct cmsghdr align;
+  } controls[MESSAGES];
+  int count;             /* messages of the last call to the kernel */
+  int message;           /* the one that is being taken apart; `count` when none is left */
+  size_t at, segment;    /* in it */
+  bool is_large;         /* what came last was merged */
+  bool is_full;          /* the kernel gave as many as it was asked for */
+};
+
+void receiver_free(struct receiver *receiver) {
+  munmap(receiver->buffers, (size_t)MESSAGES * MESSAGE_BYTES);
+  free(receiver);
+}
+
+napi_value native_udpReceiverCreate(napi_env env, napi_callback_info info) {
+  struct state *state;
+  (void)info;
+  napi_get_instance_data(env, (void **)&state);
+  struct receiver *receiver = calloc(1, sizeof *receiver);
+  if (receiver == NULL) return throw_errno(env, "calloc", ENOMEM);
+  receiver->buffers = mmap(NULL, (size_t)MESSAGES * MESSAGE_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (receiver->buffers == MAP_FAILED) {
+    free(receiver);
+    return throw_errno(env, "mmap", ENOMEM);
+  }
+  int32_t handle = table_put(&state->receivers, receiver);
+  if (handle != 0) return make_int(env, handle);
+  receiver_free(receiver);
+  return throw_errno(env, "calloc", ENOMEM);
+}
+
+napi_value native_udpReceiverDestroy(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t handle;
+  struct state *state;
+  arguments(env, info, 1, &argument);
+  if (!get_int(env, argument, "receiver", 1, INT32_MAX, &handle)) return NULL;
+  struct receiver *receiver = receiver_of(env, (int32_t)handle);
+  if (receiver == NULL) {
+    throw_range(env, "receiver", "no such handle");
+    return NULL;
+  }
+  napi_get_instance_data(env, (void **)&state);
+  state->receivers.items[handle - 1] = NULL;
+  receiver_free(receiver);
+  return make_undefined(env);
+}
+
+/* --- from the kernel --------------------------------------------------------------------------------------------- */
+
+static size_t segment_of(struct msghdr *header, size_t bytes) {
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control != NULL; control = CMSG_NXTHDR(header, control)) {
+    int value;
+    if (control->cmsg_level != IPPROTO_UDP || control->cmsg_type != UDP_GRO) continue;
+    memcpy(&value, CMSG_DATA(control), sizeof value);
+    return value > 0 ? (size_t)value : bytes;
+  }
+  return bytes;
+}
+
+/* Turns to message `receiver->message`, if there is one. */
+static void turn(struct receiver *receiver) {
+  if (receiver->message == receiver->count) return;
+  struct mmsghdr *message = &receiver->messages[receiver->message];
+  receiver->at = 0;
+  receiver->segment = segment_of(&message->msg_hdr, message->msg_len);
+}
+
+static int receive(struct receiver *receiver, int fd) {
+  int wanted = receiver->is_large ? LARGE_MESSAGES : MESSAGES;
+  for (int i = 0; i < wanted; i++) {
+    receiver->parts[i] = (struct iovec){receiver->buffers + (size_t)i * MESSAGE_BYTES, MESSAGE_BYTES};
+    receiver->messages[i].msg_hdr = (struct msghdr){
+        .msg_iov = &receiver->parts[i],
+        .msg_iovlen = 1,
+        .msg_control = receiver->controls[i].bytes,
+        .msg_controllen = sizeof receiver->controls[i].bytes,
+    };
+  }
+  receiver->count = receiver->message = 0;
+  int got;
+  do got = recvmmsg(fd, receiver->messages, (unsigned)wanted, MSG_DONTWAIT, NULL);
+  while (got < 0 && errno == EINTR);
+  receiver->is_full = got == wanted;
+  if (got < 0) return errno == EAGAIN ? 0 : -errno;
+  receiver->count = got;
+  receiver->is_large = got > 0 && receiver->messages[got - 1].msg_len > LARGE_BYTES;
+  turn(receiver);
+  return got;
+}
+
+/* --- into slots -------------------------------------------------------------------------------------------------- */
+
+static uint32_t get_be(const uint8_t *at, int bytes) {
+  uint32_t value = 0;
+  for (int i = 0; i < bytes; i++) value = value << 8 | at[i];
+  return value;
+}
+
+/* A datagram that is being put into slots, and whether the next one carries it on. */
+struct run {
+  uint8_t *headers; /* in the first slot */
+  size_t bytes;     /* all that is in the slots */
+  int32_t first;    /* entry of `iov` that its first slot stands in */
+  /* What the next one must say. */
+  bool is_open;
+  uint64_t counter;
+  uint32_t offset, payload_bytes;
+};
+
+/* Appends to the run; the caller has seen that there are slots. */
+static void put(struct io *io, struct run *run, const uint8_t *from, size_t bytes) {
+  while (bytes > 0) {
+    /* Counted from the first slot's start, so that every slot but the first is full. */
+    size_t at = run->bytes + HEADROOM_BYTES;
+    int32_t slot = io->iov[run->first + (int32_t)(at / SLOT_BYTES)];
+    size_t room = SLOT_BYTES - at % SLOT_BYTES;
+    size_t n = bytes < room ? bytes : room;
+    memcpy(io->arena + (size_t)slot * SLOT_BYTES + at % SLOT_BYTES, from, n);
+    run->bytes += n;
+    from += n;
+    bytes -= n;
+  }
+}
+
+/* Whether it has one chunk, of frames, that fills it. */
+static bool is_single(const uint8_t *datagram, size_t bytes) {
+  if (bytes < HEADERS_BYTES || datagram[TYPE_AT] != TYPE_FRAMES) return false;
+  const uint8_t *chunk = datagram + DATAGRAM_HEADER_BYTES;
+  return HEADERS_BYTES + get_be(chunk + PAYLOAD_AT, 2) + chunk[COPY_AT] == bytes;
+}
+
+static bool carries_on(const struct run *run, const uint8_t *datagram, size_t bytes) {
+  if (!run->is_open || !is_single(datagram, bytes)) return false;
+  const uint8_t *ours = run->headers + DATAGRAM_HEADER_BYTES;
+  const uint8_t *chunk = datagram + DATAGRAM_HEADER_BYTES;
+  uint32_t payload = get_be(chunk + PAYLOAD_AT, 2);
+  return datagram_counter(datagram) == run->counter && get_be(chunk + OFFSET_AT, 3) == run->offset && payload > 0 &&
+         run->payload_bytes + payload <= UINT16_MAX &&
+         run->offset + payload <= get_be(ours + FRAME_BYTES_AT, 3) &&
+         memcmp(run->headers, datagram, COUNTER_AT) == 0 &&   /* version, type, flags, lane, network, epoch */
+         memcmp(ours, chunk, PAYLOAD_AT) == 0 &&              /* channel */
+         memcmp(ours + 4, chunk + 4, COPY_AT - 4) == 0 &&     /* frame id, flags, frame length */
+         memcmp(ours + OFFSET_AT + 3, chunk + OFFSET_AT + 3, CHUNK_HEADER_BYTES - OFFSET_AT - 3) == 0; /* gsoSize */
+}
+
+/* Begins a run with a datagram. */
+static void start(struct io *io, struct run *run, int32_t first, const uint8_t *datagram, size_t bytes) {
+  *run = (struct run){.first = first};
+  put(io, run, datagram, bytes);
+  run->headers = io->arena + (size_t)io->iov[first] * SLOT_BYTES + HEADROOM_BYTES;
+  const uint8_t *chunk = datagram + DATAGRAM_HEADER_BYTES;
+  run->is_open = is_single(datagram, bytes) && chunk[COPY_AT] == 0;
+  if (!run->is_open) return;
+  run->payload_bytes = get_be(chunk + PAYLOAD_AT, 2);
+  run->offset = get_be(chunk + OFFSET_AT, 3) + run->payload_bytes;
+  run->counter = datagram_counter(datagram) + 1;
+}
+
+/* Appends the chunk of a datagram that carries the run on. A header copy is of use only to what is not whole. */
+static void extend(struct io *io, struct run *run, const uint8_t *datagram) {
+  const uint8_t *chunk = datagram + DATAGRAM_HEADER_BYTES;
+  uint8_t *ours = run->headers + DATAGRAM_HEADER_BYTES;
+  uint32_t payload = get_be(chunk + PAYLOAD_AT, 2);
+  uint32_t total = run->payload_bytes + payload;
+  bool is_whole = total == get_be(ours + FRAME_BYTES_AT, 3);
+  size_t copy_bytes = is_whole ? 0 : chunk[COPY_AT];
+  put(io, run, datagram + HEADERS_BYTES, payload + copy_bytes);
+  ours[PAYLOAD_AT] = (uint8_t)(total >> 8);
+  ours[PAYLOAD_AT + 1] = (uint8_t)total;
+  ours[COPY_AT] = (uint8_t)copy_bytes;
+  run->payload_bytes = total;
+  run->offset += payload;
+  run->counter++;
+  run->is_open = chunk[COPY_AT] == 0;
+}
+
+/*
+ * Sees whether a datagram may be read, and opens it where it lies. Returns its bytes without the tag, or a refusal,
+ * negative. Every datagram is asked once: a replay window moves.
+ */
+static int open_datagram(struct keyring *ring, uint8_t *datagram, size_t bytes) {
+  if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
+  if (ring == NULL) return (int)bytes;
+  if (get_be(datagram + EPOCH_AT, 4) == 0) return datagram[TYPE_AT] == TYPE_HANDSHAKE ? (int)bytes : -UNSEALED;
+  if (bytes < DATAGRAM_HEADER_BYTES + TAG_BYTES) return -BAD_DATAGRAM;
+  struct key *key = keyring_find(ring, datagram);
+  if (key == NULL) return -UNKNOWN_EPOCH;
+  uint64_t counter = datagram_counter(datagram);
+  if (!window_is_new(key, counter)) return -REPLAYED;
+  if (!aead_open(key, datagram, bytes - DATAGRAM_HEADER_BYTES - TAG_BYTES)) return -NOT_AUTHENTIC;
+  window_add(key, counter);
+  return (int)(bytes - TAG_BYTES);
+}
+
+/* Takes the received messages apart into the slots offered. Returns how many datagrams there are. */
+static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, struct keyring *ring) {
+  struct run run = {0};
+  int count = 0;
+  int32_t used = 0;
+  while (receiver->message < receiver->count) {
+    struct mmsghdr *message = &receiver->messages[receiver->message];
+    size_t left = message->msg_len - receiver->at;
+    size_t bytes = left < receiver->segment ? left : receiver->segment;
+    uint8_t *datagram = (uint8_t *)message->msg_hdr.msg_iov->iov_base + receiver->at;
+    /* What it may need at most, so that nothing is opened and then has no place. */
+    int32_t run_slots = run.headers == NULL ? 0 : slots_for((int64_t)run.bytes);
+    if (count == io->lengths_count || used + run_slots + slots_for((int64_t)bytes) > slots) break;
+    int opened = message->msg_hdr.msg_flags & MSG_TRUNC ? -BAD_DATAGRAM : open_datagram(ring, datagram, bytes);
+    if (opened >= 0 && carries_on(&run, datagram, (size_t)opened)) {
+      extend(io, &run, datagram);
+      io->lengths[count - 1] = (int32_t)run.bytes;
+    } else {
+      used += run_slots;
+      run = (struct run){0};
+      if (opened >= 0) start(io, &run, used, datagram, (size_t)opened);
+      io->lengths[count++] = opened;
+    }
+    receiver->at += bytes;
+    if (receiver->at < message->msg_len) continue;
+    receiver->message++;
+    turn(receiver);
+  }
+  return count;
+}
+
+static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t slots, struct keyring *ring) {
+  if (slots < 0 || slots > io->iov_count) return -EINVAL;
+  for (int32_t i = 0; i < slots; i++) {
+    if (io->iov[i] < 0 || io->iov[i] >= io->slot_count) return -EINVAL;
+  }
+  if (receiver->message == receiver->count) {
+    int got = receive(receiver, fd);
+    if (got <= 0) return got;
+  }
+  return take_apart(io, receiver, slots, ring);
+}
+
+napi_value native_udpRead(napi_env env, napi_callback_info info) {
+  int32_t n[5];
+  struct io *io;
+  struct receiver *receiver;
+  struct keyring *ring = NULL;
+  if (!numbers(env, info, 5, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if ((receiver = receiver_of(env, n[1])) == NULL) return make_int(env, -EINVAL);
+  if (n[4] != 0 && (ring = keyring_of(env, n[4])) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, udp_read(io, receiver, n[2], n[3], ring));
+}
+
+napi_value native_udpMore(napi_env env, napi_callback_info info) {
+  int32_t number;
+  struct receiver *receiver;
+  if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, receiver->message < receiver->count ? 2 : receiver->is_full ? 1 : 0);
+}

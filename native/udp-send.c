@@ -1,0 +1,323 @@
+/*
+ * Datagrams out. The caller names datagrams by their bytes in the arena (the scatter list), several alike as one long one
+ * that is cut here:
+ *
+ *   one entry of the list      [ DH │ CH │ payload                                        │ header copy ]
+ *   cuts[i] = payload bytes    [ DH │ CH │ payload 0 ][ DH │ CH │ payload 1 ] … [ DH │ CH │ rest │ copy ]
+ *
+ * Each piece has the first headers with the counter, the offset and the lengths that are its own. Datagrams in a row that
+ * are equally long (but the last, which may be shorter) leave in one segmented send (UDP_SEGMENT): one way through the
+ * kernel for up to 64 KiB. Sealed ones are put together in a buffer of ours and sealed there, so that what lies in the
+ * arena stays as it is: other ports may be sending the same frame.
+ */
+#include "addon.h"
+#include "aead.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* vswitch/tunnel/wire.ts; layout.test.ts compares both sides. */
+#define CHUNK_HEADER_BYTES 18
+#define HEADERS_BYTES (DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES)
+#define CHUNK_PAYLOAD_AT (DATAGRAM_HEADER_BYTES + 2)
+#define CHUNK_COPY_AT (DATAGRAM_HEADER_BYTES + 12)
+#define CHUNK_OFFSET_AT (DATAGRAM_HEADER_BYTES + 13)
+
+/* Largest payload of one UDP datagram over IPv4, which bounds a segmented send as well. */
+#define SEND_BYTES (65535 - 8 - 20)
+/* UDP_MAX_SEGMENTS of kernels before 6.9; one more, and the send is refused. */
+#define SEND_PIECES 64
+/* Pieces, and sealed bytes, of one call: what does not fit is the next call's. */
+#define MAX_PIECES 256
+#define SEALED_BYTES (4 * 65536)
+#define MAX_PARTS 2048
+
+struct send {
+  /* Headers of pieces that are not sealed; sealed ones lie in `sealed` with all that they have. */
+  uint8_t headers[MAX_PIECES][HEADERS_BYTES];
+  uint8_t *sealed;
+  struct iovec parts[MAX_PARTS];
+  struct mmsghdr messages[MAX_PIECES];
+  union {
+    char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    struct cmsghdr align;
+  } controls[MAX_PIECES];
+  /* Per message: entries of the caller's list that are done when it is sent. */
+  int32_t entries[MAX_PIECES];
+};
+
+struct send *send_create(void) {
+  struct send *send = calloc(1, sizeof *send);
+  if (send == NULL) return NULL;
+  send->sealed = malloc(SEALED_BYTES);
+  if (send->sealed != NULL) return send;
+  free(send);
+  return NULL;
+}
+
+void send_free(struct send *send) {
+  free(send->sealed);
+  free(send);
+}
+
+/* A place in a list of parts. */
+struct cursor {
+  const struct iovec *part;
+  size_t at;
+};
+
+static void take(struct cursor *from, uint8_t *to, size_t bytes) {
+  while (bytes > 0) {
+    size_t here = from->part->iov_len - from->at;
+    size_t n = bytes < here ? bytes : here;
+    memcpy(to, (const uint8_t *)from->part->iov_base + from->at, n);
+    to += n;
+    bytes -= n;
+    from->at += n;
+    if (from->at == from->part->iov_len) *from = (struct cursor){from->part + 1, 0};
+  }
+}
+
+/* The same, by reference. Returns how many parts were added. */
+static int refer(struct cursor *from, struct iovec *to, size_t bytes) {
+  int count = 0;
+  while (bytes > 0) {
+    size_t here = from->part->iov_len - from->at;
+    size_t n = bytes < here ? bytes : here;
+    to[count++] = (struct iovec){(uint8_t *)from->part->iov_base + from->at, n};
+    bytes -= n;
+    from->at += n;
+    if (from->at == from->part->iov_len) *from = (struct cursor){from->part + 1, 0};
+  }
+  return count;
+}
+
+static void put_be(uint8_t *at, int bytes, uint64_t value) {
+  for (int i = bytes - 1; i >= 0; i--, value >>= 8) at[i] = (uint8_t)value;
+}
+
+static uint32_t get_be(const uint8_t *at, int bytes) {
+  uint32_t value = 0;
+  for (int i = 0; i < bytes; i++) value = value << 8 | at[i];
+  return value;
+}
+
+/* An entry of the list, and the pieces that it is cut into. */
+struct entry {
+  const struct iovec *parts;
+  int part_count;
+  size_t bytes;
+  size_t cut; /* payload bytes of a piece; 0: it is not cut */
+  size_t payload_bytes, copy_bytes;
+  int pieces;
+  size_t piece_bytes, last_bytes; /* on the wire, tags included */
+};
+
+/* Says how an entry is cut; false when what the caller says of it cannot be. */
+static bool measure(struct entry *entry, size_t tag_bytes) {
+  if (entry->cut == 0) {
+    entry->pieces = 1;
+    entry->piece_bytes = entry->last_bytes = entry->bytes + tag_bytes;
+    /* What is too long for UDP, the kernel says; our buffer bounds what can be sealed. */
+    return tag_bytes == 0 || (entry->parts[0].iov_len >= DATAGRAM_HEADER_BYTES && entry->piece_bytes <= SEND_BYTES);
+  }
+  /* Both headers lie in a row in the first part: the caller made them. */
+  if (entry->parts[0].iov_len < HEADERS_BYTES) return false;
+  const uint8_t *headers = entry->parts[0].iov_base;
+  entry->copy_bytes = headers[CHUNK_COPY_AT];
+  if (entry->bytes <= HEADERS_BYTES + entry->copy_bytes) return false;
+  entry->payload_bytes = entry->bytes - HEADERS_BYTES - entry->copy_bytes;
+  if (entry->payload_bytes != get_be(headers + CHUNK_PAYLOAD_AT, 2)) return false;
+  size_t pieces = (entry->payload_bytes + entry->cut - 1) / entry->cut;
+  size_t last_payload = entry->payload_bytes - (pieces - 1) * entry->cut;
+  entry->piece_bytes = HEADERS_BYTES + entry->cut + tag_bytes;
+  entry->last_bytes = HEADERS_BYTES + last_payload + entry->copy_bytes + tag_bytes;
+  if (pieces == 1) entry->piece_bytes = entry->last_bytes;
+  entry->pieces = (int)pieces;
+  return pieces <= SEND_PIECES && entry->last_bytes <= entry->piece_bytes &&
+         (pieces - 1) * entry->piece_bytes + entry->last_bytes <= SEND_BYTES;
+}
+
+/* The headers of piece `i`, from those of the first. */
+static void put_headers(uint8_t *to, const struct entry *entry, int i) {
+  const uint8_t *first = entry->parts[0].iov_base;
+  bool is_last = i == entry->pieces - 1;
+  size_t done = (size_t)i * entry->cut;
+  memcpy(to, first, HEADERS_BYTES);
+  put_be(to + COUNTER_AT, 8, datagram_counter(first) + (uint64_t)i);
+  put_be(to + CHUNK_PAYLOAD_AT, 2, is_last ? entry->payload_bytes - done : entry->cut);
+  to[CHUNK_COPY_AT] = is_last ? (uint8_t)entry->copy_bytes : 0;
+  put_be(to + CHUNK_OFFSET_AT, 3, get_be(first + CHUNK_OFFSET_AT, 3) + done);
+}
+
+/* What one call has put together so far. */
+struct work {
+  struct send *send;
+  int pieces, parts, messages;
+  size_t sealed_bytes;
+  /* Of the message that is open: bytes of its first piece, and of all; whether a shorter one has ended it. */
+  size_t segment, bytes;
+  int segments;
+  bool is_ended, is_sealed;
+};
+
+/* Whether the entry's pieces can follow those of the open message. */
+static bool continues(const struct work *work, const struct entry *entry, bool is_sealed) {
+  if (work->messages == 0 || work->is_ended || work->is_sealed != is_sealed) return false;
+  size_t more = (size_t)(entry->pieces - 1) * entry->piece_bytes + entry->last_bytes;
+  bool fits = entry->pieces == 1 ? entry->last_bytes <= work->segment : entry->piece_bytes == work->segment;
+  return fits && work->bytes + more <= SEND_BYTES && work->segments + entry->pieces <= SEND_PIECES;
+}
+
+static void begin(struct work *work, const struct entry *entry, bool is_sealed) {
+  struct send *send = work->send;
+  send->messages[work->messages].msg_hdr = (struct msghdr){.msg_iov = send->parts + work->parts};
+  send->entries[work->messages++] = 0;
+  work->segment = entry->piece_bytes;
+  work->bytes = 0;
+  work->segments = 0;
+  work->is_ended = false;
+  work->is_sealed = is_sealed;
+}
+
+static bool add_sealed(struct work *work, const struct entry *entry, struct key *key) {
+  struct send *send = work->send;
+  struct msghdr *message = &send->messages[work->messages - 1].msg_hdr;
+  uint8_t *at = send->sealed + work->sealed_bytes;
+  uint8_t *begin = at;
+  struct cursor from = {entry->parts, entry->cut == 0 ? 0 : HEADERS_BYTES};
+  if (entry->cut != 0 && from.at == entry->parts[0].iov_len) from = (struct cursor){entry->parts + 1, 0};
+  for (int i = 0; i < entry->pieces; i++) {
+    size_t bytes = (i == entry->pieces - 1 ? entry->last_bytes : entry->piece_bytes) - TAG_BYTES;
+    if (entry->cut == 0) {
+      take(&from, at, bytes);
+    } else {
+      put_headers(at, entry, i);
+      take(&from, at + HEADERS_BYTES, bytes - HEADERS_BYTES);
+    }
+    if (!aead_seal(key, at, bytes - DATAGRAM_HEADER_BYTES)) return false;
+    at += bytes + TAG_BYTES;
+  }
+  if (message->msg_iovlen == 0) {
+    message->msg_iov[0] = (struct iovec){begin, 0};
+    message->msg_iovlen = 1;
+    work->parts++;
+  }
+  message->msg_iov[0].iov_len += (size_t)(at - begin);
+  work->sealed_bytes += (size_t)(at - begin);
+  return true;
+}
+
+static void add_plain(struct work *work, const struct entry *entry) {
+  struct send *send = work->send;
+  struct msghdr *message = &send->messages[work->messages - 1].msg_hdr;
+  struct iovec *to = send->parts + work->parts;
+  int count = 0;
+  if (entry->cut == 0) {
+    memcpy(to, entry->parts, (size_t)entry->part_count * sizeof *to);
+    count = entry->part_count;
+  } else {
+    struct cursor from = {entry->parts, HEADERS_BYTES};
+    if (from.at == entry->parts[0].iov_len) from = (struct cursor){entry->parts + 1, 0};
+    for (int i = 0; i < entry->pieces; i++) {
+      uint8_t *headers = send->headers[work->pieces + i];
+      size_t bytes = i == entry->pieces - 1 ? entry->last_bytes : entry->piece_bytes;
+      put_headers(headers, entry, i);
+      to[count++] = (struct iovec){headers, HEADERS_BYTES};
+      count += refer(&from, to + count, bytes - HEADERS_BYTES);
+    }
+  }
+  message->msg_iovlen += (size_t)count;
+  work->parts += count;
+}
+
+/* Room for an entry in this call: parts, at most those it has and two for each piece. */
+static bool has_room(const struct work *work, const struct entry *entry, bool is_sealed) {
+  size_t bytes = (size_t)entry->pieces * entry->piece_bytes;
+  return work->pieces + entry->pieces <= MAX_PIECES && work->messages < MAX_PIECES &&
+         work->parts + entry->part_count + 2 * entry->pieces <= MAX_PARTS &&
+         (!is_sealed || work->sealed_bytes + bytes <= SEALED_BYTES);
+}
+
+static void set_segment(struct send *send, int message, size_t segment) {
+  struct msghdr *header = &send->messages[message].msg_hdr;
+  header->msg_control = send->controls[message].bytes;
+  header->msg_controllen = sizeof send->controls[message].bytes;
+  struct cmsghdr *control = CMSG_FIRSTHDR(header);
+  uint16_t value = (uint16_t)segment;
+  control->cmsg_level = IPPROTO_UDP;
+  control->cmsg_type = UDP_SEGMENT;
+  control->cmsg_len = CMSG_LEN(sizeof value);
+  memcpy(CMSG_DATA(control), &value, sizeof value);
+}
+
+/* Whether a datagram's header names an epoch: a handshake's does not, and is not sealed. */
+static bool is_of_epoch(struct iovec part) {
+  return part.iov_len < DATAGRAM_HEADER_BYTES || get_be((const uint8_t *)part.iov_base + EPOCH_AT, 4) != 0;
+}
+
+/* Puts entries into messages, as many as there is room for. Sets `*error` when one cannot be sent, and stops before it. */
+static void prepare(struct io *io, struct work *work, int32_t first, int32_t at, int32_t count, struct keyring *ring,
+                   bool segments, int *error) {
+  struct iovec *parts = io->parts;
+  for (int done = 0; done < count; done++) {
+    struct entry entry = {.parts = parts, .part_count = io->lengths[first + done], .cut = 0};
+    *error = EINVAL;
+    if (io->cuts[first + done] < 0 || !io_pairs(io, at, entry.part_count, parts)) break;
+    entry.cut = (size_t)io->cuts[first + done];
+    for (int i = 0; i < entry.part_count; i++) entry.bytes += parts[i].iov_len;
+    bool is_sealed = ring != NULL && is_of_epoch(parts[0]);
+    if (!measure(&entry, is_sealed ? TAG_BYTES : 0) || (entry.pieces > 1 && !segments)) break;
+    struct key *key = NULL;
+    *error = ENOKEY;
+    if (is_sealed && (key = keyring_find(ring, parts[0].iov_base)) == NULL) break;
+    *error = 0;
+    if (!has_room(work, &entry, is_sealed)) break;
+    if (!segments || !continues(work, &entry, is_sealed)) begin(work, &entry, is_sealed);
+    if (!is_sealed) {
+      add_plain(work, &entry);
+    } else if (!add_sealed(work, &entry, key)) {
+      /* Only a lack of memory in the library; the message is left out whole. */
+      work->messages--;
+      *error = ENOMEM;
+      break;
+    }
+    work->pieces += entry.pieces;
+    work->segments += entry.pieces;
+    work->bytes += (size_t)(entry.pieces - 1) * entry.piece_bytes + entry.last_bytes;
+    work->is_ended = entry.last_bytes < work->segment;
+    work->send->entries[work->messages - 1]++;
+    if (work->segments > 1) set_segment(work->send, work->messages - 1, work->segment);
+    parts += entry.part_count;
+    at += entry.part_count;
+  }
+}
+
+static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t count, struct keyring *ring,
+                     bool segments) {
+  if (first < 0 || count < 0 || (int64_t)first + count > io->lengths_count) return -EINVAL;
+  struct work work = {.send = io->send};
+  int error = 0;
+  if (count == 0) return 0;
+  prepare(io, &work, first, entry, count, ring, segments, &error);
+  if (work.messages == 0) return -error;
+  int sent;
+  do sent = sendmmsg(fd, io->send->messages, (unsigned)work.messages, MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return errno == EAGAIN ? 0 : -errno;
+  int done = 0;
+  for (int i = 0; i < sent; i++) done += io->send->entries[i];
+  return done;
+}
+
+napi_value native_udpWrite(napi_env env, napi_callback_info info) {
+  int32_t n[7];
+  struct io *io;
+  struct keyring *ring = NULL;
+  if (!numbers(env, info, 7, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if (n[5] != 0 && (ring = keyring_of(env, n[5])) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4], ring, n[6] != 0));
+}
