@@ -8,7 +8,10 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{model,native,vswitch,vhost,vrouter,control,cli}/**/*.test.ts', 'test/compliance/**/*.test.ts'],
+          include: [
+            '{model,native,vswitch,vhost,vrouter,control,measure,cli}/**/*.test.ts',
+            'test/compliance/**/*.test.ts',
+          ],
           setupFiles: ['test/properties.ts'],
           testTimeout: process.env.FUZZ_RUNS === undefined ? 30_000 : 600_000,
           sequence: { groupOrder: 0 },

@@ -1,14 +1,13 @@
 /**
- * The numbers of a first network, printed: how long `up` and `down` take as whole commands, what an idle network costs,
- * and RTT and TCP over one switch beside a kernel bridge in the same run.
+ * The numbers of a first network, printed: how long `up` and `down` take as whole commands, and what an idle network
+ * costs. Rates and round trips are measured by `luthier bench`.
  *
  *   npm run bench            everything
- *   npm run bench -- rtt     one of: start, scale, limits, idle, rtt, tcp
+ *   npm run bench -- idle    one of: start, scale, limits, idle
  *
  * Needs root and an otherwise quiet machine. Medians, with the smallest and largest value behind them.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,12 +33,8 @@ const env = {
   LUTHIER_STATE_DIR: join(directory, 'state'),
 };
 
-/** Arguments of `ethtool -K DEV` after which every frame is of MTU size, with its checksum complete. */
-const WITHOUT_OFFLOADS = ['tso', 'off', 'gso', 'off', 'gro', 'off', 'tx', 'off'];
-
 const luthier = (...args: string[]): string =>
   execFileSync(LUTHIER, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64 << 20 });
-const inHost = (node: string, ...argv: string[]): string => luthier('exec', node, '--', ...argv);
 
 function timed(...args: string[]): number {
   const start = performance.now();
@@ -161,110 +156,7 @@ async function idle(): Promise<void> {
   luthier('down', 'two-lans');
 }
 
-/** Two namespaces on a kernel bridge with veth, offloads as they are or off; removed by `remove`. */
-function kernelBridge(offloads: boolean): { exec: (host: 1 | 2, ...argv: string[]) => string[]; remove: () => void } {
-  const name = (host: number): string => `luthier-bench-${process.pid}-${host}`;
-  const ip = (...args: string[]): void => void execFileSync('ip', args);
-  ip('netns', 'add', name(0));
-  ip('-n', name(0), 'link', 'add', 'lan', 'type', 'bridge');
-  ip('-n', name(0), 'link', 'set', 'dev', 'lan', 'up');
-  for (const host of [1, 2]) {
-    ip('netns', 'add', name(host));
-    ip('-n', name(0), 'link', 'add', `p${host}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name(host));
-    ip('-n', name(0), 'link', 'set', 'dev', `p${host}`, 'master', 'lan', 'up');
-    ip('-n', name(host), 'addr', 'add', `10.0.0.${host}/16`, 'dev', 'eth0');
-    ip('-n', name(host), 'link', 'set', 'dev', 'eth0', 'up');
-    if (offloads) continue;
-    const ends = [
-      [name(host), 'eth0'],
-      [name(0), `p${host}`],
-    ] as const;
-    for (const [netns, dev] of ends)
-      execFileSync('nsenter', [`--net=/run/netns/${netns}`, 'ethtool', '-K', dev, ...WITHOUT_OFFLOADS]);
-  }
-  return {
-    exec: (host, ...argv) => ['nsenter', `--net=/run/netns/${name(host)}`, ...argv],
-    remove: () => {
-      for (const host of [0, 1, 2]) ip('netns', 'del', name(host));
-    },
-  };
-}
-
-function medianRtt(text: string): number {
-  return median([...text.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1]) * 1000));
-}
-
-function rtt(): void {
-  const bridge = kernelBridge(true);
-  luthier('up', lan(2));
-  const ping = ['ping', '-U', '-i', '0.01', '-c', '300'];
-  const [ours, kernels]: [number[], number[]] = [[], []];
-  try {
-    for (let i = 0; i < 5; i++) {
-      const [file, ...args] = bridge.exec(1, ...ping, '10.0.0.2') as [string, ...string[]];
-      kernels.push(medianRtt(execFileSync(file, args, { encoding: 'utf8' })));
-      ours.push(medianRtt(inHost('h1', ...ping, '10.0.0.2')));
-    }
-  } finally {
-    luthier('down', 'lan-2');
-    bridge.remove();
-  }
-  report('RTT p50, one switch', ours, 'µs', '-', 1);
-  report('RTT p50, kernel bridge', kernels, 'µs', '-', 1);
-  report(
-    'their ratio',
-    ours.map((value, i) => value / kernels[i]!),
-    '×',
-    '< 5',
-    2,
-  );
-}
-
-async function gbps(server: readonly string[], client: readonly string[]): Promise<number> {
-  const [file, ...args] = server as [string, ...string[]];
-  const listening = spawn(file, args, { env });
-  const closed = once(listening, 'close');
-  await once(listening.stdout, 'data');
-  const [clientFile, ...clientArgs] = client as [string, ...string[]];
-  const text = execFileSync(clientFile, clientArgs, { env, encoding: 'utf8' });
-  await closed;
-  return (
-    (JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received.bits_per_second / 1e9
-  );
-}
-
-/** With super-frames from end to end on both sides, then with frames of MTU size on both. */
-async function tcp(): Promise<void> {
-  for (const offloads of [true, false]) {
-    const bridge = kernelBridge(offloads);
-    luthier('up', lan(2));
-    const [ours, kernels]: [number[], number[]] = [[], []];
-    const server = ['iperf3', '-s', '-1', '--forceflush'];
-    const client = ['iperf3', '-J', '-t', '4', '-O', '1', '-c', '10.0.0.2'];
-    try {
-      if (!offloads) for (const host of ['h1', 'h2']) inHost(host, 'ethtool', '-K', 'eth0', ...WITHOUT_OFFLOADS);
-      for (let i = 0; i < 5; i++) {
-        kernels.push(await gbps(bridge.exec(2, ...server), bridge.exec(1, ...client)));
-        ours.push(await gbps([LUTHIER, 'exec', 'h2', '--', ...server], [LUTHIER, 'exec', 'h1', '--', ...client]));
-      }
-    } finally {
-      luthier('down', 'lan-2');
-      bridge.remove();
-    }
-    const what = offloads ? 'super-frames' : 'MTU-sized frames';
-    report(`TCP, one switch, ${what}`, ours, 'Gbit/s', offloads ? '-' : '> 2', 2);
-    report(`TCP, kernel bridge, ${what}`, kernels, 'Gbit/s', '-', 2);
-    report(
-      'their ratio',
-      ours.map((value, i) => value / kernels[i]!),
-      '×',
-      '-',
-      2,
-    );
-  }
-}
-
-const parts = { start, scale, limits, idle, rtt, tcp };
+const parts = { start, scale, limits, idle };
 const wanted = process.argv.slice(2);
 console.log(`${cpus().length} × ${cpus()[0]?.model.trim() ?? '?'}, Linux ${release()}, Node ${process.version}\n`);
 try {

@@ -32,7 +32,9 @@ afterAll(() => {
 describe('the command line', () => {
   it('names every command in its help', async () => {
     expect(await main(['--help'])).toBe(0);
-    for (const name of 'up down ls inspect exec shell logs capture trace validate doctor agent completion'.split(' '))
+    for (const name of 'up down ls inspect exec shell logs capture trace validate bench doctor agent completion'.split(
+      ' ',
+    ))
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
     expect(stdout).not.toMatch(/^ {2}complete /m);
   });
@@ -66,6 +68,11 @@ describe('the command line', () => {
     [['capture', 'h1', '--count', '1.5', '-w', 'x'], 'luthier: '],
     [['down'], 'luthier: name one network or file, or say --all\n'],
     [['down', 'lab', '--all'], 'luthier: name one network or file, or say --all\n'],
+    [['bench', 'wan'], 'luthier: there is no benchmark "wan"\n  there are lan and tunnel\n'],
+    [['bench', 'lan', '--underlay', 'cut'], "luthier: --underlay is not for 'bench lan'\n"],
+    [['bench', 'tunnel', '--mtu-sized'], "luthier: --mtu-sized is not for 'bench tunnel'\n"],
+    [['bench', 'tunnel', '--underlay', 'wet'], 'luthier: '],
+    [['bench', 'lan', '--pairs', '0'], "luthier: --pairs is '0': it must be a whole number above 0\n"],
     [['completion', 'tcsh'], 'luthier: there is no completion for "tcsh"\n  there is one for bash, zsh, fish\n'],
   ])('%j is wrong input', async (argv, message) => {
     expect(await main(argv)).toBe(2);

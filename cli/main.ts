@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   trace: () => import('./trace.js'),
   link: () => import('./link.js'),
   validate: () => import('./validate.js'),
+  bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),
   agent: () => import('./agent.js'),
 };

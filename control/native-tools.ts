@@ -45,11 +45,16 @@ export function startKeeper(socket: string, onStarted: (pid: number) => void): P
   });
 }
 
-/** Runs an `nsrun batch` script: sysctls and `ip` commands in namespaces, in order, up to the first failure. */
-export function runBatch(lines: readonly string[]): Promise<void> {
+/**
+ * Runs an `nsrun batch` script: sysctls and `ip` commands in namespaces, in order, up to the first failure. `inside`: a
+ * process in the user namespace that those belong to, where we are not in it ourselves.
+ */
+export function runBatch(lines: readonly string[], inside?: ProcessId): Promise<void> {
   if (lines.length === 0) return Promise.resolve();
+  const entering = inside === undefined ? [] : ['rootless', '--join', `${inside.pid}:${inside.start}`, '--', nsrunPath];
   return new Promise((resolve, reject) => {
-    const child = execFile(nsrunPath, ['batch'], { cwd: '/', maxBuffer: 1 << 20 }, (cause, _stdout, stderr) => {
+    const args = [...entering, 'batch'];
+    const child = execFile(nsrunPath, args, { cwd: '/', maxBuffer: 1 << 20 }, (cause, _stdout, stderr) => {
       if (cause === null) resolve();
       else
         reject(
@@ -73,17 +78,26 @@ const BATCHES_AT_ONCE = Math.min(8, 2 * availableParallelism());
 export async function runSections(sections: readonly (readonly string[])[]): Promise<void> {
   const each = Math.ceil(sections.length / BATCHES_AT_ONCE);
   const batches = Array.from({ length: BATCHES_AT_ONCE }, (_, i) => sections.slice(i * each, (i + 1) * each).flat());
-  const failed = (await Promise.allSettled(batches.map(runBatch))).find((result) => result.status === 'rejected');
+  const failed = (await Promise.allSettled(batches.map((lines) => runBatch(lines)))).find(
+    (result) => result.status === 'rejected',
+  );
   if (failed !== undefined) throw failed.reason as Error;
 }
 
-/** Output of a program run in a namespace process's namespaces (`nsrun exec`); rejects unless it ends with status 0. */
-export function capture({ pid, start }: ProcessId, argv: readonly string[]): Promise<string> {
+/**
+ * Output of a program run in a namespace process's namespaces (`nsrun exec`); rejects unless it ends with status 0. `env`:
+ * its environment, in place of ours.
+ */
+export function capture(
+  { pid, start }: ProcessId,
+  argv: readonly string[],
+  env?: Readonly<Record<string, string>>,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       nsrunPath,
       ['exec', `${pid}:${start}`, '--', ...argv],
-      { cwd: '/', maxBuffer: 64 << 20 },
+      { cwd: '/', maxBuffer: 64 << 20, ...(env === undefined ? {} : { env }) },
       (cause, out, err) => {
         if (cause === null) resolve(out);
         else

@@ -1,0 +1,27 @@
+/** Tells how far a benchmark is: in place on a terminal, a line for each pair elsewhere. */
+import type { OnStep } from '../measure/run.js';
+import { UNDERLAY_TITLES } from '../measure/underlays.js';
+
+export class BenchProgress {
+  readonly #out: NodeJS.WriteStream;
+  readonly #pairs: number;
+
+  constructor(out: NodeJS.WriteStream, pairs: number) {
+    this.#out = out;
+    this.#pairs = pairs;
+  }
+
+  report(step: Parameters<OnStep>[0]): void {
+    const text = step === 'idle' ? 'the idle networks' : this.#pairText(step);
+    this.#out.write(this.#out.isTTY ? `\r\u001b[Kmeasuring ${text} …` : `measuring ${text}\n`);
+  }
+
+  finish(): void {
+    if (this.#out.isTTY) this.#out.write('\r\u001b[K');
+  }
+
+  #pairText({ underlay, pair }: Exclude<Parameters<OnStep>[0], 'idle'>): string {
+    const count = `pair ${pair + 1} of ${this.#pairs}`;
+    return underlay === undefined ? count : `${count}, underlay: ${UNDERLAY_TITLES[underlay]}`;
+  }
+}

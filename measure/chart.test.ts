@@ -1,0 +1,69 @@
+import { expect, it } from 'vitest';
+import type { BenchReport } from '../model/bench.js';
+import { chart } from './chart.js';
+
+const report: BenchReport = {
+  name: 'tunnel',
+  began: '2026-01-01T00:00:00.000Z',
+  ms: 1,
+  machine: { cpus: 2, cpuModel: 'A & B <C>', kernel: '6', node: 'v20' },
+  pairs: 15,
+  phaseSeconds: 2,
+  arms: [
+    { name: 'vxlan', title: 'kernel VXLAN', isReference: true },
+    { name: 'sealed', title: 'Luthier, sealed', isReference: false },
+  ],
+  cases: [
+    {
+      underlay: 'uncut',
+      tcp: [
+        {
+          streams: 1,
+          arms: [
+            { arm: 'vxlan', rateBps: [1], cpuSecondsPerGB: [1] },
+            {
+              arm: 'sealed',
+              rateBps: [1],
+              cpuSecondsPerGB: [1],
+              rateRatio: { median: 0.4, interval: [0.25, 0.8] },
+              cpuRatio: { median: 4 },
+            },
+          ],
+        },
+      ],
+      rtt: [
+        {
+          loadStreams: 0,
+          arms: [
+            { arm: 'vxlan', sent: 1, received: 1, p50Us: 1, p99Us: 1, p999Us: 1 },
+            { arm: 'sealed', sent: 1, received: 1, p50Us: 1, p99Us: 1, p999Us: 1, p50Ratio: { median: 2 } },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+const svg = chart(report);
+
+/** Of lines and circles: the attribute in each element whose colour is the first arm's. */
+function numbers(element: string, attribute: string): number[] {
+  const elements = [...svg.matchAll(new RegExp(`<${element} [^>]*#0072b2[^>]*>`, 'g'))].map(([tag]) => tag);
+  return elements.map((tag) => Number(new RegExp(`${attribute}="([\\d.]+)"`).exec(tag)![1]));
+}
+
+it('has a dot for each ratio but the reference’s, on a logarithmic axis', () => {
+  const [, rate, cpu, rtt] = numbers('circle', 'cx'); // the first is the legend's
+  // From 0.4 to 4 it is a decade, from 2 to 4 an octave.
+  expect((cpu! - rate!) * Math.log10(2)).toBeCloseTo(cpu! - rtt!, 0);
+  expect(numbers('line', 'x1')[0]! < rate! && rate! < numbers('line', 'x2')[0]!).toBe(true);
+});
+
+it('names what it shows, with nothing unescaped', () => {
+  for (const words of ['Luthier, sealed', 'kernel VXLAN', 'veth as it is', '0.40 (0.25 … 0.80)', 'A &amp; B &lt;C>'])
+    expect(svg).toContain(words);
+});
+
+it('marks a goal only where there is one', () => {
+  expect(svg.match(/stroke="#222" stroke-width="3"/g)).toHaveLength(1);
+});

@@ -1,0 +1,131 @@
+/**
+ * What measurements run on: networks side by side, each between two hosts, one of them the reference. `lan-stage.ts` and
+ * `tunnel-stage.ts` build one each.
+ *
+ * All hosts are hosts of networks of Luthier's, those of the kernel's arms too: these have no link of ours, and are joined
+ * by interfaces that are made in their namespaces and end with them. So whatever becomes of the benchmark, its networks
+ * are on record, and `down` removes all there is of it.
+ */
+import { readFileSync } from 'node:fs';
+import type { AgentClient } from '../control/client.js';
+import { journalFiles, readJournal } from '../control/journal.js';
+import { parseScenario } from '../control/load.js';
+import { capture, runBatch } from '../control/native-tools.js';
+import type { Paths } from '../control/paths.js';
+import { isMachineRoot } from '../control/privileges.js';
+import type { ProcessId } from '../control/process.js';
+import type { UnderlayName } from '../model/bench.js';
+import { StateError } from '../model/errors.js';
+import type { NodeAccess } from '../model/messages.js';
+import type { RawScenario } from '../model/scenario.js';
+import type { Way } from './traffic.js';
+
+/** One of the networks that are compared. */
+export interface Arm {
+  readonly name: string;
+  readonly title: string;
+  readonly isReference: boolean;
+  readonly way: Way;
+  /** Its processes: those that run because it does. The kernel's arms have none. */
+  readonly processes: readonly number[];
+  /** Of these, those that forward. */
+  readonly switches: readonly number[];
+}
+
+export interface Stage extends AsyncDisposable {
+  /** The reference first. */
+  readonly arms: readonly Arm[];
+  /** One after the other; undefined where there is none. */
+  readonly underlays: readonly (UnderlayName | undefined)[];
+  setUnderlay(name: UnderlayName): Promise<void>;
+}
+
+/** Who makes networks, where they are on record, and where programs are looked for, as PATH says it. */
+export interface Place {
+  readonly agent: AgentClient;
+  readonly paths: Paths;
+  readonly path: string;
+}
+
+/** A network that was brought up for the benchmark; disposing takes it down. */
+export class StageNetwork implements AsyncDisposable {
+  readonly name: string;
+  readonly #agent: AgentClient;
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #processes: ReadonlyMap<string, ProcessId>;
+
+  private constructor(name: string, { agent, paths, path }: Place) {
+    this.name = name;
+    this.#agent = agent;
+    this.#env = { PATH: path, LC_ALL: 'C' };
+    this.#processes = recordedProcesses(paths, name);
+  }
+
+  /** Throws where one of that name runs: it would be changed into this one. */
+  static async up(place: Place, raw: RawScenario, signal: AbortSignal): Promise<StageNetwork> {
+    const { name } = raw;
+    const { agent } = place;
+    if ((await agent.networks()).some((network) => network.name === name))
+      throw new StateError(`a network ${name} runs already: of another benchmark, or of one that was killed`, {
+        hint: `take it down first: luthier down ${name}`,
+      });
+    await agent.up(parseScenario(raw), { signal });
+    return new StageNetwork(name, place);
+  }
+
+  /** The process by its role: `host:h1`, `machine:a`, `underlay`, `keeper`, `switch:a`. */
+  process(role: string): ProcessId {
+    const id = this.#processes.get(role);
+    if (id === undefined) throw new StateError(`network ${this.name} has no process ${role}: it was changed meanwhile`);
+    return id;
+  }
+
+  /** Programs in this host are found where the caller finds them. */
+  async access(node: string): Promise<NodeAccess> {
+    const access = await this.#agent.access(this.name, node);
+    return { ...access, env: { ...access.env, ...this.#env } };
+  }
+
+  /** Output of a program in the namespaces of one of its processes. */
+  output(role: string, argv: readonly string[]): Promise<string> {
+    return capture(this.process(role), argv, this.#env);
+  }
+
+  /** All that run for this network, the agent included. */
+  get processes(): readonly number[] {
+    const agent = parentOf(this.process('keeper').pid);
+    return [...this.#processes.values()].map(({ pid }) => pid).concat(agent > 1 ? [agent] : []);
+  }
+
+  get switches(): readonly number[] {
+    return [...this.#processes].flatMap(([role, { pid }]) => (role.startsWith('switch:') ? [pid] : []));
+  }
+
+  /** Runs `ip` commands in namespaces of this network, as `nsrun batch` takes them; `section` starts one. */
+  configure(lines: readonly string[]): Promise<void> {
+    return runBatch(lines, isMachineRoot() ? undefined : this.process('keeper'));
+  }
+
+  /** The line that says where the following ones take effect. */
+  section(role: string): string {
+    const { pid, start } = this.process(role);
+    return `@${pid}:${start}`;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#agent.down(this.name);
+  }
+}
+
+function recordedProcesses(paths: Paths, name: string): ReadonlyMap<string, ProcessId> {
+  for (const file of journalFiles(paths)) {
+    const state = readJournal(file);
+    if (state?.header.name === name) return state.processes;
+  }
+  throw new StateError(`network ${name} has no record in ${paths.state}`);
+}
+
+/** The agent starts the keeper; when it was killed since, the first process is the keeper's parent. */
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+}

@@ -1,0 +1,69 @@
+/** `luthier bench` as a whole: that it measures, what it reports, and that it leaves nothing. Never how fast. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { BenchReport } from '../../model/bench.js';
+import { Bench, LUTHIER } from './machine.js';
+
+let bench: Bench;
+beforeAll(() => {
+  bench = new Bench();
+});
+afterAll(() => bench[Symbol.asyncDispose]());
+
+it('measures a tunnel beside VXLAN, and leaves nothing', async () => {
+  const [json, svg] = [bench.path('tunnel.json'), bench.path('tunnel.svg')];
+  const table = await bench.ok('bench', 'tunnel', '--quick', '--underlay', 'cut-gro', '--json', json, '--svg', svg);
+  await bench.nothingLeft();
+  expect(table).toContain('underlay: sender cuts, receiver has GRO');
+  expect(readFileSync(svg, 'utf8')).toMatch(/^<svg .*<\/svg>\n$/s);
+
+  const { luthier, bench: report } = JSON.parse(readFileSync(json, 'utf8')) as { luthier: 1; bench: BenchReport };
+  expect({ luthier, ...report }).toMatchObject({ luthier: 1, name: 'tunnel', pairs: 1 });
+  const ours = report.arms.filter(({ isReference }) => !isReference);
+  expect(ours.length).toBeGreaterThan(0);
+  for (const { rssBytes, idleCores } of ours) {
+    expect(rssBytes).toBeGreaterThan(2 ** 20);
+    expect(idleCores).toBeGreaterThanOrEqual(0);
+  }
+  const names = report.arms.map(({ name }) => name);
+  expect(report.cases.map(({ underlay }) => underlay)).toEqual(['cut-gro']);
+  const { tcp, rtt } = report.cases[0]!;
+  expect(tcp.map(({ streams }) => streams)).toEqual([1, 4]);
+  for (const { arms } of tcp) {
+    expect(arms.map(({ arm }) => arm)).toEqual(names);
+    for (const { rateBps, cpuSecondsPerGB } of arms) {
+      expect(rateBps).toEqual([expect.any(Number)]);
+      expect(Math.min(...rateBps, ...cpuSecondsPerGB)).toBeGreaterThan(0);
+    }
+  }
+  expect(rtt.map(({ loadStreams }) => loadStreams)).toEqual([0, 4]);
+  for (const { arms } of rtt)
+    for (const { received, p50Us, p999Us } of arms) {
+      expect(received).toBeGreaterThan(0);
+      expect(p50Us).toBeLessThanOrEqual(p999Us);
+    }
+});
+
+it('leaves nothing on ^C', async () => {
+  const child = spawn(LUTHIER, ['bench', 'lan'], { env: bench.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    // Once: a second ^C would end it at once.
+    if (text.includes('pair 1 of 15')) child.kill('SIGINT');
+    errors += text;
+  });
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(errors).toContain('luthier: interrupted');
+  await bench.nothingLeft();
+});
+
+it('refuses to begin where its network runs, and leaves that alone', async () => {
+  await bench.ok('up', bench.scenario('other', 'name: bench-lan\nnodes:\n  h1: { kind: host }\n'));
+  expect(await bench.luthier('bench', 'lan', '--quick')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('luthier down bench-lan') as string,
+  });
+  await bench.ok('exec', 'h1', '--', 'true');
+});
