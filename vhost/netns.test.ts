@@ -32,7 +32,10 @@ describe('the configuration of a host', () => {
         `sysctl net/ipv4/conf/${name}/arp_announce 2`,
         `sysctl net/ipv4/conf/${name}/rp_filter 0`,
       ]),
-      ...['all', 'default', 'eth0'].map((name) => `sysctl net/ipv6/conf/${name}/accept_dad 0`),
+      ...['all', 'default', 'eth0'].flatMap((name) => [
+        `sysctl net/ipv6/conf/${name}/accept_dad 0`,
+        `sysctl net/ipv6/conf/${name}/router_solicitations 0`,
+      ]),
       'addr replace 10.0.0.2/24 dev eth0',
       'addr replace fd00::2/64 dev eth0 nodad',
       'link set dev eth0 up',
@@ -48,6 +51,7 @@ describe('the configuration of a host', () => {
     );
     expect(lines.filter((line) => line.includes('net/ipv6/conf/eth'))).toEqual([
       'sysctl net/ipv6/conf/eth1/accept_dad 0',
+      'sysctl net/ipv6/conf/eth1/router_solicitations 0',
     ]);
     expect(lines).toContain('sysctl net/ipv4/conf/eth0/arp_ignore 1');
     expect(lines).toContain('addr replace fd00::2/64 dev eth1 nodad');

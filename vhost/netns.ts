@@ -67,8 +67,13 @@ export function configuration(node: NetnsNode, init: string, forward: boolean, w
   }
   const ipv6Ports = node.ports.filter(({ mtuBytes }) => mtuBytes >= IPV6_LEAST_MTU);
   for (const name of ['all', 'default', ...ipv6Ports.map((port) => port.name)]) {
-    // Addresses are unique by construction; detection would hold a link-local one back for a second (RFC 4862 5.4).
-    lines.push(`sysctl net/ipv6/conf/${name}/accept_dad 0`);
+    lines.push(
+      // Addresses are unique by construction; detection would hold a link-local one back for a second (RFC 4862 5.4).
+      `sysctl net/ipv6/conf/${name}/accept_dad 0`,
+      // Addresses and routes are given, so there is nothing to ask for: with Linux's unlimited, ever rarer solicitations a
+      // LAN of a thousand hosts is busy with them for minutes. Advertisements, which a router sends when it starts, count.
+      `sysctl net/ipv6/conf/${name}/router_solicitations 0`,
+    );
   }
   for (const port of node.ports) {
     for (const address of port.addresses)

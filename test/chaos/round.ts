@@ -33,6 +33,11 @@ const HANGS_MS = 60_000;
 /** A switch that was killed is back in half a second, on a busy machine in a few. */
 const REACHES_MS = 15_000;
 
+const WATCH_MS = 1_000;
+/** A client has the server's last word long before. */
+const HEARS_MS = 5_000;
+const TRAFFIC = ['-n', '4M', '--connect-timeout', '300'];
+
 /** What a round must not show. */
 export class Violation extends Error {}
 
@@ -120,14 +125,33 @@ export class Round {
     if (first === undefined || second === undefined) return;
     const address = second.ports[0]!.addresses[0]!.split('/')[0]!;
     const stop = new AbortController();
-    const server = execute(await agent.access(NAME, second.name), ['iperf3', '-s', '-1'], { signal: stop.signal });
-    server.catch(() => undefined);
+    const run = async (host: string, ...argv: string[]): Promise<void> => {
+      const access = await agent.access(NAME, host);
+      await execute(access, ['iperf3', ...argv], { signal: stop.signal }).catch((cause: unknown) => {
+        if (!stop.signal.aborted) throw cause;
+      });
+    };
+    const watching = this.#watch(stop.signal);
+    // The one ends with the other. A server whose host was killed says nothing any more, and the client waits for it.
+    const server = run(second.name, '-s', '-1').finally(() => sleep(HEARS_MS, undefined, { signal: stop.signal }));
     try {
-      const client = await agent.access(NAME, first.name);
-      await execute(client, ['iperf3', '-c', address, '-n', '4M', '--connect-timeout', '300'], {});
+      await Promise.race([server.catch(() => undefined), run(first.name, '-c', address, ...TRAFFIC)]);
     } finally {
       stop.abort();
       await server.catch(() => undefined);
+    }
+    await watching;
+  }
+
+  /**
+   * As people do who wonder why nothing moves: where both the agent and a switch were killed, it is the next command that
+   * has the one started, and with it the other.
+   */
+  async #watch(over: AbortSignal): Promise<void> {
+    for (;;) {
+      await sleep(WATCH_MS, undefined, { signal: over }).catch(() => undefined);
+      if (over.aborted) return;
+      await AgentClient.connect(this.#paths).catch((cause: unknown) => requireOurs('ls', cause));
     }
   }
 
