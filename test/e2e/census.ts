@@ -27,15 +27,24 @@ export function census(): Census {
     }
   }
   const interfaces = JSON.parse(execFileSync('ip', ['-j', 'link'], { encoding: 'utf8' })) as { ifname: string }[];
-  const cgroups = ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/memory', '/sys/fs/cgroup'].map((root) =>
-    join(root, 'luthier'),
-  );
   return {
     namespaces: [...namespaces].sort(),
     interfaces: interfaces.map(({ ifname }) => ifname).sort(),
     mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n').sort(),
-    cgroups: cgroups.filter((path) => existsSync(path)),
+    cgroups: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/memory', '/sys/fs/cgroup'].flatMap((root) =>
+      groupsBelow(join(root, 'luthier')),
+    ),
   };
+}
+
+/** This group and all in it. */
+function groupsBelow(group: string): string[] {
+  try {
+    const inner = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [group, ...inner.flatMap(({ name }) => groupsBelow(join(group, name)))];
+  } catch {
+    return []; // there is none, or it was removed meanwhile
+  }
 }
 
 /** Processes, other than this one, that name this folder in their command line or environment. */
