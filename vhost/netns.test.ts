@@ -38,6 +38,7 @@ describe('the configuration of a host', () => {
       ]),
       'addr replace 10.0.0.2/24 dev eth0',
       'addr replace fd00::2/64 dev eth0 nodad',
+      '-link set dev eth0 gso_max_size 62592',
       'link set dev eth0 up',
       'route replace 0.0.0.0/0 via 10.0.0.1 dev eth0',
     ]);
