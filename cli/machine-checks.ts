@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { isMachineRoot } from '../control/privileges.js';
 import { ownPaths } from './connection.js';
 import { privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
+import { tunnels } from './tunnel-check.js';
 
 const run = promisify(execFile);
 
@@ -37,6 +38,7 @@ export async function checkMachine(): Promise<Check[]> {
     ...(isMachineRoot() ? [] : [await userNamespaces()]),
     tunDevice(),
     await tap(),
+    await tunnels(),
     await iproute(),
     cgroups(),
     descriptors(),
