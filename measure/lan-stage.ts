@@ -6,7 +6,7 @@
 import type { RawScenario } from '../model/scenario.js';
 import { StageNetwork, type Arm, type Place, type Stage } from './stage.js';
 
-const KERNEL_HOSTS = [
+export const KERNEL_HOSTS = [
   { name: 'k1', port: 'p1', address: '10.0.1.1' },
   { name: 'k2', port: 'p2', address: '10.0.1.2' },
 ] as const;
@@ -49,7 +49,8 @@ export async function lanStage(place: Place, { mtuSized }: LanOptions, signal: A
   }
 }
 
-function kernelBridge(network: StageNetwork): string[] {
+/** Joins hosts k1 and k2 in host `hub`. */
+export function kernelBridge(network: StageNetwork): string[] {
   const lines = [network.section('host:hub'), 'link add name lan type bridge', 'link set dev lan up'];
   for (const { name, port } of KERNEL_HOSTS) {
     const { pid } = network.process(`host:${name}`);

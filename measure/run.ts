@@ -69,12 +69,13 @@ export async function measureCase(
   const tcp: TcpSample[] = [];
   const rtt: RttSample[] = [];
   // Neighbours are resolved, code is compiled, TCP has its metrics: what happens once is not measured.
-  if (warmUpSeconds > 0) for (const arm of stage.arms) await transfer(arm.way, LOAD_STREAMS, warmUpSeconds, signal);
+  if (warmUpSeconds > 0)
+    for (const arm of stage.arms) await transfer(arm.way, { streams: LOAD_STREAMS, seconds: warmUpSeconds }, signal);
   for (let pair = 0; pair < pairs; pair++) {
     onStep({ underlay, pair });
     const arms = rotated(stage.arms, pair);
     for (const arm of arms) {
-      const trips = await roundTrips(arm.way, phaseSeconds, signal);
+      const trips = await roundTrips(arm.way, { seconds: phaseSeconds }, signal);
       rtt.push({ arm: arm.name, loadStreams: 0, ...trips });
     }
     for (const arm of arms) tcp.push(await measuredTransfer(arm, 1, phaseSeconds, signal));
@@ -109,7 +110,7 @@ export async function measureIdle(
 
 async function measuredTransfer(arm: Arm, streams: number, seconds: number, signal: AbortSignal): Promise<TcpSample> {
   const [busy, own] = [busySeconds(), cpuSeconds(arm.switches)];
-  const { bytes, seconds: taken } = await transfer(arm.way, streams, seconds, signal);
+  const { bytes, seconds: taken } = await transfer(arm.way, { streams, seconds }, signal);
   const gigabytes = bytes / 1e9;
   return {
     arm: arm.name,
@@ -128,7 +129,7 @@ async function loadedRoundTrips(
 ): Promise<[TcpSample, Pick<RttSample, 'sent' | 'us'>]> {
   const pings = async (): Promise<Pick<RttSample, 'sent' | 'us'>> => {
     await sleep(LOAD_MARGIN_SECONDS * 1000, undefined, { signal });
-    return roundTrips(arm.way, seconds - 2 * LOAD_MARGIN_SECONDS, signal);
+    return roundTrips(arm.way, { seconds: seconds - 2 * LOAD_MARGIN_SECONDS }, signal);
   };
   return Promise.all([measuredTransfer(arm, LOAD_STREAMS, seconds, signal), pings()]);
 }

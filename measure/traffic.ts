@@ -27,23 +27,32 @@ export interface RoundTrips {
   readonly us: readonly number[];
 }
 
-/** 100 a second, as `ping -i 0.01` sends them. */
-const PING_INTERVAL_SECONDS = 0.01;
+/** TCP in one direction, as fast as it goes or at `rateBps`, of all streams together. */
+export interface Load {
+  readonly streams: number;
+  readonly seconds: number;
+  readonly rateBps?: number;
+}
+
+export interface Pings {
+  readonly seconds: number;
+  /** 10 ms by default. */
+  readonly intervalSeconds?: number;
+}
+
 /** How long ping waits for the last answers. */
 const LAST_ANSWERS_SECONDS = 1;
 
-export async function transfer(
-  { from, to, address }: Way,
-  streams: number,
-  seconds: number,
-  signal: AbortSignal,
-): Promise<Transfer> {
+export async function transfer({ from, to, address }: Way, load: Load, signal: AbortSignal): Promise<Transfer> {
   const { file, args } = execArguments(to, ['iperf3', '-s', '-1', '--forceflush']);
   const server = spawn(file, args, { env: to.env, stdio: ['ignore', 'pipe', 'ignore'] });
   const ended = once(server, 'exit').catch(() => undefined); // it could not be started: the client tells
   try {
     await Promise.race([once(server.stdout, 'data', { signal }), ended]); // its first words are that it listens
-    const argv = ['iperf3', '-J', '-c', address, '-P', String(streams), '-t', String(seconds)];
+    const { streams, seconds, rateBps } = load;
+    // iperf3 takes the rate of each stream.
+    const rate = rateBps === undefined ? [] : ['-b', String(Math.round(rateBps / streams))];
+    const argv = ['iperf3', '-J', '-c', address, '-P', String(streams), '-t', String(seconds), ...rate];
     const report = JSON.parse(await run(from, argv, signal)) as {
       end: { sum_received: { bytes: number; seconds: number } };
     };
@@ -54,9 +63,13 @@ export async function transfer(
   }
 }
 
-export async function roundTrips({ from, address }: Way, seconds: number, signal: AbortSignal): Promise<RoundTrips> {
-  const count = Math.max(1, Math.round(seconds / PING_INTERVAL_SECONDS));
-  const timing = ['-U', '-i', String(PING_INTERVAL_SECONDS), '-c', String(count)];
+export async function roundTrips(
+  { from, address }: Way,
+  { seconds, intervalSeconds = 0.01 }: Pings,
+  signal: AbortSignal,
+): Promise<RoundTrips> {
+  const count = Math.max(1, Math.round(seconds / intervalSeconds));
+  const timing = ['-U', '-i', String(intervalSeconds), '-c', String(count)];
   const ending = ['-w', String(Math.ceil(seconds) + LAST_ANSWERS_SECONDS)];
   const argv = ['ping', '-n', ...timing, ...ending, address];
   // Its status is 1 where an answer is missing.
