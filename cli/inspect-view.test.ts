@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DropRecord, NetworkState } from '../model/messages.js';
+import type { DropRecord, NetworkState, TunnelState } from '../model/messages.js';
 import { networkState } from '../test/fixtures/network-state.js';
 import { renderNetworks } from './ls.js';
 import { renderDropRecords, renderFdb, renderNetwork } from './inspect-view.js';
@@ -30,6 +30,38 @@ describe('inspect', () => {
       DROP REASON  FRAMES
       hairpin           3"
     `);
+  });
+
+  it('shows how both ends of a tunnel see it', () => {
+    const [one] = lab.switchProcesses;
+    const sealed = { state: 'sealed', algorithm: 'aes-256-gcm', epochAgeSeconds: 12.3, rekeys: 2 } as const;
+    const failed = { state: 'failed', reason: 'a does not answer' } as const;
+    const processOf = (machine: string, tunnel: TunnelState): typeof one => ({
+      ...one!,
+      machine,
+      state: { ...one!.state!, tunnels: [tunnel] },
+    });
+    const network: NetworkState = {
+      ...lab,
+      switchProcesses: [
+        processOf('a', { name: 'udp:b', peer: 'b', ...sealed })!,
+        processOf('b', { name: 'udp:a', peer: 'a', ...failed })!,
+      ],
+    };
+    expect(renderNetwork(network)).toContain(
+      'TUNNEL  TO  STATE                KEYS SINCE  REKEYS  REASON\n' +
+        'a       b   sealed, aes-256-gcm        12 s       2\n' +
+        'b       a   failed                                   a does not answer\n',
+    );
+  });
+
+  it('says, as ls does, that a network is not sealed, where that matters', () => {
+    const why = 'lab is not sealed: what passes between its machines can be read, changed and forged';
+    const open: NetworkState = { ...lab, seal: 'none', machines: 2 };
+    expect(renderNetwork(open)).toContain(why);
+    expect(renderNetworks([open])).toContain(why);
+    expect(renderNetworks([{ ...open, machines: 1 }])).not.toContain(why);
+    expect(renderNetworks([{ ...open, seal: 'auto' }])).not.toContain(why);
   });
 
   it('says so where nothing was dropped', () => {

@@ -1,6 +1,6 @@
 /** The tables of `inspect`. Pure: a network's state in, text out. */
 import type { DropRecord, NetworkState, NodeState } from '../model/messages.js';
-import { brokenLines } from './ls.js';
+import { warningLines } from './ls.js';
 import { bytes, colors, counted, duration, shownPath, table } from './output.js';
 
 /** Most records of `--drops` that are shown; `--json` has them all. */
@@ -10,6 +10,8 @@ export function renderNetwork(network: NetworkState): string {
   const sections = [header(network), nodes(network), links(network)];
   if (network.lans.length > 0) sections.push(lans(network));
   if (network.switchProcesses.length > 0) sections.push(processes(network));
+  const between = tunnels(network);
+  if (between.length > 0) sections.push(table(['TUNNEL', 'TO', 'STATE', '>KEYS SINCE', '>REKEYS', 'REASON'], between));
   sections.push(dropReasons(network));
   return sections.join('\n\n');
 }
@@ -46,7 +48,7 @@ function header(network: NetworkState): string {
     counted(machines, 'machine'),
     ...(file === undefined ? [] : [shownPath(file)]),
   ];
-  return [`${colors.bold(name)}  ${facts.join(', ')}`, ...brokenLines(network)].join('\n');
+  return [`${colors.bold(name)}  ${facts.join(', ')}`, ...warningLines(network)].join('\n');
 }
 
 /**
@@ -108,6 +110,20 @@ function processes(network: NetworkState): string {
             `${state.arena.freeSlots} of ${state.arena.slots}`,
           ],
     ),
+  );
+}
+
+/** A tunnel has a line for each of its ends: they may not be of one mind. */
+function tunnels({ switchProcesses }: NetworkState): string[][] {
+  return switchProcesses.flatMap(({ machine, state }) =>
+    (state?.tunnels ?? []).map(({ peer, state: seal, algorithm, epochAgeSeconds, rekeys, reason }) => [
+      machine,
+      peer,
+      seal === 'sealed' ? `${seal}, ${algorithm ?? ''}` : colors.yellow(seal),
+      epochAgeSeconds === undefined ? '' : duration(epochAgeSeconds),
+      String(rekeys ?? ''),
+      reason ?? '',
+    ]),
   );
 }
 

@@ -40,15 +40,22 @@ export function renderNetworks(networks: readonly NetworkSummary[]): string {
       network.file === undefined ? '' : shownPath(network.file),
     ]),
   );
-  return [rows, ...networks.flatMap(brokenLines)].join('\n');
+  return [rows, ...networks.flatMap(warningLines)].join('\n');
 }
 
 function unreadableLine(why: string): string {
   return colors.red(`not shown: ${why}`);
 }
 
-/** Why a network is broken or lost: a line for each reason. Also at the head of `inspect`. */
-export function brokenLines({ name, status, file, broken = [] }: NetworkSummary): string[] {
+/** What is wrong with a network, a line for each reason. Also at the head of `inspect`. */
+export function warningLines(network: NetworkSummary): string[] {
+  const { name, seal, machines } = network;
+  if (seal === 'auto' || machines === 1) return brokenLines(network);
+  const unsealed = `${name} is not sealed: what passes between its machines can be read, changed and forged`;
+  return [...brokenLines(network), colors.yellow(unsealed)];
+}
+
+function brokenLines({ name, status, file, broken = [] }: NetworkSummary): string[] {
   if (broken.length === 0) return [];
   const up = `luthier up ${file === undefined ? 'FILE' : shownPath(file)}`;
   return [

@@ -13,7 +13,7 @@ const header: JournalHeader = {
   uid: 1,
   since: '2026-01-01T00:00:00.000Z',
   memoryBytes: 1 << 26,
-  network: { name: 'n', seed: 1, machines: [], nodes: [], links: [], lans: [], names: [] },
+  network: { name: 'n', seed: 1, seal: 'auto', machines: [], nodes: [], links: [], lans: [], names: [] },
 };
 
 describe('Journal', () => {

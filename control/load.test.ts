@@ -134,6 +134,8 @@ describe('a scenario that is wrong', () => {
     ['name: x\nmachines: [a, a]\nnodes: { h1: { kind: host } }', 2, 15, 'listed twice', undefined],
     ['name: x\nmachines: []\nnodes: { h1: { kind: host } }', 2, 11, 'at least one', undefined],
     ['name: x\nluthier: 2\nnodes: { h1: { kind: host } }', 2, 10, 'version is 1', undefined],
+    ['name: x\nseal: nonne\nnodes: { h1: { kind: host } }', 2, 7, '"nonne" is not one of auto, none', '"none"'],
+    ['name: x\nseal: true\nnodes: { h1: { kind: host } }', 2, 7, 'true is not one of auto, none', 'auto, none'],
     ['name: x\nseed: -1\nnodes: { h1: { kind: host } }', 2, 7, 'at least 0', undefined],
     ['name: x\nnodes: { s1: { kind: switch, transparent: yes } }', 2, 43, 'true or false', undefined],
     ['link: []', 6, 1, 'unknown key "link"', '"links"'],

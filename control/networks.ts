@@ -29,6 +29,11 @@ import { Supervisor } from './supervisor.js';
 
 export type { OnProgress } from './operations.js';
 
+const UNSEALED = {
+  message: 'seal: none: what passes between the machines can be read, changed and forged by whoever is on its way',
+  hint: 'leave "seal" out of the scenario, but for measuring',
+};
+
 /** In a user namespace of one user there is no other. */
 const ROOTLESS_UID = 0;
 
@@ -332,6 +337,7 @@ export class Networks {
   /** What the scenario comes to here; what it lacks for want of root is told. */
   #resolve(scenario: Scenario, running: Network | undefined, onProgress: OnProgress): Network {
     const wanted = resolve(scenario, running);
+    if (wanted.seal === 'none' && wanted.machines.length > 1) onProgress({ type: 'notice', ...UNSEALED });
     if (!this.#rootless) return wanted;
     const { network, notices } = attainableWithoutRoot(wanted, readReceiveBufferLimit());
     for (const notice of notices) onProgress({ type: 'notice', ...notice });

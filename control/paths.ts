@@ -92,6 +92,11 @@ export class NetworkPaths {
     return join(this.state, `switch@${machine}.log`);
   }
 
+  /** Private key and certificate of a machine. */
+  identity(machine: string): string {
+    return join(this.state, `identity@${machine}.pem`);
+  }
+
   /** A folder for each host, and for each other namespace one whose name begins with `@`. */
   get hosts(): string {
     return join(this.runtime, 'hosts');

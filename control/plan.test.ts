@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { SwitchConfig } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import type { RawNode, RawScenario } from '../model/scenario.js';
 import { hostsFile } from '../vhost/netns.js';
@@ -75,9 +76,31 @@ describe('plan', () => {
     const after = network({ machines: ['a', 'b'], nodes }, before);
     const { build, clear } = plan(before, after, NUMBER);
     expect(build).toContainEqual({ kind: 'underlay', machines: ['a', 'b'] });
+    expect(build).toContainEqual({ kind: 'identities', machines: ['a', 'b'] });
     expect(build).toContainEqual({ kind: 'tunnels', pairs: [['a', 'b']] });
+    expect(build).toContainEqual({ kind: 'seals', pairs: [['a', 'b']] });
     expect(clear).toContainEqual({ kind: 'lift-limits', nodes: ['h2'] });
     expect(plan(after, before, NUMBER).clear).toContainEqual({ kind: 'remove-machines', machines: ['a', 'b'] });
+  });
+
+  it('gives and takes keys where a network is sealed from now on, or not any more', () => {
+    const nodes: RawScenario['nodes'] = { ...lan.nodes, h2: { kind: 'host', machine: 'b' } };
+    const sealed = network({ machines: ['a', 'b'], nodes });
+    const open = network({ machines: ['a', 'b'], nodes, seal: 'none' });
+    expect(plan(open, sealed, NUMBER)).toEqual({
+      build: [
+        { kind: 'identities', machines: ['a', 'b'] },
+        { kind: 'forwarding', machines: ['a', 'b'] },
+        { kind: 'seals', pairs: [['a', 'b']] },
+      ],
+      clear: [],
+    });
+    expect(plan(sealed, open, NUMBER)).toEqual({
+      build: [{ kind: 'forwarding', machines: ['a', 'b'] }],
+      clear: [{ kind: 'forget-identities', machines: ['a', 'b'] }],
+    });
+    const lost = plan(sealed, sealed, NUMBER, { ...NO_LOSS, switches: new Set(['b']) });
+    expect(kinds(lost.build)).toEqual(['switches', 'forwarding', 'seals']);
   });
 
   it('makes again what was lost, and nothing else', () => {
@@ -115,6 +138,8 @@ class Model {
   readonly played = new Set<string>();
   /** Descriptors that the keeper holds: `MACHINE/DEVICE`. */
   readonly held = new Set<string>();
+  /** Machines that have a key and a certificate. */
+  readonly identities = new Set<string>();
 
   static of(to: Network): Model {
     const model = new Model();
@@ -187,6 +212,9 @@ class Model {
             this.held.add(`${nodes.get(name)!.machine}/${tapName(name, port.name)}`);
           }
         break;
+      case 'identities':
+        for (const machine of action.machines) this.identities.add(machine);
+        break;
       case 'tunnels':
         for (const [a, b] of action.pairs) {
           expect([this.played.has(a), this.played.has(b)]).toEqual([true, true]);
@@ -207,10 +235,16 @@ class Model {
           const config = configs.get(machine);
           for (const { name } of config?.devices ?? []) expect(this.held).toContain(`${machine}/${name}`);
           expect(this.switches.has(machine)).toBe(true);
+          const peers = to.machines.filter(({ name }) => sealsTo(config, name)).map(({ name }) => name);
+          for (const name of peers) expect([...this.identities]).toEqual(expect.arrayContaining([machine, name]));
           this.switches.set(machine, config);
         }
         break;
       }
+      case 'seals':
+        for (const [a, b] of action.pairs)
+          expect([sealsTo(this.switches.get(a), b), sealsTo(this.switches.get(b), a)]).toEqual([true, true]);
+        break;
       case 'announce':
         for (const name of action.nodes) expect(host(name).configuration).toBeDefined();
         break;
@@ -239,6 +273,9 @@ class Model {
       case 'remove-machines':
         for (const machine of action.machines) this.played.delete(machine);
         break;
+      case 'forget-identities':
+        for (const machine of action.machines) this.identities.delete(machine);
+        break;
       case 'lift-limits':
         for (const name of action.nodes) {
           const left = nodes.has(name) ? limitsOf(nodes.get(name)!) : undefined;
@@ -248,6 +285,12 @@ class Model {
         break;
     }
   }
+}
+
+/** Whether a switch process of this configuration has a sealed tunnel to that machine. */
+function sealsTo(config: unknown, peer: string): boolean {
+  const devices = (config as SwitchConfig | undefined)?.devices ?? [];
+  return devices.some((device) => device.kind === 'udp' && device.name === udpName(peer) && device.seal === 'required');
 }
 
 function udpNames(a: string, b: string): string[] {

@@ -33,9 +33,11 @@ export type BuildAction =
   | { readonly kind: 'hosts'; readonly nodes: Names }
   | { readonly kind: 'names'; readonly nodes: Names }
   | { readonly kind: 'ports'; readonly nodes: Names }
+  | { readonly kind: 'identities'; readonly machines: Names }
   | { readonly kind: 'tunnels'; readonly pairs: readonly Pair[] }
   | { readonly kind: 'addresses'; readonly nodes: Names }
   | { readonly kind: 'forwarding'; readonly machines: Names }
+  | { readonly kind: 'seals'; readonly pairs: readonly Pair[] }
   | { readonly kind: 'announce'; readonly nodes: Names }
   | { readonly kind: 'commands'; readonly nodes: Names };
 
@@ -47,6 +49,7 @@ export type ClearAction =
   | { readonly kind: 'close-tunnels'; readonly pairs: readonly Pair[] }
   | { readonly kind: 'end-switches'; readonly machines: Names }
   | { readonly kind: 'remove-machines'; readonly machines: Names }
+  | { readonly kind: 'forget-identities'; readonly machines: Names }
   | { readonly kind: 'lift-limits'; readonly nodes: Names };
 
 export type Action = BuildAction | ClearAction;
@@ -61,9 +64,11 @@ export const BUILD_KINDS: readonly BuildKind[] = [
   'hosts',
   'names',
   'ports',
+  'identities',
   'tunnels',
   'addresses',
   'forwarding',
+  'seals',
   'announce',
   'commands',
 ];
@@ -111,6 +116,9 @@ interface Layout {
   readonly played: ReadonlySet<string>;
   /** By the two names. */
   readonly tunnels: ReadonlyMap<string, Pair>;
+  /** Those that are sealed, and the machines that have one: these have to prove who they are. */
+  readonly seals: ReadonlyMap<string, Pair>;
+  readonly identified: ReadonlyMap<string, true>;
   readonly ports: ReadonlyMap<string, PlacedPort>;
 }
 
@@ -122,6 +130,8 @@ const NOTHING: Layout = {
   configs: new Map(),
   played: new Set(),
   tunnels: new Map(),
+  seals: new Map(),
+  identified: new Map(),
   ports: new Map(),
 };
 
@@ -135,6 +145,9 @@ function layout(network: Network, networkNumber: number): Layout {
       { machine, node: name, port: port.name },
     ]),
   );
+  // Of two machines either may come first: their order is that of their ids, which stay.
+  const tunnelMap = new Map(pairs.map((pair) => [pair.join('/'), pair]));
+  const seals = network.seal === 'none' ? new Map<string, Pair>() : tunnelMap;
   return {
     network,
     keeper: true,
@@ -142,8 +155,9 @@ function layout(network: Network, networkNumber: number): Layout {
     switches: configs,
     configs,
     played: new Set(pairs.length === 0 ? [] : network.machines.map(({ name }) => name)),
-    // Of two machines either may come first: their order is that of their ids, which stay.
-    tunnels: new Map(pairs.map((pair) => [pair.join('/'), pair])),
+    tunnels: tunnelMap,
+    seals,
+    identified: new Map([...seals.values()].flat().map((machine) => [machine, true])),
     ports: new Map(ports),
   };
 }
@@ -169,6 +183,11 @@ function surviving(before: Layout, lost: Losses): Layout {
     configs: without(before.configs, (_, machine) => lost.keeper || untold.has(machine)),
     played: new Set([...before.played].filter((machine) => !lost.machines.has(machine))),
     tunnels,
+    seals: without(
+      before.seals,
+      (pair, key) => !tunnels.has(key) || pair.some((machine) => lost.switches.has(machine)),
+    ),
+    identified: before.identified,
     ports: without(before.ports, ({ node }) => lost.keeper || lost.nodes.has(node)),
   };
 }
@@ -190,6 +209,7 @@ function building(before: Layout, after: Layout): BuildAction[] {
     { kind: 'hosts', ...nodes },
     { kind: 'names', ...names },
     { kind: 'ports', nodes: nodesWhere((was, node) => hasNewPorts(before, node)) },
+    { kind: 'identities', machines: missing(after.identified, before.identified) },
     { kind: 'tunnels', pairs: missing(after.tunnels, before.tunnels).map((key) => after.tunnels.get(key)!) },
     // A TAP takes frames only once its interface is up: addresses first.
     { kind: 'addresses', nodes: nodesWhere((was, node) => !sameConfiguration(was, node)) },
@@ -199,6 +219,7 @@ function building(before: Layout, after: Layout): BuildAction[] {
         .filter(([machine, config]) => !isDeepStrictEqual(before.configs.get(machine), config))
         .map(([machine]) => machine),
     },
+    { kind: 'seals', pairs: missing(after.seals, before.seals).map((key) => after.seals.get(key)!) },
     // Nobody remembers anything of a network that comes up.
     { kind: 'announce', nodes: before.network === undefined ? [] : moved(before.network, after.network!) },
     { kind: 'commands', nodes: nodesWhere((was, node) => node.command !== undefined && !sameCommand(was, node)) },
@@ -225,6 +246,7 @@ function clearing(before: Layout, after: Layout): ClearAction[] {
     { kind: 'close-tunnels', pairs: missing(before.tunnels, after.tunnels).map((key) => before.tunnels.get(key)!) },
     { kind: 'end-switches', machines: missing(before.switches, after.switches) },
     { kind: 'remove-machines', machines: [...before.played].filter((machine) => !after.played.has(machine)) },
+    { kind: 'forget-identities', machines: missing(before.identified, after.identified) },
     {
       kind: 'lift-limits',
       nodes: [
@@ -305,10 +327,14 @@ export function actionTitle(action: Action): string {
       return `tell ${count(action.nodes, 'host')} the names of the others`;
     case 'ports':
       return `plug in the ports of ${count(action.nodes, 'host')}`;
+    case 'identities':
+      return `give ${count(action.machines, 'machine')} a key and a certificate`;
     case 'tunnels':
       return `open ${count(action.pairs, 'tunnel')}`;
     case 'forwarding':
       return `join the links in ${count(action.machines, 'switch process', 'switch processes')}`;
+    case 'seals':
+      return `agree on the keys of ${count(action.pairs, 'tunnel')}`;
     case 'addresses':
       return `give ${count(action.nodes, 'host')} addresses and routes`;
     case 'announce':
@@ -330,6 +356,8 @@ export function actionTitle(action: Action): string {
       return `end ${count(action.machines, 'switch process', 'switch processes')}`;
     case 'remove-machines':
       return `remove ${count(action.machines, 'machine')} from the underlay`;
+    case 'forget-identities':
+      return `forget the key of ${count(action.machines, 'machine')}`;
     case 'lift-limits':
       return `lift the limits of ${count(action.nodes, 'host')}`;
   }

@@ -66,6 +66,12 @@ describe('previewOf', () => {
     expect(steps).toContain('start the command of host h2');
   });
 
+  it('says whether frames between machines are sealed from now on', () => {
+    const { differences, steps } = preview({ seal: 'none' });
+    expect(differences).toEqual([{ change: 'change', kind: 'network', name: 'n', details: ['seal: auto → none'] }]);
+    expect(steps).toEqual([]);
+  });
+
   it('says what of ports and links is different, and what goes last', () => {
     const { differences } = preview({
       nodes: { s1: lan.nodes.s1, h1: lan.nodes.h1, s2: { kind: 'switch', transparent: true } },

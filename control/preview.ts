@@ -18,9 +18,10 @@ export function previewOf(from: Network | undefined, to: Network, lost?: Losses)
   };
 }
 
-/** In the order machines, nodes, links; of each, those that are new or different in the new order, then those gone. */
+/** In the order network, machines, nodes, links; of each, those that are new or different in the new order, then those gone. */
 export function differences(from: Network | undefined, to: Network): Difference[] {
   return [
+    ...(from === undefined ? [] : listed('network', [from], [to], (was, is) => value('seal', was.seal, is.seal))),
     ...listed('machine', from?.machines ?? [], to.machines, () => []),
     ...listed(({ kind }) => kind, from?.nodes ?? [], to.nodes, nodeDetails),
     ...listed('link', from?.links ?? [], to.links, linkDetails),

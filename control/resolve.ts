@@ -115,6 +115,7 @@ function complete({ raw }: Scenario, known: Decided): Network {
   return deepFreeze({
     name: raw.name,
     seed: raw.seed ?? DEFAULT_SEED,
+    seal: raw.seal ?? 'auto',
     machines,
     nodes: resolveNodes(known, ports, gateways, lans, links),
     links,

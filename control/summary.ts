@@ -17,6 +17,7 @@ export function summary(live: LiveNetwork): NetworkSummary {
     switches: count('switch'),
     routers: count('router'),
     links: network.links.length,
+    seal: network.seal,
     ...(header.file === undefined ? {} : { file: header.file }),
     since: header.since,
   };

@@ -12,7 +12,7 @@ import type { Writable } from 'node:stream';
 import { native, packageDirectory } from '../native/binding.js';
 import { KeeperClient } from '../native/keeper.js';
 import { LuthierError } from '../model/errors.js';
-import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { DropRecord, SwitchConfig, SwitchIdentity, SwitchState, TunnelState } from '../model/messages.js';
 import { openStream, requestJson } from './http.js';
 import { nsrunPath } from './native-tools.js';
 
@@ -98,6 +98,16 @@ export class SwitchClient {
   /** Resolves when it has applied the configuration. The first one waits for the process to come up and warm up. */
   async configure(config: SwitchConfig): Promise<void> {
     await requestJson({ ...this.#to('PUT', '/config'), body: config, timeoutMs: 20_000 });
+  }
+
+  /** Who it is, for the tunnels of the configurations that follow. */
+  async identify(identity: SwitchIdentity): Promise<void> {
+    await requestJson({ ...this.#to('PUT', '/identity'), body: identity, timeoutMs: 20_000 });
+  }
+
+  /** Its tunnels, when all that are to be sealed are, or nothing has come of it for ten seconds. */
+  settledTunnels(): Promise<TunnelState[]> {
+    return requestJson(this.#to('GET', '/tunnels'));
   }
 
   state(): Promise<SwitchState> {

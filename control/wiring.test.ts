@@ -46,6 +46,7 @@ const link = (id: number, a: string, b: string): Link => ({
 const network = (machines: string[], nodes: Node[], links: Link[]): Network => ({
   name: 'n',
   seed: 1,
+  seal: 'none',
   machines: machines.map((name, id) => ({ name, id })),
   nodes,
   links,
@@ -74,6 +75,8 @@ describe('switchConfigs', () => {
       { kind: 'udp', name: 'udp:b', pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' },
     ]);
     expect(tunnels(net, configs)).toEqual([['a', 'b']]);
+    const [device] = switchConfigs({ ...net, seal: 'auto' }, 7).get('a')!.devices;
+    expect(device).toMatchObject({ name: 'udp:b', seal: 'required' });
   });
 
   it('keeps local frames local where a switch has a part on each machine, and joins the parts with split horizon', () => {

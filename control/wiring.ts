@@ -92,7 +92,7 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
         name,
         pathMtuBytes: UNDERLAY.mtuBytes,
         ipHeaderBytes: UNDERLAY.ipHeaderBytes,
-        seal: 'none',
+        seal: network.seal === 'none' ? 'none' : 'required',
       });
     const own = links.get(machine) ?? [];
     if (bridges.length + devices.length + own.length === 0) continue;

@@ -14,6 +14,19 @@ export interface SwitchConfig {
   readonly links: readonly LinkConfig[];
 }
 
+/**
+ * `PUT /identity` of a switch process, before the configuration that it is for: who the machine is to its peers, and who
+ * they are. PEM. Never shown, never logged, in no record but the one file that it comes from.
+ */
+export interface SwitchIdentity {
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Certificates of other machines, by name. */
+  readonly peers: Readonly<Record<string, string>>;
+  /** The machine has instructions for AES. */
+  readonly aesIsFast: boolean;
+}
+
 export interface BridgeConfig {
   readonly name: string;
   readonly transparent: boolean;
@@ -87,6 +100,7 @@ export interface SwitchState {
     readonly reversePackets: number;
     readonly reverseBytes: number;
   }[];
+  readonly tunnels: readonly TunnelState[];
   readonly bridges: readonly {
     readonly name: string;
     readonly fdb: readonly { readonly mac: string; readonly link: string; readonly ageSeconds: number }[];
@@ -97,8 +111,10 @@ export interface SwitchState {
   readonly drops: Readonly<Record<string, number>>;
 }
 
-/** `GET /tunnels` of a switch process: the keys of its tunnel to a peer. */
+/** Of a switch process's tunnel to a peer. */
 export interface TunnelState {
+  /** The device's. */
+  readonly name: string;
   /** The peer's machine. */
   readonly peer: string;
   /**
@@ -168,7 +184,7 @@ export interface PlanReport {
 /** Of two networks: what is new, gone or different. */
 export interface Difference {
   readonly change: 'add' | 'remove' | 'change';
-  readonly kind: 'machine' | 'host' | 'router' | 'switch' | 'link';
+  readonly kind: 'network' | 'machine' | 'host' | 'router' | 'switch' | 'link';
   readonly name: string;
   /** What of it, in words: `address of eth0: 10.0.0.2/24 → 10.0.0.9/24`. */
   readonly details: readonly string[];
@@ -184,6 +200,8 @@ export interface NetworkSummary {
   readonly switches: number;
   readonly routers: number;
   readonly links: number;
+  /** `none`: what passes between machines can be read, changed and forged on its way. */
+  readonly seal: 'auto' | 'none';
   readonly file?: string;
   /** ISO 8601 */
   readonly since: string;

@@ -13,6 +13,8 @@ export interface Machine {
 export interface Network {
   readonly name: string;
   readonly seed: number;
+  /** `auto`: what passes between machines is encrypted and authenticated. */
+  readonly seal: 'auto' | 'none';
   /** At least one. A scenario without `machines` has the single machine `local`. */
   readonly machines: readonly Machine[];
   readonly nodes: readonly Node[];

@@ -23,6 +23,7 @@ describe('the JSON Schema', () => {
       'name',
       'seed',
       'machines',
+      'seal',
       'pool',
       'lans',
       'nodes',

@@ -352,6 +352,10 @@ const head = {
     .array(name('a machine'))
     .min(1, { error: 'machines names at least one\nleave "machines" out for everything on this machine' })
     .optional(),
+  seal: z
+    .enum(['auto', 'none'])
+    .meta({ description: 'Whether frames between machines are encrypted and authenticated. Default: auto.' })
+    .optional(),
   pool: strict({ subnet: ipv4Subnet.optional(), subnet6: ipv6Subnet.optional() })
     .meta({ description: 'Where links without a switch take their /31 and /127 from.' })
     .optional(),

@@ -1,10 +1,11 @@
 /**
- * What `PUT /config` accepts: the shape of a `SwitchConfig`, and that its names fit together. The engine trusts what
- * passed here. Called by `main.ts`.
+ * What `PUT /config` and `PUT /identity` accept: the shape of a `SwitchConfig`, and that its names fit together; keys and
+ * certificates that can be read. What passed here is trusted. Called by `control.ts`.
  */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { UsageError } from '../model/errors.js';
-import type { SwitchConfig } from '../model/messages.js';
+import type { SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { deviceOf } from './topology.js';
 
 const name = z.string().min(1).max(255);
@@ -48,6 +49,33 @@ const schema = z.strictObject({
   ),
   links: z.array(z.strictObject({ name, ends: z.tuple([end, end]), state: z.enum(['up', 'down']) })),
 });
+
+const identitySchema = z.strictObject({
+  certificate: z.string(),
+  privateKey: z.string(),
+  peers: z.record(name, z.string()),
+  aesIsFast: z.boolean(),
+});
+
+/** Throws a UsageError that says where and why, and nothing of what it was given. */
+export function parseIdentity(value: unknown): SwitchIdentity {
+  const parsed = identitySchema.safeParse(value);
+  if (!parsed.success) throw new UsageError(`the identity is wrong: ${z.prettifyError(parsed.error)}`);
+  const { certificate, privateKey, peers } = parsed.data;
+  const own = readAs('certificate', () => new X509Certificate(certificate));
+  if (!own.checkPrivateKey(readAs('private key', () => createPrivateKey(privateKey))))
+    throw new UsageError('the identity is wrong: its certificate is not that of its private key');
+  for (const [peer, text] of Object.entries(peers)) readAs(`certificate of ${peer}`, () => new X509Certificate(text));
+  return parsed.data;
+}
+
+function readAs<Value>(what: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (cause) {
+    throw new UsageError(`the identity is wrong: its ${what} cannot be read`, { cause });
+  }
+}
 
 /** Throws a UsageError that says where and why. */
 export function parseConfig(value: unknown): SwitchConfig {

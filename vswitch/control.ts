@@ -1,8 +1,10 @@
 /**
  * The HTTP control of a switch process, for the agent:
  *
+ *   PUT  /identity                            SwitchIdentity → {}; for the tunnels of configurations that follow
  *   PUT  /config                              SwitchConfig → {} when it is applied, wholly
  *   GET  /state                               SwitchState
+ *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
  *   GET  /drops                               DropRecord[], oldest first
  *   GET  /capture?device=NAME[&link=NAME]     pcapng until the client goes
  *   POST /quit                                {} and the process ends
@@ -16,10 +18,11 @@ import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
 import type { Layout } from './commands.js';
-import { parseConfig } from './config.js';
+import { parseConfig, parseIdentity } from './config.js';
 import { linkOf } from './drop-counter.js';
 import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
+import type { Handshakes } from './handshake/handshakes.js';
 import { log } from './log.js';
 import { Gauge } from './telemetry.js';
 
@@ -38,16 +41,18 @@ export class Control {
   onQuit: () => void;
   readonly #engine: EngineThread;
   readonly #keeper: KeeperClient;
+  readonly #handshakes: Handshakes;
   #config: SwitchConfig | undefined;
   #layout: Layout;
   /** The configuration that is being applied: one after the other. */
   #applying: Promise<unknown>;
   #lastCapture: number;
 
-  constructor(engine: EngineThread, keeper: KeeperClient) {
+  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes) {
     this.onQuit = () => undefined;
     this.#engine = engine;
     this.#keeper = keeper;
+    this.#handshakes = handshakes;
     this.#config = undefined;
     this.#layout = NOTHING;
     this.#applying = Promise.resolve();
@@ -58,6 +63,10 @@ export class Control {
     const url = new URL(request.url ?? '/', 'http://switch');
     try {
       switch (`${request.method} ${url.pathname}`) {
+        case 'PUT /identity':
+          await this.#handshakes.identify(parseIdentity(parseJson(await readBody(request))));
+          sendJson(response, 200, {});
+          break;
         case 'PUT /config':
           await this.#putConfig(await readBody(request));
           sendJson(response, 200, {});
@@ -66,6 +75,9 @@ export class Control {
           break;
         case 'GET /state':
           sendJson(response, 200, await this.#state());
+          break;
+        case 'GET /tunnels':
+          sendJson(response, 200, await this.#handshakes.settled());
           break;
         case 'GET /drops':
           sendJson(response, 200, this.#drops());
@@ -92,6 +104,7 @@ export class Control {
       const fds = this.#descriptors(config.machine, names);
       this.#layout = await this.#engine.call('apply', { config, fds });
       this.#config = config;
+      this.#handshakes.configure(config, names);
     };
     const applied = this.#applying.then(apply);
     this.#applying = applied.catch(() => undefined);
@@ -122,6 +135,7 @@ export class Control {
       arena: { slots: telemetry.gauges[Gauge.slots]!, freeSlots: telemetry.gauges[Gauge.freeSlots]! },
       devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
       links: links.map(({ name, index }) => ({ name, state: states.get(name) ?? 'up', ...telemetry.link(index) })),
+      tunnels: this.#handshakes.states,
       bridges: bridges.map(({ bridge, addresses, refused }) => ({
         name: bridge,
         fdb: addresses.map(({ hi, lo, link, ageNs }) => ({

@@ -14,6 +14,7 @@ import { UsageError } from '../model/errors.js';
 import { KeeperClient } from '../native/keeper.js';
 import { EngineThread } from './engine-thread.js';
 import { log } from './log.js';
+import { SystemTimer } from './timer.js';
 
 const CONTROL_FD = 3;
 const KEEPER_FD = 4;
@@ -35,9 +36,13 @@ function memoryBytes(argv: readonly string[]): number {
 async function main(): Promise<void> {
   const bytes = memoryBytes(process.argv.slice(2));
   // Both take their time, on two cores side by side.
-  const [engine, { Control }] = await Promise.all([EngineThread.start(bytes), import('./control.js')]);
+  const [engine, { Control }, { handshakesOf }] = await Promise.all([
+    EngineThread.start(bytes),
+    import('./control.js'),
+    import('./handshake/switch-sealing.js'),
+  ]);
   const keeper = KeeperClient.on(KEEPER_FD);
-  const control = new Control(engine, keeper);
+  const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()));
   const server = createServer((request, response) => {
     void control.handle(request, response);
   });

@@ -9,6 +9,7 @@
 import type { LiveNetwork } from '../live.js';
 import type { Action, BuildKind } from '../plan.js';
 import * as hosts from './hosts.js';
+import * as identities from './identities.js';
 import { endKeeper, ensureKeeper } from './keeper.js';
 import { plugIn, unplug } from './ports.js';
 import type { Target } from './record.js';
@@ -25,9 +26,11 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   hosts: hosts.ensureHosts,
   names: hosts.writeNames,
   ports: plugIn,
+  identities: identities.makeIdentities,
   tunnels: underlay.openTunnels,
   addresses: hosts.configureHosts,
   forwarding: switches.configureSwitches,
+  seals: switches.awaitSeals,
   announce: hosts.announceHosts,
   commands: hosts.startCommands,
   'end-commands': hosts.endCommands,
@@ -36,6 +39,7 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   'close-tunnels': underlay.closeTunnels,
   'end-switches': switches.removeSwitches,
   'remove-machines': underlay.removeMachines,
+  'forget-identities': identities.forgetIdentities,
   'lift-limits': hosts.liftLimits,
 };
 

@@ -2,11 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { LuthierError } from '../../model/errors.js';
 import type { LiveNetwork } from '../live.js';
+import type { Pair } from '../plan.js';
 import { endProcess, isAlive } from '../process.js';
 import { startSwitch } from '../switch-process.js';
 import { emptyConfig, switchConfigs } from '../wiring.js';
+import { switchIdentity } from './identities.js';
 import { record, type Target } from './record.js';
 
+type Pairs = { readonly pairs: readonly Pair[] };
 type Machines = { readonly machines: readonly string[] };
 
 /** Long enough for a switch to answer what it is doing, short enough that `down` stays quick. */
@@ -37,13 +40,36 @@ export async function configureSwitches({ live, to }: Target, { machines }: Mach
   const configs = switchConfigs(to, live.header.number);
   await Promise.all(
     machines.map(async (machine) => {
+      const config = configs.get(machine) ?? emptyConfig(to, live.header.number, machine);
+      const identity = switchIdentity(live, config);
       try {
-        await live.switchOf(machine).configure(configs.get(machine) ?? emptyConfig(to, live.header.number, machine));
+        const client = live.switchOf(machine);
+        if (identity !== undefined) await client.identify(identity);
+        await client.configure(config);
       } catch (cause) {
         throw isAlive(live.process(`switch:${machine}`)) ? cause : endedError(live, machine, cause);
       }
     }),
   );
+}
+
+/** A tunnel has keys when both ends have proven who they are; each is asked, as each may know what is wrong. */
+export async function awaitSeals({ live }: Target, { pairs }: Pairs): Promise<void> {
+  const machines = [...new Set(pairs.flat())];
+  const answers = await Promise.all(
+    machines.map(async (machine) => [machine, await live.switchOf(machine).settledTunnels()] as const),
+  );
+  const tunnels = new Map(answers);
+  for (const [a, b] of pairs)
+    for (const [machine, peer] of [[a, b] as const, [b, a] as const]) {
+      const tunnel = tunnels.get(machine)?.find((candidate) => candidate.peer === peer);
+      if (tunnel?.state === 'sealed') continue;
+      throw new LuthierError(
+        'E_SEAL',
+        `the tunnel from machine ${machine} to ${peer} is not sealed: ${tunnel?.reason ?? 'no keys were agreed on in time'}`,
+        { hint: `the logs of both switch processes say more: ${live.paths.switchLog(machine)}` },
+      );
+    }
 }
 
 /** Of machines that have no switch process any more. */

@@ -4,8 +4,9 @@
  * other end could open it.
  */
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { EpochKeys, Role, StartSession } from '../../vswitch/handshake/session.js';
-import { TunnelKeys } from '../../vswitch/handshake/tunnel-keys.js';
+import type { EpochKeys } from '../../vswitch/device/device.js';
+import type { Role, StartSession } from '../../vswitch/handshake/session.js';
+import { TunnelHandshake } from '../../vswitch/handshake/tunnel-handshake.js';
 import { rehearsals } from './rehearsal.js';
 
 export interface Path {
@@ -99,7 +100,7 @@ export class End {
   readonly sent: Uint8Array[] = [];
   readonly failures: string[] = [];
   sealed = 0;
-  state!: TunnelKeys;
+  state!: TunnelHandshake;
   /** By epoch: what can be opened. */
   installed = new Map<number, EpochKeys>();
   sendsWith: number | undefined;
@@ -120,7 +121,7 @@ export class End {
     this.isAlive = true;
     this.installed = new Map();
     this.sendsWith = undefined;
-    this.state = new TunnelKeys({
+    this.state = new TunnelHandshake({
       role: this.#role,
       peer: this.#role === 'initiator' ? 'responder' : 'initiator',
       nowMs: () => this.#lab.nowMs,

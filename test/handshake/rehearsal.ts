@@ -4,7 +4,8 @@
  * as in TLS.
  */
 import { createHash } from 'node:crypto';
-import type { EpochKeys, Role, Session, SessionEvents, StartSession } from '../../vswitch/handshake/session.js';
+import type { EpochKeys } from '../../vswitch/device/device.js';
+import type { Role, Session, SessionEvents, StartSession } from '../../vswitch/handshake/session.js';
 
 /** Lengths of the messages, about those of TLS with such certificates: the second takes two pieces. */
 const FLIGHTS = { first: 320, server: 1400, client: 900, hello: 250, ready: 40 } as const;

@@ -4,7 +4,8 @@
  */
 import type { Epochs } from './epochs.js';
 import { bare, emitPacket, PacketKind, type Packet } from './packet.js';
-import type { EpochKeys, Role, Session, StartSession } from './session.js';
+import type { EpochKeys } from '../device/device.js';
+import type { Role, Session, StartSession } from './session.js';
 import { HandshakeStream } from './stream.js';
 
 /** Without anything new from the peer for so long, an attempt is given up. */

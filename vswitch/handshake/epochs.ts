@@ -4,7 +4,8 @@
  *
  *   installed ──confirm──► current ──a newer one is confirmed──► 10 s later dropped
  */
-import type { EpochKeys, SealAlgorithm } from './session.js';
+import type { AeadAlgorithm } from '../../native/binding.js';
+import type { EpochKeys } from '../device/device.js';
 
 /** Datagrams that were sealed with an older key may be this late. */
 const LATE_MS = 10_000;
@@ -20,13 +21,13 @@ export interface KeyCommands {
 
 export interface CurrentEpoch {
   readonly epoch: number;
-  readonly algorithm: SealAlgorithm;
+  readonly algorithm: AeadAlgorithm;
   readonly sinceMs: number;
 }
 
 interface Installed {
   readonly epoch: number;
-  readonly algorithm: SealAlgorithm;
+  readonly algorithm: AeadAlgorithm;
   dropMs: number;
 }
 

@@ -3,7 +3,7 @@
  * same network, in the same format, before keys are used. Whoever says it has proven its identity already.
  */
 import { z } from 'zod';
-import type { SealAlgorithm } from './session.js';
+import type { AeadAlgorithm } from '../../native/binding.js';
 
 /** What one end wants. */
 export interface Terms {
@@ -19,7 +19,7 @@ export interface Terms {
 
 /** What follows from two hellos. */
 export interface Agreement {
-  readonly algorithm: SealAlgorithm;
+  readonly algorithm: AeadAlgorithm;
   readonly peerLanes: number;
 }
 

@@ -13,17 +13,9 @@
  *
  * Either end can open what the other seals before the other begins to: no frame is lost on the way from key to key.
  */
+import type { EpochKeys } from '../device/device.js';
 
 export type Role = 'initiator' | 'responder';
-export type SealAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
-
-/** Of one epoch. `send` and `receive` have a key and an IV (32 + 12 bytes) for each lane. */
-export interface EpochKeys {
-  readonly epoch: number;
-  readonly algorithm: SealAlgorithm;
-  readonly send: readonly Uint8Array[];
-  readonly receive: readonly Uint8Array[];
-}
 
 export interface SessionEvents {
   /** Bytes for the peer. */

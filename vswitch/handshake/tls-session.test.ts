@@ -4,7 +4,8 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { makeIdentity } from '../../control/certificate.js';
 import type { Terms } from './hello.js';
-import type { EpochKeys, Role, Session } from './session.js';
+import type { EpochKeys } from '../device/device.js';
+import type { Role, Session } from './session.js';
 import { tlsSessions, type Credentials } from './tls-session.js';
 
 const [A, B, STRANGER] = [makeIdentity('a'), makeIdentity('b'), makeIdentity('b')];

@@ -15,7 +15,8 @@ import {
 } from 'node:tls';
 import { get32 } from '../wire/bytes.js';
 import { agree, helloOf, type Agreement, type Terms } from './hello.js';
-import type { EpochKeys, Role, Session, SessionEvents, StartSession } from './session.js';
+import type { EpochKeys } from '../device/device.js';
+import type { Role, Session, SessionEvents, StartSession } from './session.js';
 
 /** PEM. */
 export interface Credentials {

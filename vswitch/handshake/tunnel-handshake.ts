@@ -10,7 +10,7 @@ import { parsePacket } from './packet.js';
 import { Responder } from './responder.js';
 import type { Role } from './session.js';
 
-export interface TunnelKeysOptions extends Pick<Conduct, 'peer' | 'nowMs' | 'random' | 'send' | 'startSession'> {
+export interface TunnelHandshakeOptions extends Pick<Conduct, 'peer' | 'nowMs' | 'random' | 'send' | 'startSession'> {
   readonly role: Role;
   readonly keys: KeyCommands;
   /** Something is to be done at another time than `nextMs` said. */
@@ -21,8 +21,7 @@ export interface TunnelKeysOptions extends Pick<Conduct, 'peer' | 'nowMs' | 'ran
   readonly onSealed: () => void;
 }
 
-export class TunnelKeys {
-  readonly #peer: string;
+export class TunnelHandshake {
   readonly #nowMs: () => number;
   readonly #epochs: Epochs;
   readonly #handshaker: Handshaker;
@@ -30,8 +29,7 @@ export class TunnelKeys {
   /** Why the last attempt failed, where none has succeeded since. */
   #reason: string | undefined;
 
-  constructor({ role, keys, onFailed, onSealed, ...options }: TunnelKeysOptions) {
-    this.#peer = options.peer;
+  constructor({ role, keys, onFailed, onSealed, ...options }: TunnelHandshakeOptions) {
     this.#nowMs = options.nowMs;
     this.#epochs = new Epochs(keys);
     this.#exchanges = 0;
@@ -61,13 +59,11 @@ export class TunnelKeys {
     return this.#epochs.current !== undefined;
   }
 
-  get state(): TunnelState {
+  get state(): Omit<TunnelState, 'name' | 'peer'> {
     const { current } = this.#epochs;
     const reason = this.#reason === undefined ? {} : { reason: this.#reason };
-    if (current === undefined)
-      return { peer: this.#peer, state: this.#reason === undefined ? 'handshaking' : 'failed', ...reason };
+    if (current === undefined) return { state: this.#reason === undefined ? 'handshaking' : 'failed', ...reason };
     return {
-      peer: this.#peer,
       state: 'sealed',
       algorithm: current.algorithm,
       epochAgeSeconds: Math.round(this.#nowMs() - current.sinceMs) / 1e3,

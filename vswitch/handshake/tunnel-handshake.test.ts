@@ -221,7 +221,7 @@ describe('a peer that fails', () => {
     const good = responder.startSession;
     responder.startSession = refusing;
     lab.run(30_000);
-    expect(responder.state.state).toEqual({ peer: 'initiator', state: 'failed', reason: 'wrong certificate' });
+    expect(responder.state.state).toEqual({ state: 'failed', reason: 'wrong certificate' });
     expect(initiator.state.state).toMatchObject({ state: 'failed', reason: /its log says why/ });
     expect(initiator.failures.length).toBeGreaterThan(4);
     expect(initiator.failures.length).toBeLessThan(40);

@@ -1,0 +1,168 @@
+/** Two processes' handshakes in this one, with real TLS, engines that only remember, and a clock that stands still. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { makeIdentity } from '../../control/certificate.js';
+import type { SwitchConfig, SwitchIdentity } from '../../model/messages.js';
+import type { Timer } from '../timer.js';
+import { Handshakes } from './handshakes.js';
+
+const NAMES = ['a', 'b'] as const;
+type Name = (typeof NAMES)[number];
+const other = { a: 'b', b: 'a' } as const;
+const STRANGER = makeIdentity('a');
+const IDENTITIES = { a: makeIdentity('a'), b: makeIdentity('b') };
+
+/** Time passes only when it is told to; what is due at once is done at once. */
+class StandingTimer implements Timer {
+  #nowMs = 0;
+  #wake: { atMs: number; wake: () => void } | undefined;
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  wakeAt(atMs: number, wake: () => void): void {
+    this.#wake = atMs === Infinity ? undefined : { atMs, wake };
+    if (atMs <= this.#nowMs) setImmediate(() => this.pass(0));
+  }
+
+  pass(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    while (this.#wake !== undefined && this.#wake.atMs <= endMs) {
+      const { atMs, wake } = this.#wake;
+      this.#nowMs = Math.max(this.#nowMs, atMs);
+      this.#wake = undefined;
+      wake();
+    }
+    this.#nowMs = endMs;
+  }
+}
+
+class Process {
+  readonly timer = new StandingTimer();
+  readonly handshakes: Handshakes;
+  readonly log: string[] = [];
+  /** By epoch: keys as hexadecimal text. */
+  readonly installed = new Map<number, { send: string; receive: string }>();
+  used: number | undefined;
+  isCut = false;
+
+  constructor(pair: () => Record<Name, Process>, name: Name) {
+    const hex = (keys: readonly Uint8Array[]): string => Buffer.concat(keys).toString('hex');
+    this.handshakes = new Handshakes(
+      {
+        installKeys: (_, { epoch, send, receive }) =>
+          this.installed.set(epoch, { send: hex(send), receive: hex(receive) }),
+        useKeys: (_, epoch) => (this.used = epoch),
+        dropKeys: (_, epoch) => this.installed.delete(epoch),
+        sendHandshake: (_, payload) => {
+          const peer = pair()[other[name]];
+          if (!this.isCut) setImmediate(() => peer.handshakes.received(`udp:${name}`, payload));
+        },
+      },
+      this.timer,
+      {
+        failed: (peer, reason) => this.log.push(`${peer}: ${reason}`),
+        recovered: (peer) => this.log.push(`${peer}: new keys`),
+      },
+    );
+  }
+}
+
+function config(machine: Name, seal: 'required' | 'none' = 'required', networkNumber = 7): SwitchConfig {
+  const device = { kind: 'udp', name: `udp:${other[machine]}`, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
+  return { network: 'n', networkNumber, machine, bridges: [], devices: [device], links: [] };
+}
+
+function identity(machine: Name, peer: { certificate: string } = IDENTITIES[other[machine]]): SwitchIdentity {
+  return { ...IDENTITIES[machine], peers: { [other[machine]]: peer.certificate }, aesIsFast: true };
+}
+
+function processes(): Record<Name, Process> {
+  const pair: Record<Name, Process> = {
+    a: new Process(() => pair, 'a'),
+    b: new Process(() => pair, 'b'),
+  };
+  return pair;
+}
+
+describe('the handshakes of a switch process', () => {
+  let pair: Record<Name, Process>;
+  const start = async (name: Name, peer?: { certificate: string }): Promise<void> => {
+    await pair[name].handshakes.identify(identity(name, peer));
+    pair[name].handshakes.configure(config(name), [`udp:${other[name]}`]);
+  };
+  const settled = (): Promise<unknown> => Promise.all(NAMES.map((name) => pair[name].handshakes.settled()));
+
+  afterEach(() => {
+    for (const name of NAMES) pair[name].handshakes.configure({ ...config(name), devices: [] }, []);
+  });
+
+  it('give both engines the same keys', async () => {
+    pair = processes();
+    await Promise.all(NAMES.map((name) => start(name)));
+    await settled();
+    const { a, b } = pair;
+    expect(a.used).toBe(b.used);
+    const [keysA, keysB] = [a.installed.get(a.used!)!, b.installed.get(b.used!)!];
+    expect([keysA.send, keysA.receive]).toEqual([keysB.receive, keysB.send]);
+    expect(keysA.send).not.toBe(keysA.receive);
+    expect(a.handshakes.states).toEqual([
+      { name: 'udp:b', peer: 'b', state: 'sealed', algorithm: 'aes-256-gcm', epochAgeSeconds: 0, rekeys: 0 },
+    ]);
+    expect(a.log).toEqual([]);
+  });
+
+  it('are made anew where a device was opened anew, and left alone else', async () => {
+    pair = processes();
+    await Promise.all(NAMES.map((name) => start(name)));
+    await settled();
+    const { a, b } = pair;
+    const before = a.used;
+    a.handshakes.configure(config('a'), []);
+    expect(a.handshakes.states[0]!.state).toBe('sealed');
+    a.handshakes.configure(config('a'), ['udp:b']);
+    expect(a.installed.size).toBe(0);
+    expect(a.handshakes.states[0]!.state).toBe('handshaking');
+    expect(b.handshakes.states[0]!.state).toBe('sealed');
+    await a.handshakes.settled();
+    await expect.poll(() => b.used !== before && a.used === b.used).toBe(true);
+  });
+
+  it('say why there are no keys, once a minute, and that they came after all', async () => {
+    pair = processes();
+    // To b, a is somebody else.
+    await Promise.all([start('a'), start('b', STRANGER)]);
+    await expect.poll(() => pair.b.handshakes.states[0]!.state).toBe('failed');
+    expect(pair.b.log).toEqual(['a: a showed another certificate than the one that this machine has of it']);
+    for (let i = 0; i < 20; i++) {
+      pair.a.timer.pass(1_000);
+      pair.b.timer.pass(1_000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(pair.b.log).toHaveLength(1);
+    expect(pair.a.log).toHaveLength(1);
+  });
+
+  it('of tunnels that are not to be sealed do nothing', async () => {
+    pair = processes();
+    for (const name of NAMES) pair[name].handshakes.configure(config(name, 'none'), [`udp:${other[name]}`]);
+    await settled();
+    expect(pair.a.handshakes.states).toEqual([{ name: 'udp:b', peer: 'b', state: 'unsealed' }]);
+  });
+
+  it('tell whoever waits how it stands when nothing comes of them', async () => {
+    pair = processes();
+    pair.a.handshakes.configure(config('a'), ['udp:b']);
+    expect(pair.a.handshakes.states[0]).toMatchObject({
+      state: 'failed',
+      reason: 'this machine has no certificate of b',
+    });
+    pair.a.handshakes.configure({ ...config('a'), devices: [] }, []);
+    await start('a');
+    pair.a.isCut = true;
+    const waiting = pair.a.handshakes.settled();
+    pair.a.timer.pass(9_999);
+    pair.a.timer.pass(1);
+    expect(await waiting).toMatchObject([{ peer: 'b', state: 'failed', reason: 'b does not answer' }]);
+  });
+});

@@ -1,0 +1,204 @@
+/**
+ * The keys of all tunnels of a switch process: between the engine, which seals with them, and the peers, with which they
+ * are agreed. Runs in the main thread, so that the engine never waits for it. `control.ts` tells it who the machine is and
+ * which tunnels there are.
+ */
+import { randomBytes, X509Certificate } from 'node:crypto';
+import type { SwitchConfig, SwitchIdentity, TunnelState, UdpConfig } from '../../model/messages.js';
+import type { Timer } from '../timer.js';
+import { WIRE_VERSION } from '../tunnel/wire.js';
+import type { EpochKeys } from '../device/device.js';
+import type { Role } from './session.js';
+import type { tlsSessions } from './tls-session.js';
+import { TunnelHandshake } from './tunnel-handshake.js';
+
+/** What the engine's thread does for us, in the order in which it is asked. */
+export interface SealingEngine {
+  installKeys(device: string, keys: EpochKeys): void;
+  useKeys(device: string, epoch: number): void;
+  dropKeys(device: string, epoch: number): void;
+  sendHandshake(device: string, payload: Uint8Array): void;
+}
+
+/** What people are told, in a switch process's log. */
+export interface HandshakeLog {
+  failed(peer: string, reason: string): void;
+  /** After it had failed. */
+  recovered(peer: string): void;
+}
+
+/** Engine threads. */
+const LANES = 1;
+/** A reason is logged at most this often for each peer. */
+const LOG_PAUSE_MS = 60_000;
+/** Whoever waits for all tunnels is told how it stands when none has been sealed for so long. */
+const STALLED_MS = 10_000;
+
+interface Tunnel {
+  readonly config: UdpConfig;
+  readonly peer: string;
+  /** Absent where it is not to be sealed, or we lack what it takes. */
+  readonly keys: TunnelHandshake | undefined;
+}
+
+interface Waiting {
+  readonly resolve: (states: TunnelState[]) => void;
+  untilMs: number;
+}
+
+export class Handshakes {
+  readonly #engine: SealingEngine;
+  readonly #timer: Timer;
+  readonly #log: HandshakeLog;
+  /** By device. */
+  readonly #tunnels: Map<string, Tunnel>;
+  /** By peer: when its last failure was logged, and whether that is how it still stands. */
+  readonly #logged: Map<string, { atMs: number; isFailing: boolean }>;
+  #waiting: Waiting[];
+  #identity: { readonly own: SwitchIdentity; readonly tlsSessions: typeof tlsSessions } | undefined;
+
+  constructor(engine: SealingEngine, timer: Timer, log: HandshakeLog) {
+    this.#engine = engine;
+    this.#timer = timer;
+    this.#log = log;
+    this.#tunnels = new Map();
+    this.#logged = new Map();
+    this.#waiting = [];
+    this.#identity = undefined;
+  }
+
+  /** Counts for tunnels that are configured from here on. TLS is loaded where it is needed. */
+  async identify(own: SwitchIdentity): Promise<void> {
+    const { tlsSessions } = await import('./tls-session.js');
+    this.#identity = { own, tlsSessions };
+  }
+
+  /** After the engine has applied a configuration, in which it opened some devices anew: these have no keys. */
+  configure(config: SwitchConfig, opened: readonly string[]): void {
+    const anew = new Set(opened);
+    const wanted = new Map(config.devices.flatMap((device) => (device.kind === 'udp' ? [[device.name, device]] : [])));
+    for (const [name, { keys }] of this.#tunnels) {
+      if (wanted.has(name) && !anew.has(name)) continue;
+      keys?.close();
+      this.#tunnels.delete(name);
+    }
+    for (const [name, device] of wanted)
+      if (!this.#tunnels.has(name)) this.#tunnels.set(name, this.#tunnel(config, device));
+    this.#attend();
+  }
+
+  get states(): TunnelState[] {
+    return [...this.#tunnels.values()].map(({ config: { name, seal }, peer, keys }) => {
+      if (keys !== undefined) return { name, peer, ...keys.state };
+      if (seal === 'none') return { name, peer, state: 'unsealed' };
+      return { name, peer, state: 'failed', reason: `this machine has no certificate of ${peer}` };
+    });
+  }
+
+  /** How the tunnels stand when all that are to be sealed are, or nothing has come of it for a while. */
+  settled(): Promise<TunnelState[]> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ resolve, untilMs: this.#timer.nowMs() + STALLED_MS });
+      this.#attend();
+    });
+  }
+
+  /** A handshake datagram's payload, from anybody. */
+  received(device: string, payload: Uint8Array): void {
+    this.#tunnels.get(device)?.keys?.receive(payload);
+    this.#attend();
+  }
+
+  /** The first datagram that the peer has sealed in that epoch. */
+  epochSeen(device: string, epoch: number): void {
+    this.#tunnels.get(device)?.keys?.epochSeen(epoch);
+    this.#attend();
+  }
+
+  /** That epoch has sealed as much as one may. */
+  usedUp(device: string, epoch: number): void {
+    this.#tunnels.get(device)?.keys?.rekey(epoch);
+    this.#attend();
+  }
+
+  #tunnel({ machine, networkNumber }: SwitchConfig, config: UdpConfig): Tunnel {
+    const { name: device } = config;
+    const peer = config.name.slice('udp:'.length);
+    const identity = this.#identity;
+    const peerCertificate = identity?.own.peers[peer];
+    if (config.seal === 'none' || identity === undefined || peerCertificate === undefined)
+      return { config, peer, keys: undefined };
+    const { certificate, privateKey, aesIsFast } = identity.own;
+    const engine = this.#engine;
+    const keys = new TunnelHandshake({
+      role: roleOf(certificate, peerCertificate),
+      peer,
+      nowMs: () => this.#timer.nowMs(),
+      random: (bytes) => randomBytes(bytes),
+      send: (payload) => engine.sendHandshake(device, payload),
+      startSession: identity.tlsSessions(
+        { certificate, privateKey, peerCertificate },
+        { wireVersion: WIRE_VERSION, networkNumber, machine, peer, lanes: LANES, aesIsFast },
+      ),
+      keys: {
+        install: (epochKeys) => engine.installKeys(device, epochKeys),
+        sendWith: (epoch) => engine.useKeys(device, epoch),
+        drop: (epoch) => engine.dropKeys(device, epoch),
+      },
+      // It may be in the middle of something: what is due is done when it has ended.
+      onChanged: () => this.#arm(),
+      onFailed: (reason) => this.#failed(peer, reason),
+      onSealed: () => this.#sealed(peer),
+    });
+    return { config, peer, keys };
+  }
+
+  #sealed(peer: string): void {
+    const logged = this.#logged.get(peer);
+    if (logged?.isFailing === true) {
+      logged.isFailing = false;
+      this.#log.recovered(peer);
+    }
+    const nowMs = this.#timer.nowMs();
+    for (const waiting of this.#waiting) waiting.untilMs = nowMs + STALLED_MS;
+    this.#tellWaiting(nowMs);
+  }
+
+  #failed(peer: string, reason: string): void {
+    const atMs = this.#timer.nowMs();
+    if (atMs - (this.#logged.get(peer)?.atMs ?? -Infinity) < LOG_PAUSE_MS) return;
+    this.#logged.set(peer, { atMs, isFailing: true });
+    this.#log.failed(peer, reason);
+  }
+
+  /** Does what is due, and sets the timer for what is next. Not called from within what it does. */
+  #attend(): void {
+    const nowMs = this.#timer.nowMs();
+    for (const { keys } of this.#tunnels.values()) if (keys !== undefined && keys.nextMs <= nowMs) keys.poll();
+    this.#tellWaiting(nowMs);
+    this.#arm();
+  }
+
+  #arm(): void {
+    let nextMs = Infinity;
+    for (const { keys } of this.#tunnels.values()) if (keys !== undefined) nextMs = Math.min(nextMs, keys.nextMs);
+    for (const { untilMs } of this.#waiting) nextMs = Math.min(nextMs, untilMs);
+    this.#timer.wakeAt(nextMs, () => this.#attend());
+  }
+
+  #tellWaiting(nowMs: number): void {
+    if (this.#waiting.length === 0) return;
+    const areSealed = [...this.#tunnels.values()].every(
+      ({ config, keys }) => config.seal === 'none' || keys?.isSealed === true,
+    );
+    const told = this.#waiting.filter(({ untilMs }) => areSealed || untilMs <= nowMs);
+    this.#waiting = this.#waiting.filter((waiting) => !told.includes(waiting));
+    for (const { resolve } of told) resolve(this.states);
+  }
+}
+
+/** The same at both ends, as each has both certificates: the one with the smaller fingerprint begins. */
+function roleOf(own: string, peers: string): Role {
+  const fingerprint = (pem: string): string => new X509Certificate(pem).fingerprint256;
+  return fingerprint(own) < fingerprint(peers) ? 'initiator' : 'responder';
+}

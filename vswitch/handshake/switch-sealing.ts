@@ -1,0 +1,41 @@
+/** The engine's thread as the handshakes of a process see it, and the log that they write. Called by `main.ts`. */
+import type { EngineThread } from '../engine-thread.js';
+import { log } from '../log.js';
+import type { Timer } from '../timer.js';
+import { Handshakes, type HandshakeLog, type SealingEngine } from './handshakes.js';
+
+export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
+  const handshakes = new Handshakes(sealing(engine), timer, HANDSHAKE_LOG);
+  engine.onEvent = (said) => {
+    switch (said.event) {
+      case 'handshake':
+        handshakes.received(said.device, said.payload);
+        break;
+      case 'epoch':
+        handshakes.epochSeen(said.device, said.epoch);
+        break;
+      case 'volume':
+        handshakes.usedUp(said.device, said.epoch);
+        break;
+    }
+  };
+  return handshakes;
+}
+
+function sealing(engine: EngineThread): SealingEngine {
+  const asked = (answer: Promise<unknown>): void =>
+    void answer.catch(async (error: unknown) => {
+      (await log()).warn(error, 'the engine did not do its part of a handshake');
+    });
+  return {
+    installKeys: (device, keys) => asked(engine.call('installKeys', { device, keys })),
+    useKeys: (device, epoch) => asked(engine.call('useKeys', { device, epoch })),
+    dropKeys: (device, epoch) => asked(engine.call('dropKeys', { device, epoch })),
+    sendHandshake: (device, payload) => asked(engine.call('sendHandshake', { device, payload })),
+  };
+}
+
+const HANDSHAKE_LOG: HandshakeLog = {
+  failed: (peer, reason) => void log().then((logger) => logger.warn({ peer }, `the tunnel has no new keys: ${reason}`)),
+  recovered: (peer) => void log().then((logger) => logger.info({ peer }, 'the tunnel has new keys')),
+};
