@@ -191,6 +191,12 @@ describe('a long datagram', () => {
     expect(line.receive()).toEqual([whole]);
   });
 
+  it('is joined over garbage in between', () => {
+    const [first, ...rest] = pieces;
+    for (const data of [first!, Buffer.alloc(5), ...rest]) expect(line.send([data], { segments: 0 })).toBe(1);
+    expect(line.receive()).toEqual([datagram({ payload: frame, counter: 0xffff_fffen }), UdpRefusal.badDatagram]);
+  });
+
   it('is refused where it cannot be', () => {
     const refused = -22;
     expect(line.send([long], { cuts: [3000], segments: 0 })).toBe(refused);

@@ -155,6 +155,7 @@ struct run {
   uint8_t *headers; /* in the first slot */
   size_t bytes;     /* all that is in the slots */
   int32_t first;    /* entry of `iov` that its first slot stands in */
+  int32_t index;    /* entry of `lengths` */
   /* What the next one must say. */
   bool is_open;
   uint64_t counter;
@@ -260,13 +261,16 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
     int32_t run_slots = run.headers == NULL ? 0 : slots_for((int64_t)run.bytes);
     if (count == io->lengths_count || used + run_slots + slots_for((int64_t)bytes) > slots) break;
     int opened = message->msg_hdr.msg_flags & MSG_TRUNC ? -BAD_DATAGRAM : open_datagram(ring, datagram, bytes);
-    if (opened >= 0 && carries_on(&run, datagram, (size_t)opened)) {
+    if (opened < 0) {
+      /* It takes no slot, so a frame goes on behind it: garbage in between costs what it costs, and no more. */
+      io->lengths[count++] = opened;
+    } else if (carries_on(&run, datagram, (size_t)opened)) {
       extend(io, &run, datagram);
-      io->lengths[count - 1] = (int32_t)run.bytes;
+      io->lengths[run.index] = (int32_t)run.bytes;
     } else {
       used += run_slots;
-      run = (struct run){0};
-      if (opened >= 0) start(io, &run, used, datagram, (size_t)opened);
+      start(io, &run, used, datagram, (size_t)opened);
+      run.index = count;
       io->lengths[count++] = opened;
     }
     receiver->at += bytes;
