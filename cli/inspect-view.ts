@@ -1,5 +1,5 @@
 /** The tables of `inspect`. Pure: a network's state in, text out. */
-import type { DropRecord, NetworkState, NodeState } from '../model/messages.js';
+import type { DropRecord, NetworkState, NodeState, TunnelHealthState } from '../model/messages.js';
 import { warningLines } from './ls.js';
 import { bytes, colors, counted, duration, shownPath, table } from './output.js';
 
@@ -11,7 +11,13 @@ export function renderNetwork(network: NetworkState): string {
   if (network.lans.length > 0) sections.push(lans(network));
   if (network.switchProcesses.length > 0) sections.push(processes(network));
   const between = tunnels(network);
-  if (between.length > 0) sections.push(table(['TUNNEL', 'TO', 'STATE', '>KEYS SINCE', '>REKEYS', 'REASON'], between));
+  if (between.length > 0)
+    sections.push(
+      table(
+        ['TUNNEL', 'TO', 'STATE', '>KEYS SINCE', '>REKEYS', 'PEER', '>RTT', '>LOSS', '>PATH MTU', 'REASON'],
+        between,
+      ),
+    );
   sections.push(dropReasons(network));
   return sections.join('\n\n');
 }
@@ -116,15 +122,28 @@ function processes(network: NetworkState): string {
 /** A tunnel has a line for each of its ends: they may not be of one mind. */
 function tunnels({ switchProcesses }: NetworkState): string[][] {
   return switchProcesses.flatMap(({ machine, state }) =>
-    (state?.tunnels ?? []).map(({ peer, state: seal, algorithm, epochAgeSeconds, rekeys, reason }) => [
+    (state?.tunnels ?? []).map(({ peer, state: seal, algorithm, epochAgeSeconds, rekeys, reason, health }) => [
       machine,
       peer,
       seal === 'sealed' ? `${seal}, ${algorithm ?? ''}` : colors.yellow(seal),
       epochAgeSeconds === undefined ? '' : duration(epochAgeSeconds),
       String(rekeys ?? ''),
+      ...healthOf(health),
       reason ?? '',
     ]),
   );
+}
+
+/** Peer, RTT, loss, path MTU. */
+function healthOf(health: TunnelHealthState | undefined): string[] {
+  if (health === undefined) return ['', '', '', ''];
+  const { liveness, lossRatio, pathMtuBytes, rttNs, since } = health;
+  return [
+    liveness === 'dead' ? colors.red(`dead since ${since}`) : liveness,
+    rttNs === undefined ? '' : `${(rttNs / 1e6).toFixed(3)} ms`,
+    lossRatio === undefined ? '' : `${(lossRatio * 100).toFixed(1)} %`,
+    String(pathMtuBytes),
+  ];
 }
 
 function dropReasons(network: NetworkState): string {

@@ -129,6 +129,23 @@ export interface TunnelState {
   readonly rekeys?: number;
   /** Why the last handshake came to nothing; with `sealed`, one that was to replace the keys. */
   readonly reason?: string;
+  /** Absent while the engine has none. */
+  readonly health?: TunnelHealthState;
+}
+
+/** How a tunnel is, measured by its probes. What is not known yet is left out. */
+export interface TunnelHealthState {
+  /** `waiting`: it was not heard of yet, and is not given up. `dead`: it says nothing though it is asked. */
+  readonly liveness: 'waiting' | 'alive' | 'dead';
+  /** Since when. ISO 8601 */
+  readonly since: string;
+  /** Smoothed (RFC 6298), and the least of the last minute or two. */
+  readonly rttNs?: number;
+  readonly leastRttNs?: number;
+  /** Of the datagrams sent to the peer in the last 16 s, the part that did not arrive: 0 … 1. */
+  readonly lossRatio?: number;
+  /** Of the underlay's IP packets: what gets through. */
+  readonly pathMtuBytes: number;
 }
 
 /** `GET /drops`: the flight recorder, oldest first. */

@@ -13,7 +13,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LuthierError, UsageError } from '../model/errors.js';
-import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { DropRecord, SwitchConfig, SwitchState, TunnelState } from '../model/messages.js';
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
@@ -135,7 +135,7 @@ export class Control {
       arena: { slots: telemetry.gauges[Gauge.slots]!, freeSlots: telemetry.gauges[Gauge.freeSlots]! },
       devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
       links: links.map(({ name, index }) => ({ name, state: states.get(name) ?? 'up', ...telemetry.link(index) })),
-      tunnels: this.#handshakes.states,
+      tunnels: this.#tunnels(),
       bridges: bridges.map(({ bridge, addresses, refused }) => ({
         name: bridge,
         fdb: addresses.map(({ hi, lo, link, ageNs }) => ({
@@ -147,6 +147,18 @@ export class Control {
       })),
       drops: telemetry.dropsByReason(),
     };
+  }
+
+  #tunnels(): TunnelState[] {
+    const indices = new Map(this.#layout.ports.map(({ name, index }) => [name, index]));
+    return this.#handshakes.states.map((state) => {
+      const index = indices.get(state.name);
+      const tunnel = index === undefined ? undefined : this.#engine.telemetry.tunnel(index);
+      if (tunnel === undefined) return state;
+      const { sinceNs, ...health } = tunnel;
+      const since = new Date(Number(this.#unixNs(sinceNs) / 1_000_000n)).toISOString();
+      return { ...state, health: { since, ...health } };
+    });
   }
 
   #drops(): DropRecord[] {

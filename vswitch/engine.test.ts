@@ -506,3 +506,64 @@ describe('an engine', () => {
     );
   });
 });
+
+describe('a tunnel whose peer dies', () => {
+  it('has the addresses behind it forgotten, and no others', () => {
+    const network = new MemoryNetwork();
+    const peer = { nextNs: Infinity, peerIsDead: false };
+    const tunnel = config({
+      bridges: [bridge('s'), bridge('t')],
+      devices: [tap('a'), udp('udp:b')],
+      links: [
+        link({ tap: 'a' }, { bridge: 's' }),
+        link({ bridge: 's' }, { udp: 'udp:b', channel: 1 }),
+        link({ bridge: 't' }, { udp: 'udp:b', channel: 2 }),
+      ],
+    });
+    network.engine.apply(tunnel, (device, context) => {
+      const memory = network.open(device, context);
+      if (device.kind !== 'udp') return memory;
+      return {
+        mtuBytes: memory.mtuBytes,
+        batchSize: memory.batchSize,
+        fd: -1,
+        get nextNs() {
+          return peer.nextNs;
+        },
+        get peerIsDead() {
+          return peer.peerIsDead;
+        },
+        rxBatch: (out) => memory.rxBatch(out),
+        txBatch: (frames, from) => memory.txBatch(frames, from),
+        poll: () => {
+          peer.nextNs = Infinity;
+        },
+        close: () => {
+          memory.close();
+        },
+      };
+    });
+    const known = (name: string): number => network.engine.topology.bridges.get(name)!.fdb.count;
+    const say = (isDead: boolean): void => {
+      Object.assign(peer, { nextNs: 0, peerIsDead: isDead });
+      // As in rxBatch, from which the engine learns when a poll is due.
+      play(network, 'a', frame(BROADCAST, A));
+      network.engine.breath();
+    };
+    play(network, 'a', frame(BROADCAST, A));
+    play(network, 'udp:b', frame(BROADCAST, B), 1);
+    play(network, 'udp:b', frame(BROADCAST, C), 2);
+    expect([known('s'), known('t')]).toEqual([2, 1]);
+    say(false);
+    expect([known('s'), known('t')]).toEqual([2, 1]);
+    say(true);
+    expect([known('s'), known('t')]).toEqual([1, 0]);
+    // It is alive again, and dies again.
+    say(false);
+    play(network, 'udp:b', frame(BROADCAST, B), 1);
+    expect(known('s')).toBe(2);
+    say(true);
+    expect(known('s')).toBe(1);
+    expectNoLeak(network);
+  });
+});

@@ -265,9 +265,17 @@ export class Engine {
       if (port.device.nextNs <= nowNs) {
         port.device.poll(nowNs);
         this.portReady(port.index);
+        this.#lookForPeer(port);
       }
       if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
     }
+  }
+
+  #lookForPeer(port: Port): void {
+    const isDead = port.device.peerIsDead === true;
+    if (isDead === port.peerIsDead) return;
+    port.peerIsDead = isDead;
+    if (isDead) this.topology.forgetBehind(port);
   }
 
   /** One bridge at a time. Nobody waits for it: what is too old is not found anyway. */

@@ -42,6 +42,8 @@ export class Port {
   interest: number;
   /** The device is gone: it is not read any more, and what is sent to it is dropped. */
   gone: boolean;
+  /** As its device said last. */
+  peerIsDead: boolean;
   readonly #tx: FrameBatch;
   #txBytes: number;
   readonly #maxTxBytes: number;
@@ -75,6 +77,7 @@ export class Port {
     this.starved = false;
     this.interest = READABLE;
     this.gone = false;
+    this.peerIsDead = false;
     this.#tx = new FrameBatch(TX_FRAMES);
     this.#txBytes = 0;
     this.#maxTxBytes = Math.min(TX_BYTES, engine.arena.bytes.byteLength / 8);

@@ -7,8 +7,9 @@
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
+ *   …                         MAX_PORTS × 6             per port that is a tunnel: see `TunnelField`
  */
-import type { PortCounters } from '../model/messages.js';
+import type { PortCounters, TunnelHealthState } from '../model/messages.js';
 import { DROP_REASONS } from './drops.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 
@@ -18,6 +19,12 @@ const GAUGES = 8;
 /** Offsets within a port's counters. */
 export const PortField = { rxPackets: 0, rxBytes: 1, txPackets: 2, txBytes: 3, rxDropped: 4, txDropped: 5 } as const;
 const PORT_FIELDS = 6;
+/** Offsets within a tunnel's fields. What is not known is NaN. */
+export const TunnelField = { state: 0, sinceNs: 1, rttNs: 2, leastRttNs: 3, lossRatio: 4, pathMtuBytes: 5 } as const;
+const TUNNEL_FIELDS = 6;
+/** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
+const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
+
 /** Packets, bytes. */
 const DIRECTION_FIELDS = 2;
 
@@ -27,18 +34,20 @@ export class Telemetry {
   readonly drops: Float64Array;
   readonly ports: Float64Array;
   readonly directions: Float64Array;
+  readonly tunnels: Float64Array;
 
   /** On the memory that `allocate` gave, in either thread. */
   constructor(buffer: SharedArrayBuffer) {
-    const [gauges, drops, ports, directions] = layout();
+    const [gauges, drops, ports, directions, tunnels] = layout();
     this.gauges = new Float64Array(buffer, gauges.offset, gauges.length);
     this.drops = new Float64Array(buffer, drops.offset, drops.length);
     this.ports = new Float64Array(buffer, ports.offset, ports.length);
     this.directions = new Float64Array(buffer, directions.offset, directions.length);
+    this.tunnels = new Float64Array(buffer, tunnels.offset, tunnels.length);
   }
 
   static allocate(): SharedArrayBuffer {
-    const last = layout()[3];
+    const last = layout()[4];
     return new SharedArrayBuffer(last.offset + last.length * Float64Array.BYTES_PER_ELEMENT);
   }
 
@@ -52,8 +61,14 @@ export class Telemetry {
     return (2 * link + direction) * DIRECTION_FIELDS;
   }
 
+  /** Where the fields of the tunnel that is port `index` start in `tunnels`. */
+  static tunnelBase(index: number): number {
+    return index * TUNNEL_FIELDS;
+  }
+
   clearPort(index: number): void {
     this.ports.fill(0, Telemetry.portBase(index), Telemetry.portBase(index + 1));
+    this.tunnels.fill(0, Telemetry.tunnelBase(index), Telemetry.tunnelBase(index + 1));
   }
 
   clearLink(index: number): void {
@@ -87,6 +102,24 @@ export class Telemetry {
     };
   }
 
+  /** Of the tunnel that is port `index`; undefined when it is none. `sinceNs` is of the engine's clock. */
+  tunnel(index: number): (Omit<TunnelHealthState, 'since'> & { sinceNs: number }) | undefined {
+    const base = Telemetry.tunnelBase(index);
+    const liveness = PEER_STATES[this.tunnels[base + TunnelField.state]!];
+    if (liveness === undefined) return undefined;
+    const rttNs = this.tunnels[base + TunnelField.rttNs]!;
+    const lossRatio = this.tunnels[base + TunnelField.lossRatio]!;
+    return {
+      liveness,
+      sinceNs: this.tunnels[base + TunnelField.sinceNs]!,
+      pathMtuBytes: this.tunnels[base + TunnelField.pathMtuBytes]!,
+      ...(Number.isNaN(rttNs)
+        ? {}
+        : { rttNs: Math.round(rttNs), leastRttNs: this.tunnels[base + TunnelField.leastRttNs]! }),
+      ...(Number.isNaN(lossRatio) ? {} : { lossRatio }),
+    };
+  }
+
   /** Reasons that were counted, with their numbers. */
   dropsByReason(): Record<string, number> {
     const counted: Record<string, number> = {};
@@ -99,7 +132,7 @@ export class Telemetry {
 
 type Region = { readonly offset: number; readonly length: number };
 
-function layout(): [Region, Region, Region, Region] {
+function layout(): [Region, Region, Region, Region, Region] {
   let offset = 0;
   const region = (length: number): Region => {
     const at = offset;
@@ -111,5 +144,6 @@ function layout(): [Region, Region, Region, Region] {
     region(DROP_REASONS.length),
     region(MAX_PORTS * PORT_FIELDS),
     region(MAX_LINKS * 2 * DIRECTION_FIELDS),
+    region(MAX_PORTS * TUNNEL_FIELDS),
   ];
 }

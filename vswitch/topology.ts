@@ -161,11 +161,22 @@ export class Topology {
       if (state === 'down') direction.drain();
     });
     this.#setCarrier(link.config, state);
-    if (state === 'down') {
-      link.config.ends.forEach((end, i) => {
-        if ('bridge' in end) this.bridges.get(end.bridge)!.fdb.flush(link.bridgeEnds[i]!);
-      });
+    if (state === 'down') this.#forget(link);
+  }
+
+  /** The peer that a port led to is dead: so are the hosts there, or they are somewhere else now. */
+  forgetBehind(port: Port): void {
+    for (const link of this.links.values()) {
+      const ends = link.config.ends;
+      if (ends.some((end) => !('bridge' in end) && deviceOf(end) === port.config.name)) this.#forget(link);
     }
+  }
+
+  /** Forgets the addresses that a link's bridges have learnt from it. */
+  #forget({ bridgeEnds, config }: Link): void {
+    config.ends.forEach((end, i) => {
+      if ('bridge' in end) this.bridges.get(end.bridge)!.fdb.flush(bridgeEnds[i]!);
+    });
   }
 
   #setCarrier({ ends }: LinkConfig, state: 'up' | 'down'): void {
@@ -202,9 +213,9 @@ export class Topology {
   }
 
   #openPort(config: DeviceConfig, open: OpenDevice): Port {
-    const { arena, clock, drops, io, poller } = this.#parts;
+    const { arena, clock, drops, io, poller, telemetry } = this.#parts;
     const index = this.#portIndices.take();
-    const context: DeviceContext = { arena, clock, drops, index, ...(io === undefined ? {} : { io }) };
+    const context: DeviceContext = { arena, clock, drops, index, telemetry, ...(io === undefined ? {} : { io }) };
     let device: PortDevice | undefined;
     try {
       device = open(config, context);

@@ -9,6 +9,7 @@ import type { Clock } from '../../model/clock.js';
 import type { AeadAlgorithm } from '../../native/binding.js';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DropSink } from '../drops.js';
+import type { Telemetry } from '../telemetry.js';
 import type { NativeIo } from './native-io.js';
 
 export const ETHERNET_HEADER_BYTES = 14;
@@ -48,6 +49,12 @@ export interface PortDevice {
 
   /** Keys and handshakes, where it is a tunnel that may be sealed. Not on a frame's way. */
   readonly tunnel?: TunnelControl;
+
+  /**
+   * Whether there is nobody at the other end any more, as far as it knows; absent where that cannot be known. It becomes
+   * true in `poll` alone.
+   */
+  readonly peerIsDead?: boolean;
 
   /** Does what time asks for (old half-rebuilt frames). What that yields comes out of the `rxBatch` that follows. */
   poll(nowNs: number): void;
@@ -96,6 +103,8 @@ export interface DeviceContext {
   readonly index: number;
   /** Where a tunnel's events go; absent where nobody asks. */
   readonly tunnelEvents?: TunnelEvents;
+  /** Where a tunnel's health is shown; absent where nobody looks. */
+  readonly telemetry?: Telemetry;
 }
 
 /**

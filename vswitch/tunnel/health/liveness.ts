@@ -10,9 +10,9 @@
  */
 export const PeerState = {
   /** Nothing was heard since the start, which is not long ago. */
-  waiting: 0,
-  alive: 1,
-  dead: 2,
+  waiting: 1,
+  alive: 2,
+  dead: 3,
 } as const;
 
 export type PeerState = (typeof PeerState)[keyof typeof PeerState];

@@ -9,6 +9,7 @@
  * Runs in the engine's thread within a tunnel's device, which sends for it and counts for it. Time comes in; nothing is
  * allocated after the start. Called by `../udp.ts`.
  */
+import { TunnelField } from '../../telemetry.js';
 import { Liveness, PeerState } from './liveness.js';
 import { Loss } from './loss.js';
 import { PathMtu } from './path-mtu.js';
@@ -110,6 +111,16 @@ export class TunnelHealth {
   /** Something says, without proof, that packets are too long. */
   doubtPathMtu(nowNs: number): void {
     this.#pathMtu.doubt(nowNs);
+  }
+
+  /** Writes what is known to where others look (`Telemetry`). */
+  report(fields: Float64Array, base: number): void {
+    fields[base + TunnelField.state] = this.liveness.state;
+    fields[base + TunnelField.sinceNs] = this.liveness.sinceNs;
+    fields[base + TunnelField.rttNs] = this.rtt.smoothedNs;
+    fields[base + TunnelField.leastRttNs] = this.rtt.leastNs;
+    fields[base + TunnelField.lossRatio] = this.loss.ratio;
+    fields[base + TunnelField.pathMtuBytes] = this.#pathMtu.bytes;
   }
 
   #ask(packetBytes: number, nowNs: number): void {
