@@ -1,50 +1,8 @@
 import { expect, it } from 'vitest';
-import type { BenchReport } from '../model/bench.js';
+import { benchReport } from '../test/fixtures/bench-report.js';
 import { chart } from './chart.js';
 
-const report: BenchReport = {
-  name: 'tunnel',
-  began: '2026-01-01T00:00:00.000Z',
-  ms: 1,
-  machine: { cpus: 2, cpuModel: 'A & B <C>', kernel: '6', node: 'v20' },
-  pairs: 15,
-  phaseSeconds: 2,
-  arms: [
-    { name: 'vxlan', title: 'kernel VXLAN', isReference: true },
-    { name: 'sealed', title: 'Luthier, sealed', isReference: false },
-  ],
-  cases: [
-    {
-      underlay: 'uncut',
-      tcp: [
-        {
-          streams: 1,
-          arms: [
-            { arm: 'vxlan', rateBps: [1], cpuSecondsPerGB: [1] },
-            {
-              arm: 'sealed',
-              rateBps: [1],
-              cpuSecondsPerGB: [1],
-              rateRatio: { median: 0.4, interval: [0.25, 0.8] },
-              cpuRatio: { median: 4 },
-            },
-          ],
-        },
-      ],
-      rtt: [
-        {
-          loadStreams: 0,
-          arms: [
-            { arm: 'vxlan', sent: 1, received: 1, p50Us: 1, p99Us: 1, p999Us: 1 },
-            { arm: 'sealed', sent: 1, received: 1, p50Us: 1, p99Us: 1, p999Us: 1, p50Ratio: { median: 2 } },
-          ],
-        },
-      ],
-    },
-  ],
-};
-
-const svg = chart(report);
+const svg = chart(benchReport);
 
 /** Of lines and circles: the attribute in each element whose colour is the first arm's. */
 function numbers(element: string, attribute: string): number[] {

@@ -19,9 +19,9 @@ interface Group {
   readonly rows: readonly Row[];
 }
 
-const WIDTH = 880;
+const WIDTH = 900;
 const LABEL_WIDTH = 290;
-const VALUE_WIDTH = 150;
+const VALUE_WIDTH = 170;
 const TOP = 76;
 const ROW = 22;
 const GROUP_GAP = 34;
@@ -79,7 +79,7 @@ function groupsOf({ arms }: BenchReport, { underlay, tcp, rtt }: CaseReport): Gr
   const titleOf = (name: string): string => arms.find((arm) => arm.name === name)!.title;
   const where = underlay === undefined ? '' : ` · underlay: ${UNDERLAY_TITLES[underlay]}`;
   const row = (what: string, arm: string, ratio: Estimate | undefined, goal?: Goal): Row[] =>
-    ratio === undefined ? [] : [{ label: `${what}, ${titleOf(arm)}`, arm, ratio, goal }];
+    ratio === undefined ? [] : [{ label: `${what} · ${titleOf(arm)}`, arm, ratio, goal }];
   return [
     {
       title: `TCP rate, more is better${where}`,
@@ -107,12 +107,12 @@ function groupsOf({ arms }: BenchReport, { underlay, tcp, rtt }: CaseReport): Gr
 function drawRow({ label, ratio, goal }: Row, y: number, at: (ratio: number) => number, color: string): string {
   const { median, interval } = ratio;
   const [low, high] = interval ?? [median, median];
-  const range = interval === undefined ? '' : ` (${low.toFixed(2)} … ${high.toFixed(2)})`;
+  const range = interval === undefined ? '' : ` (${digits(low)} … ${digits(high)})`;
   const marks = [
     text(LABEL_WIDTH - 12, y + 4, label, 'text-anchor="end"'),
     `<line x1="${at(low).toFixed(1)}" x2="${at(high).toFixed(1)}" y1="${y}" y2="${y}" stroke="${color}" stroke-width="3" stroke-linecap="round"/>`,
     `<circle cx="${at(median).toFixed(1)}" cy="${y}" r="5" fill="${color}"/>`,
-    text(WIDTH - VALUE_WIDTH + 12, y + 4, `${median.toFixed(2)}${range}`),
+    text(WIDTH - VALUE_WIDTH + 12, y + 4, `${digits(median)}${range}`),
   ];
   if (goal !== undefined) {
     const x = at(goal.value).toFixed(1);
@@ -121,15 +121,21 @@ function drawRow({ label, ratio, goal }: Row, y: number, at: (ratio: number) => 
   return marks.join('\n');
 }
 
-/** From the smallest value to the largest, 1 and the goals included, with ticks at 1, 2 and 5 of each decade. */
+/** From the smallest value to the largest, 1 and the goals included; ticks at 1, 2 and 5 of each decade, of many at 1. */
 function logAxis(rows: readonly Row[]): { at: (ratio: number) => number; ticks: number[] } {
   const values = [1, ...rows.flatMap(({ ratio, goal }) => [ratio.median, ...(ratio.interval ?? []), goal?.value ?? 1])];
   const [low, high] = [Math.min(...values) / 1.25, Math.max(...values) * 1.25];
   const width = WIDTH - LABEL_WIDTH - VALUE_WIDTH;
   const at = (ratio: number): number => LABEL_WIDTH + (width * Math.log(ratio / low)) / Math.log(high / low);
   const decades = Array.from({ length: 9 }, (_, i) => i - 4);
-  const ticks = decades.flatMap((decade) => [1, 2, 5].map((digit) => Number((digit * 10 ** decade).toPrecision(1))));
+  const steps = high / low < 500 ? [1, 2, 5] : [1];
+  const ticks = decades.flatMap((decade) => steps.map((digit) => Number((digit * 10 ** decade).toPrecision(1))));
   return { at, ticks: ticks.filter((tick) => tick >= low && tick <= high) };
+}
+
+/** 0.55, 5.49, 54.9, 549 */
+function digits(ratio: number): string {
+  return ratio.toFixed(ratio < 10 ? 2 : ratio < 100 ? 1 : 0);
 }
 
 function streamsText(streams: number): string {

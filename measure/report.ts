@@ -4,13 +4,13 @@ import type { CaseSamples, IdleSample, RttSample, TcpSample } from './run.js';
 import type { Arm } from './stage.js';
 import { estimate, median, quantile } from './statistics.js';
 
-type ArmNames = readonly Pick<Arm, 'name' | 'title' | 'isReference'>[];
+type ArmNames = readonly Pick<Arm, 'name' | 'title' | 'isReference' | 'algorithm'>[];
 
 export function armReports(arms: ArmNames, idle: readonly IdleSample[]): ArmReport[] {
-  return arms.map(({ name, title, isReference }) => {
+  return arms.map(({ name, title, isReference, algorithm }) => {
     const sample = idle.find(({ arm }) => arm === name);
     const own = sample === undefined ? {} : { rssBytes: sample.rssBytes, idleCores: sample.cores };
-    return { name, title, isReference, ...own };
+    return { name, title, isReference, ...(algorithm === undefined ? {} : { algorithm }), ...own };
   });
 }
 

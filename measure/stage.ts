@@ -16,7 +16,7 @@ import { isMachineRoot } from '../control/privileges.js';
 import type { ProcessId } from '../control/process.js';
 import type { UnderlayName } from '../model/bench.js';
 import { StateError } from '../model/errors.js';
-import type { NodeAccess } from '../model/messages.js';
+import type { NodeAccess, TunnelState } from '../model/messages.js';
 import type { RawScenario } from '../model/scenario.js';
 import type { Way } from './traffic.js';
 
@@ -25,6 +25,8 @@ export interface Arm {
   readonly name: string;
   readonly title: string;
   readonly isReference: boolean;
+  /** By which its tunnel is sealed. */
+  readonly algorithm?: string;
   readonly way: Way;
   /** Its processes: those that run because it does. The kernel's arms have none. */
   readonly processes: readonly number[];
@@ -84,6 +86,12 @@ export class StageNetwork implements AsyncDisposable {
   async access(node: string): Promise<NodeAccess> {
     const access = await this.#agent.access(this.name, node);
     return { ...access, env: { ...access.env, ...this.#env } };
+  }
+
+  /** Both ends of every tunnel. */
+  async tunnels(): Promise<TunnelState[]> {
+    const { switchProcesses } = await this.#agent.network(this.name);
+    return switchProcesses.flatMap(({ state }) => state?.tunnels ?? []);
   }
 
   /** Output of a program in the namespaces of one of its processes. */

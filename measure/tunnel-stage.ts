@@ -1,6 +1,6 @@
 /**
  * `bench tunnel`: two hosts on two machines, joined by a tunnel of Luthier's, beside the kernel's VXLAN between the same
- * machines, over the same underlay.
+ * machines, over the same underlay. The unsealed tunnel is in a network of its own, on an underlay like that one.
  *
  *     h1 ── TAP ── s1 (machine a) ══ UDP ══ s1 (machine b) ── TAP ── h2       Luthier
  *     v1: vx ══════════════════════ VXLAN ══════════════════════ vx :v2       kernel VXLAN, the device within the host
@@ -10,7 +10,7 @@
  *
  * A VXLAN device keeps the underlay of the namespace that it was made in when it is moved into a host.
  */
-import { LuthierError } from '../model/errors.js';
+import { LuthierError, StateError } from '../model/errors.js';
 import type { UnderlayName } from '../model/bench.js';
 import type { RawScenario } from '../model/scenario.js';
 import { StageNetwork, type Arm, type Place, type Stage } from './stage.js';
@@ -22,21 +22,34 @@ export interface TunnelOptions {
   readonly bridged: boolean;
 }
 
-/** `luthier` has all of the kernel's hosts too. */
-const SCENARIO: RawScenario = {
-  name: 'bench-tunnel',
-  machines: ['a', 'b'],
-  nodes: {
-    s1: { kind: 'switch', subnet: '10.0.0.0/24' },
-    h1: { kind: 'host', machine: 'a' },
-    h2: { kind: 'host', machine: 'b' },
-    v1: { kind: 'host', machine: 'a' },
-    v2: { kind: 'host', machine: 'b' },
-    k1: { kind: 'host', machine: 'a' },
-    k2: { kind: 'host', machine: 'b' },
-  },
-  links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: '10.0.0.2/24' }, 's1'] }],
+/** Luthier's tunnels, a network each. The first has the kernel's hosts and devices as well. */
+const TUNNELS = [
+  { arm: 'sealed', title: 'Luthier, sealed', network: 'bench-tunnel', seal: 'auto' },
+  { arm: 'unsealed', title: 'Luthier, unsealed', network: 'bench-tunnel-unsealed', seal: 'none' },
+] as const;
+
+const ADDRESS = '10.0.0.2';
+const KERNEL_HOSTS: RawScenario['nodes'] = {
+  v1: { kind: 'host', machine: 'a' },
+  v2: { kind: 'host', machine: 'b' },
+  k1: { kind: 'host', machine: 'a' },
+  k2: { kind: 'host', machine: 'b' },
 };
+
+function scenario({ network, seal }: (typeof TUNNELS)[number]): RawScenario {
+  return {
+    name: network,
+    machines: ['a', 'b'],
+    seal,
+    nodes: {
+      s1: { kind: 'switch', subnet: '10.0.0.0/24' },
+      h1: { kind: 'host', machine: 'a' },
+      h2: { kind: 'host', machine: 'b' },
+      ...(network === TUNNELS[0].network ? KERNEL_HOSTS : {}),
+    },
+    links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: `${ADDRESS}/24` }, 's1'] }],
+  };
+}
 
 /** RFC 7348 section 5: IPv4, UDP and VXLAN headers, and the inner frame's Ethernet header. */
 const VXLAN_OVERHEAD_BYTES = 50;
@@ -47,17 +60,27 @@ const DIRECT = { vni: 1, hosts: ['v1', 'v2'], addresses: ['10.0.1.1', '10.0.1.2'
 const BRIDGED = { vni: 2, hosts: ['k1', 'k2'], addresses: ['10.0.2.1', '10.0.2.2'] } as const;
 
 export async function tunnelStage(place: Place, options: TunnelOptions, signal: AbortSignal): Promise<Stage> {
-  const network = await StageNetwork.up(place, SCENARIO, signal);
+  const networks: StageNetwork[] = [];
+  const down = async (): Promise<void> => {
+    for (const network of networks) await network[Symbol.asyncDispose]();
+  };
   try {
-    await network.configure(await kernelVxlan(network, options.bridged));
+    for (const tunnel of TUNNELS) networks.push(await StageNetwork.up(place, scenario(tunnel), signal));
+    const [first] = networks;
+    await first!.configure(await kernelVxlan(first!, options.bridged));
     return {
-      arms: await armsOf(network, options.bridged),
+      arms: [
+        ...(await kernelArms(first!, options.bridged)),
+        ...(await Promise.all(TUNNELS.map((tunnel, i) => tunnelArm(tunnel, networks[i]!)))),
+      ],
       underlays: options.underlays,
-      setUnderlay: (name) => setUnderlay(network, name),
-      [Symbol.asyncDispose]: () => network[Symbol.asyncDispose](),
+      setUnderlay: async (name) => {
+        for (const network of networks) await setUnderlay(network, name);
+      },
+      [Symbol.asyncDispose]: down,
     };
   } catch (cause) {
-    await network[Symbol.asyncDispose]();
+    await down();
     throw cause;
   }
 }
@@ -99,39 +122,43 @@ async function underlayAddress(network: StageNetwork, machine: string): Promise<
   return address;
 }
 
-async function armsOf(network: StageNetwork, bridged: boolean): Promise<Arm[]> {
-  const way = async (from: string, to: string, address: string): Promise<Arm['way']> => ({
-    from: await network.access(from),
-    to: await network.access(to),
-    address,
+async function kernelArms(network: StageNetwork, bridged: boolean): Promise<Arm[]> {
+  const arm = async (
+    name: string,
+    title: string,
+    { hosts, addresses }: typeof DIRECT | typeof BRIDGED,
+  ): Promise<Arm> => ({
+    name,
+    title,
+    isReference: hosts === DIRECT.hosts,
+    way: { from: await network.access(hosts[0]), to: await network.access(hosts[1]), address: addresses[1] },
+    processes: [],
+    switches: [],
   });
-  const kernel = { processes: [], switches: [] };
-  const arms: Arm[] = [
-    {
-      name: 'vxlan',
-      title: 'kernel VXLAN',
-      isReference: true,
-      way: await way('v1', 'v2', DIRECT.addresses[1]),
-      ...kernel,
-    },
-  ];
-  if (bridged)
-    arms.push({
-      name: 'vxlan-bridged',
-      title: 'kernel VXLAN, bridged',
-      isReference: false,
-      way: await way('k1', 'k2', BRIDGED.addresses[1]),
-      ...kernel,
+  const arms = [await arm('vxlan', 'kernel VXLAN', DIRECT)];
+  if (bridged) arms.push(await arm('vxlan-bridged', 'kernel VXLAN, bridged', BRIDGED));
+  return arms;
+}
+
+/** Throws where its tunnel is not what the arm says. */
+async function tunnelArm({ arm, title, seal }: (typeof TUNNELS)[number], network: StageNetwork): Promise<Arm> {
+  const wanted = seal === 'none' ? 'unsealed' : 'sealed';
+  const tunnels = await network.tunnels();
+  const other = tunnels.find(({ state }) => state !== wanted);
+  if (tunnels.length === 0 || other !== undefined)
+    throw new StateError(`the tunnel of network ${network.name} is ${other?.state ?? 'missing'}, not ${wanted}`, {
+      hint: other?.reason ?? 'try again; if it stays so, please report it',
     });
-  arms.push({
-    name: 'unsealed',
-    title: 'Luthier, unsealed',
+  const { algorithm } = tunnels[0]!;
+  return {
+    name: arm,
+    title,
     isReference: false,
-    way: await way('h1', 'h2', '10.0.0.2'),
+    ...(algorithm === undefined ? {} : { algorithm }),
+    way: { from: await network.access('h1'), to: await network.access('h2'), address: ADDRESS },
     processes: network.processes,
     switches: network.switches,
-  });
-  return arms;
+  };
 }
 
 // --- the underlay ----------------------------------------------------------------------------------------------------

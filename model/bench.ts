@@ -36,6 +36,8 @@ export interface ArmReport {
   readonly title: string;
   /** The one that the others are compared with. */
   readonly isReference: boolean;
+  /** By which its tunnel is sealed. */
+  readonly algorithm?: string;
   /** Of its processes, after the measurements; absent for the kernel, which has none. */
   readonly rssBytes?: number;
   /** CPU that its processes take while nothing is sent, as a share of one core. */
