@@ -28,7 +28,7 @@ export interface IoArrays {
   readonly lengths: Int32Array;
   /**
    * In for `udpWrite`, as long as `lengths`: payload bytes of each datagram that this one is cut into, or 0 when it is one
-   * as it stands.
+   * as it stands. Out of `udpRead`: from how many datagrams each was joined.
    */
   readonly cuts: Int32Array;
   /**

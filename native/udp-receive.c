@@ -267,10 +267,12 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
     } else if (carries_on(&run, datagram, (size_t)opened)) {
       extend(io, &run, datagram);
       io->lengths[run.index] = (int32_t)run.bytes;
+      io->cuts[run.index]++;
     } else {
       used += run_slots;
       start(io, &run, used, datagram, (size_t)opened);
       run.index = count;
+      io->cuts[count] = 1;
       io->lengths[count++] = opened;
     }
     receiver->at += bytes;

@@ -99,6 +99,7 @@ export class MemoryCalls implements DeviceCalls {
     for (let used = 0; queue.length > 0 && used + slotsFor(queue[0]!.byteLength) <= slots; read++) {
       const bytes = queue.shift()!;
       this.#io!.lengths[read] = bytes.byteLength;
+      this.#io!.cuts[read] = 1;
       used += this.#fill(used, bytes);
     }
     return read;

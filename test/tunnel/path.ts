@@ -3,7 +3,7 @@
  * up to `mtuBytes`, needs `delayNs`, loses what `loses` says, and is a black hole while `isOpen` is false.
  */
 import { PROBE_BYTES } from '../../vswitch/tunnel/health/probe.js';
-import { ProbeFate, TunnelHealth, type ProbeSender } from '../../vswitch/tunnel/health/tunnel-health.js';
+import { ProbeFate, TunnelHealth, type HealthContext } from '../../vswitch/tunnel/health/tunnel-health.js';
 
 /** Of a probe that is not padded: IP, UDP, datagram header, probe, seal. */
 export const SMALL_BYTES = 20 + 8 + 20 + PROBE_BYTES + 16;
@@ -14,7 +14,7 @@ interface Packet {
   readonly message: Uint8Array | null;
 }
 
-export class End implements ProbeSender {
+export class End implements HealthContext {
   readonly health: TunnelHealth;
   /** Of its interface: longer ones are refused at once. */
   interfaceBytes = 65_535;
@@ -22,6 +22,8 @@ export class End implements ProbeSender {
   isStopped = false;
   /** Sizes of the probes that it sent, in order. */
   readonly asked: number[] = [];
+  #sent = 0;
+  #received = 0;
   readonly #path: Path;
 
   constructor(path: Path, largestBytes: number) {
@@ -38,8 +40,25 @@ export class End implements ProbeSender {
 
   /** A datagram with frames, with so long a packet. */
   sendFrames(packetBytes: number): void {
-    this.health.sentFrames(1);
+    this.#sent++;
     this.#path.send(this, null, packetBytes);
+  }
+
+  receiveFrames(): void {
+    this.#received++;
+    this.health.heard(this.#path.nowNs);
+  }
+
+  nowNs(): number {
+    return this.#path.nowNs;
+  }
+
+  sentDatagrams(): number {
+    return this.#sent;
+  }
+
+  receivedDatagrams(): number {
+    return this.#received;
   }
 }
 
@@ -86,8 +105,9 @@ export class Path {
   #deliver(packet: Packet): void {
     this.#flying.splice(this.#flying.indexOf(packet), 1);
     const { health } = packet.to;
-    if (packet.message === null) health.receivedFrames(1, this.nowNs);
+    if (packet.message === null) packet.to.receiveFrames();
     else health.onProbe(packet.message, 0, packet.message.byteLength, this.nowNs);
+    health.answer();
   }
 }
 

@@ -11,6 +11,9 @@ import { isIPv6 } from 'node:net';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DeviceContext, PortDevice } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
+import { BASE_BYTES } from './health/path-mtu.js';
+import { ProbePacker } from './health/probe-packer.js';
+import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
 import { TunnelReceiver } from './receiver.js';
 import { MAX_DATAGRAMS, TunnelSender } from './sender.js';
 import { TUNNEL_MTU_BYTES } from './wire.js';
@@ -33,7 +36,7 @@ export interface UdpEndpoint {
   readonly port: number;
 }
 
-export class DgramDevice implements PortDevice {
+export class DgramDevice implements PortDevice, HealthContext {
   readonly mtuBytes = TUNNEL_MTU_BYTES;
   readonly batchSize = 256;
   /** It has a descriptor, but Node keeps it. */
@@ -49,6 +52,9 @@ export class DgramDevice implements PortDevice {
   readonly #socket: Socket;
   readonly #receiver: TunnelReceiver;
   readonly #sender: TunnelSender;
+  readonly #probes: ProbePacker;
+  readonly #health: TunnelHealth;
+  #receivedDatagrams: number;
   readonly #iov: Int32Array;
   readonly #lengths: Int32Array;
   readonly #received: Buffer[];
@@ -62,11 +68,18 @@ export class DgramDevice implements PortDevice {
     this.#socket = socket;
     this.#iov = new Int32Array(2 * SCATTER_ENTRIES);
     this.#lengths = new Int32Array(MAX_DATAGRAMS);
-    this.#receiver = new TunnelReceiver(context, { networkNumber: options.networkNumber });
+    this.#receiver = new TunnelReceiver(context, {
+      networkNumber: options.networkNumber,
+      control: { handshake: () => undefined, probe: this.#onProbe.bind(this) },
+    });
     const { networkNumber, pathMtuBytes, lane = 0 } = options;
     const ipHeaderBytes = isIPv6(options.bind.address) ? 40 : 20;
-    const scatter = { iov: this.#iov, lengths: this.#lengths };
-    this.#sender = new TunnelSender(context, { networkNumber, pathMtuBytes, lane, ipHeaderBytes, ...scatter });
+    const shape = { ipHeaderBytes, iov: this.#iov, lengths: this.#lengths, tagBytes: 0 };
+    this.#sender = new TunnelSender(context, { networkNumber, pathMtuBytes, lane, ...shape });
+    this.#probes = new ProbePacker(context.arena, this.#sender, shape);
+    // Node's sockets let the kernel cut datagrams, so there is no path MTU to be found: it is what it was said to be.
+    this.#health = new TunnelHealth(this, BASE_BYTES, context.clock.nowNs());
+    this.#receivedDatagrams = 0;
     this.#received = [];
     this.#isClosed = false;
     socket.on('message', (data) => {
@@ -100,7 +113,11 @@ export class DgramDevice implements PortDevice {
   }
 
   get nextNs(): number {
-    return this.#receiver.nextNs;
+    return Math.min(this.#receiver.nextNs, this.#health.nextNs);
+  }
+
+  get peerIsDead(): boolean {
+    return this.#health.isDead;
   }
 
   rxBatch(out: FrameBatch): number {
@@ -132,6 +149,27 @@ export class DgramDevice implements PortDevice {
 
   poll(nowNs: number): void {
     this.#receiver.poll(nowNs);
+    if (!this.#isClosed) this.#health.poll(nowNs);
+  }
+
+  nowNs(): number {
+    return this.#context.clock.nowNs();
+  }
+
+  sentDatagrams(): number {
+    return this.#sender.sentDatagrams;
+  }
+
+  receivedDatagrams(): number {
+    return this.#receivedDatagrams;
+  }
+
+  sendProbe(message: Uint8Array, packetBytes: number): ProbeFate {
+    const frame = this.#isClosed ? -1 : this.#probes.pack(message, packetBytes);
+    if (frame === -1) return ProbeFate.failed;
+    this.#send(0, this.#lengths[0]!);
+    this.#arena.release(frame);
+    return ProbeFate.sent;
   }
 
   close(): void {
@@ -152,7 +190,18 @@ export class DgramDevice implements PortDevice {
   #receive(data: Buffer): void {
     const frame = this.#arena.write(data);
     if (frame === -1) this.#drops.drop(DropReason.arenaFull, -1, this.#port);
-    else this.#receiver.datagram(frame, this.#context.clock.nowNs());
+    else this.#take(frame, this.#context.clock.nowNs());
+  }
+
+  #take(frame: number, nowNs: number): void {
+    this.#receiver.datagram(frame, nowNs);
+    if (this.#receiver.isFrames) this.#receivedDatagrams++;
+    this.#health.heard(nowNs);
+    this.#health.answer();
+  }
+
+  #onProbe(at: number, payloadBytes: number): boolean {
+    return this.#health.onProbe(this.#arena.bytes, at, payloadBytes, this.#context.clock.nowNs());
   }
 
   /** Sends the datagram of `count` scatter entries from `entry` on; Node needs its bytes in one piece, and for a while. */

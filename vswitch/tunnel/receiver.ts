@@ -27,6 +27,8 @@ import {
 export interface ControlSink {
   /** `payloadBytes` stand at `at` of the arena, in a row. */
   handshake(at: number, payloadBytes: number): void;
+  /** The same, of a probe; but only its first PROBE_BYTES stand in a row, the others are padding. False when it is none. */
+  probe(at: number, payloadBytes: number): boolean;
 }
 
 export interface TunnelReceiverOptions {
@@ -89,6 +91,11 @@ export class TunnelReceiver {
     return this.#header.epoch;
   }
 
+  /** Of the last datagram that had a header: whether it carried frames. */
+  get isFrames(): boolean {
+    return this.#header.type === DatagramType.frames;
+  }
+
   /** Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). */
   datagram(frame: number, nowNs: number): void {
     const header = this.#header;
@@ -122,11 +129,16 @@ export class TunnelReceiver {
 
   /** Whether it was a datagram for our control. */
   #controlled(frame: number): boolean {
+    const header = this.#header;
+    const at = this.#arena.start(frame) + DATAGRAM_HEADER_BYTES;
     const payloadBytes = this.#arena.length[frame]! - DATAGRAM_HEADER_BYTES;
-    const inARow = HEADROOM_BYTES + this.#arena.length[frame]! <= SLOT_BYTES;
-    if (this.#control === undefined || this.#header.type !== DatagramType.handshake || !inARow) return false;
-    if (this.#header.epoch !== 0 || payloadBytes === 0) return false;
-    this.#control.handshake(this.#arena.start(frame) + DATAGRAM_HEADER_BYTES, payloadBytes);
+    if (this.#control === undefined || payloadBytes === 0) return false;
+    if (header.type === DatagramType.probe) {
+      return header.epoch > 0 === this.#isSealed && this.#control.probe(at, payloadBytes);
+    }
+    const isInARow = HEADROOM_BYTES + this.#arena.length[frame]! <= SLOT_BYTES;
+    if (header.type !== DatagramType.handshake || header.epoch !== 0 || !this.#isSealed || !isInARow) return false;
+    this.#control.handshake(at, payloadBytes);
     return true;
   }
 

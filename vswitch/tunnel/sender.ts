@@ -36,6 +36,7 @@ import {
   ChunkHeader,
   DATAGRAM_HEADER_BYTES,
   DatagramHeader,
+  DatagramType,
   MAX_CHUNKS,
   MAX_HEADER_COPY_BYTES,
   MAX_PATH_MTU_BYTES,
@@ -79,6 +80,8 @@ export interface TunnelSenderOptions {
 }
 
 export class TunnelSender {
+  /** Datagrams of frames that went out, ever, by `finish`. */
+  sentDatagrams: number;
   readonly #arena: Arena;
   readonly #drops: DropSink;
   readonly #port: number;
@@ -102,6 +105,8 @@ export class TunnelSender {
   readonly #firstId: Int32Array;
   readonly #firstOffset: Int32Array;
   readonly #lastIndex: Int32Array;
+  /** `counter` when it began: a long datagram takes as many as it has pieces. */
+  readonly #firstCounter: Float64Array;
   /** Per frame of the current pack: 0, or 1 + the reason why it will be counted as dropped. */
   readonly #fate: Uint8Array;
 
@@ -153,6 +158,8 @@ export class TunnelSender {
     this.#firstId = new Int32Array(MAX_DATAGRAMS + 1);
     this.#firstOffset = new Int32Array(MAX_DATAGRAMS + 1);
     this.#lastIndex = new Int32Array(MAX_DATAGRAMS);
+    this.#firstCounter = new Float64Array(MAX_DATAGRAMS + 1);
+    this.sentDatagrams = 0;
     this.#fate = new Uint8Array(MAX_FRAMES);
     this.#frames = null;
     this.#from = 0;
@@ -193,6 +200,19 @@ export class TunnelSender {
   /** In the header of all datagrams from the next `pack` on. */
   set epoch(epoch: number) {
     this.#header.epoch = epoch;
+  }
+
+  get pathMtuBytes(): number {
+    return this.#chunkBytes + tunnelOverheadBytes(this.#ipHeaderBytes, this.#tagBytes);
+  }
+
+  /** Writes the header of a datagram that somebody else makes, the next of this lane. */
+  emitHeader(type: number, at: number): void {
+    const header = this.#header;
+    header.type = type;
+    header.emit(this.#arena.bytes, at);
+    header.type = DatagramType.frames;
+    header.advance(1);
   }
 
   /** Datagrams that were begun so far. */
@@ -237,6 +257,7 @@ export class TunnelSender {
   /** Datagram `datagram` could not be sent and is not tried again: all that it has a part of is lost. */
   fail(datagram: number, reason: DropReason): void {
     const last = this.#lastIndex[datagram]!;
+    this.sentDatagrams -= this.#firstCounter[datagram + 1]! - this.#firstCounter[datagram]!;
     for (let i = this.#firstIndex[datagram]! - this.#from; i <= last - this.#from; i++) {
       if (this.#fate[i] === 0) this.#fate[i] = reason + 1;
     }
@@ -249,6 +270,7 @@ export class TunnelSender {
   finish(done: number): number {
     const frames = this.#frames!;
     const index = this.#firstIndex[done]!;
+    this.sentDatagrams += this.#firstCounter[done]! - this.#firstCounter[0]!;
     for (let i = this.#from; i < index; i++) {
       const frame = frames.ids[i]!;
       const fate = this.#fate[i - this.#from]!;
@@ -398,6 +420,7 @@ export class TunnelSender {
     this.#firstIndex[datagram] = index;
     this.#firstOffset[datagram] = offset;
     this.#firstId[datagram] = id;
+    this.#firstCounter[datagram] = this.counter;
   }
 
   #hasHeaderRoom(bytes: number): boolean {

@@ -5,7 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { RecordingSink } from '../../test/compliance/recording-sink.js';
 import {
   NETWORK,
@@ -21,6 +21,8 @@ import {
 import type { Native } from '../../native/binding.js';
 import { Checksum, FrameBatch } from '../arena.js';
 import { NativeIo } from '../device/native-io.js';
+import { Telemetry } from '../telemetry.js';
+import { BASE_BYTES } from './health/path-mtu.js';
 import { UdpDevice } from './udp.js';
 
 const found = await import('../../native/binding.js').then(
@@ -51,23 +53,26 @@ interface Open {
   readonly io: NativeIo;
   readonly drops: RecordingSink;
   readonly port: number;
+  readonly telemetry: Telemetry;
 }
 
-function open(peerPort: number, pathMtuBytes = 1500, netns?: string): Open {
+function open(peerPort: number, place: { netns?: string; port?: number } = {}): Open {
   const io = new NativeIo(native, 4 * 2 ** 20);
   const drops = new RecordingSink();
   const address = '127.0.0.1';
-  const place = netns === undefined ? {} : { netns };
-  const fd = native.udpOpen({ bind: { address, port: 0 }, connect: { address, port: peerPort }, ...place });
+  const { port: ownPort = 0, ...namespace } = place;
+  const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
-  const context = { arena: io.arena, io, drops, clock: io, index: 0 };
-  const device = new UdpDevice(context, { fd, networkNumber: NETWORK, pathMtuBytes, ipHeaderBytes: 20, seal: 'none' });
+  const telemetry = new Telemetry(Telemetry.allocate());
+  const context = { arena: io.arena, io, drops, clock: io, index: 0, telemetry };
+  const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' as const };
+  const device = new UdpDevice(context, options);
   closing.push(() => {
     device.close();
     io.close();
     expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
   });
-  return { device, io, drops, port };
+  return { device, io, drops, port, telemetry };
 }
 
 function send({ device, io }: Open, frames: readonly Frame[]): void {
@@ -115,7 +120,7 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
       superFrame({ version: 6, protocol: 'tcp', payload: pattern(30_000) }, 1428, 9),
     ];
     send(end, frames);
-    const expected = new TestSender().send(frames);
+    const expected = new TestSender(BASE_BYTES).send(frames);
     await until(() => peer.received.length === expected.length);
     expect(peer.received).toEqual(expected);
     for (const datagram of expected) await sendPlain(peer.socket, datagram, end.port);
@@ -188,7 +193,7 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
 
   it('reads long datagrams into chains of slots', async () => {
     const peer = await plainSocket();
-    const end = open(peer.port, 65_535);
+    const end = open(peer.port);
     const frames = [plainFrame(60, 1), plainFrame(40_000, 2), plainFrame(50_000, 3), plainFrame(61, 4)];
     for (const datagram of new TestSender(65_535).send(frames)) await sendPlain(peer.socket, datagram, end.port);
     const got: Frame[] = [];
@@ -203,28 +208,83 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
   });
 });
 
-/** A process in a network namespace of its own, whose loopback has this MTU; undefined where that is not allowed. */
-async function narrowNamespace(mtuBytes: number): Promise<ChildProcess | undefined> {
-  const script = `ip link set dev lo mtu ${mtuBytes} up && echo ready && cat`;
-  const child = spawn('unshare', ['--net', 'sh', '-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const ready = await Promise.race([once(child.stdout, 'data'), once(child, 'exit'), once(child, 'error')]);
-  return String(ready[0]).includes('ready') ? child : undefined;
+/** A shell in a network namespace of its own, whose loopback can be made narrow; undefined where that is not allowed. */
+class Narrow {
+  readonly netns: string;
+  readonly #shell: ChildProcess;
+
+  private constructor(shell: ChildProcess) {
+    this.#shell = shell;
+    this.netns = `/proc/${shell.pid}/ns/net`;
+  }
+
+  static async start(): Promise<Narrow | undefined> {
+    const shell = spawn('unshare', ['--net', 'sh'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    shell.stdin.on('error', () => undefined);
+    shell.stdin.write('ip link set dev lo up && echo done\n');
+    const said = await Promise.race([once(shell.stdout, 'data'), once(shell, 'exit'), once(shell, 'error')]);
+    return String(said[0]).includes('done') ? new Narrow(shell) : undefined;
+  }
+
+  async setMtu(mtuBytes: number): Promise<void> {
+    this.#shell.stdin!.write(`ip link set dev lo mtu ${mtuBytes} && echo done\n`);
+    await once(this.#shell.stdout!, 'data');
+  }
+
+  end(): void {
+    this.#shell.stdin!.end();
+  }
 }
 
-const narrow = found instanceof Error ? undefined : await narrowNamespace(1400);
+const narrow = found instanceof Error ? undefined : await Narrow.start();
 const why = narrow === undefined ? ' (skipped: needs the addon and a network namespace)' : '';
 
-describe.skipIf(narrow === undefined)(`udp device over a path that takes less than was said${why}`, () => {
-  afterEach(() => narrow!.stdin!.end());
+describe.skipIf(narrow === undefined)(`udp devices over a path that takes less than was said${why}`, () => {
+  afterAll(() => narrow?.end());
 
-  it('drops and counts what is too long, and sends the rest', () => {
-    const end = open(9, 1500, `/proc/${narrow!.pid}/ns/net`);
-    send(
-      end,
-      [60, 1420, 61, 1200, 1514].map((bytes) => plainFrame(bytes)),
-    );
-    expect(end.device.tooLongDatagrams).toBe(2);
-    expect(end.device.failedDatagrams).toBe(0);
-    expect(end.drops.reasons).toEqual(['deviceError', 'deviceError']);
+  /** Two that are connected to each other. */
+  function pair(): [Open, Open] {
+    const { netns } = narrow!;
+    return [open(7001, { netns, port: 7000 }), open(7000, { netns, port: 7001 })];
+  }
+
+  /** What the engine does: time, polls, reads. Returns what came to the second. */
+  function breathe(ends: readonly [Open, Open]): Frame[] {
+    for (const { device, io } of ends) {
+      native.tick(io.handle);
+      if (device.nextNs <= io.nowNs()) device.poll(io.nowNs());
+    }
+    expect(take(ends[0])).toEqual([]);
+    return take(ends[1]);
+  }
+
+  const pathMtu = ({ telemetry }: Open): number | undefined => telemetry.tunnel(0)?.pathMtuBytes;
+
+  it('find what it takes, and lose nothing when the interface takes less', async () => {
+    const ends = pair();
+    const [end] = ends;
+    for (const mtuBytes of [1500, 1400]) {
+      await narrow!.setMtu(mtuBytes);
+      const frames = [plainFrame(60, 1), plainFrame(1420, 2), plainFrame(1514, 3), plainFrame(62, 4)];
+      send(end, frames);
+      const got: Frame[] = [];
+      await until(() => {
+        got.push(...breathe(ends));
+        return got.length === frames.length && pathMtu(end) === mtuBytes;
+      });
+      expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+    }
+    expect(end.device.tooLongDatagrams).toBe(1);
+    expect([end.device.failedDatagrams, end.drops.reasons]).toEqual([0, []]);
+    expect(end.telemetry.tunnel(0)).toMatchObject({ liveness: 'alive', pathMtuBytes: 1400 });
+    expect(end.telemetry.tunnel(0)!.rttNs).toBeGreaterThan(0);
+  });
+
+  it('drop and count what is too long even for the least path', async () => {
+    await narrow!.setMtu(1000);
+    const [end] = pair();
+    for (const bytes of [60, 1200, 61]) send(end, [plainFrame(bytes)]);
+    expect([end.device.tooLongDatagrams, end.device.failedDatagrams]).toEqual([1, 0]);
+    expect(end.drops.reasons).toEqual(['deviceError']);
   });
 });

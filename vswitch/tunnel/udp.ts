@@ -22,6 +22,9 @@ import {
 } from '../device/device.js';
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
+import { Telemetry } from '../telemetry.js';
+import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
+import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { TunnelSender } from './sender.js';
 import { TunnelKeys } from './tunnel-keys.js';
@@ -66,7 +69,7 @@ export interface UdpDeviceOptions {
   readonly seal: 'required' | 'none';
 }
 
-export class UdpDevice implements PortDevice, TunnelControl {
+export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   /** Anything is cut and rebuilt: the guests' MTU does not depend on the underlay's. */
   readonly mtuBytes = TUNNEL_MTU_BYTES;
   readonly batchSize = 256;
@@ -74,7 +77,7 @@ export class UdpDevice implements PortDevice, TunnelControl {
 
   /** Datagrams that the peer's machine refused (ICMP port unreachable), now or some time ago. */
   refusedDatagrams = 0;
-  /** Datagrams that were longer than the path's MTU (EMSGSIZE): the path MTU that was configured is too large. */
+  /** Datagrams that were longer than the path's MTU (EMSGSIZE): the interface takes less than it did. */
   tooLongDatagrams = 0;
   /** Datagrams that failed with another error. */
   failedDatagrams = 0;
@@ -86,6 +89,8 @@ export class UdpDevice implements PortDevice, TunnelControl {
   readonly #io: NativeIo;
   readonly #receiver: TunnelReceiver;
   readonly #sender: TunnelSender;
+  readonly #probes: ProbePacker;
+  readonly #health: TunnelHealth;
   readonly #pathMtuBytes: number;
   readonly #networkNumber: number;
   readonly #events: TunnelEvents | undefined;
@@ -96,6 +101,8 @@ export class UdpDevice implements PortDevice, TunnelControl {
   /** 1 or 0, as the addon wants it. */
   #segments: number;
   #fd: number;
+  /** That carried frames, ever. */
+  #receivedDatagrams: number;
   /** Datagrams wait in our buffers, which no poller can tell. */
   #hasMore: boolean;
   /** The epoch of the last datagram that was opened. */
@@ -122,23 +129,29 @@ export class UdpDevice implements PortDevice, TunnelControl {
     this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
     this.#buffers = io.native.udpReceiverCreate();
     const isSealed = this.#keys !== undefined;
-    const control: ControlSink = { handshake: this.#onHandshake.bind(this) };
+    const control: ControlSink = { handshake: this.#onHandshake.bind(this), probe: this.#onProbe.bind(this) };
     this.#receiver = new TunnelReceiver(context, {
       networkNumber: options.networkNumber,
       isSealed,
-      ...(isSealed ? { control } : {}),
+      control,
     });
-    this.#sender = new TunnelSender(context, {
-      networkNumber: options.networkNumber,
-      lane: options.lane ?? 0,
-      pathMtuBytes: options.pathMtuBytes,
+    this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs());
+    const shape = {
       ipHeaderBytes: options.ipHeaderBytes,
+      tagBytes: isSealed ? TAG_BYTES : 0,
       iov: io.iov,
       lengths: io.lengths,
-      tagBytes: isSealed ? TAG_BYTES : 0,
+    };
+    this.#sender = new TunnelSender(context, {
+      ...shape,
+      networkNumber: options.networkNumber,
+      lane: options.lane ?? 0,
+      pathMtuBytes: this.#health.pathMtuBytes,
       ...(this.#segments === 1 ? { cuts: io.cuts } : {}),
     });
+    this.#probes = new ProbePacker(context.arena, this.#sender, { ...shape, cuts: io.cuts });
     this.#fd = options.fd;
+    this.#receivedDatagrams = 0;
     this.#hasMore = false;
     this.#receivedEpoch = 0;
     this.#epochStart = 0;
@@ -152,7 +165,11 @@ export class UdpDevice implements PortDevice, TunnelControl {
   }
 
   get nextNs(): number {
-    return this.#hasMore ? 0 : this.#receiver.nextNs;
+    return this.#hasMore ? 0 : Math.min(this.#receiver.nextNs, this.#health.nextNs);
+  }
+
+  get peerIsDead(): boolean {
+    return this.#health.isDead;
   }
 
   rxBatch(out: FrameBatch): number {
@@ -172,10 +189,13 @@ export class UdpDevice implements PortDevice, TunnelControl {
     let done = from;
     if (this.#keys?.epoch === 0) return this.#dropAll(frames, from);
     while (done < frames.count && this.#fd !== -1) {
+      const { pathMtuBytes } = this.#health;
+      if (pathMtuBytes !== this.#sender.pathMtuBytes) this.#sender.pathMtuBytes = pathMtuBytes;
       const datagrams = this.#sender.pack(frames, done);
       const sent = this.#write(datagrams);
       done += this.#sender.finish(sent);
-      if (sent < datagrams) break;
+      // What was packed for a path that has become narrower is packed anew.
+      if (sent < datagrams && this.#health.pathMtuBytes === pathMtuBytes) break;
     }
     if (this.#keys !== undefined) this.#measureVolume(this.#keys.epoch);
     return done - from;
@@ -183,6 +203,33 @@ export class UdpDevice implements PortDevice, TunnelControl {
 
   poll(nowNs: number): void {
     this.#receiver.poll(nowNs);
+    if (this.#fd === -1) return;
+    this.#health.poll(nowNs);
+    this.#report();
+  }
+
+  /** The clock stands still within a breath; a round trip may be over within one. */
+  nowNs(): number {
+    this.#io.native.tick(this.#io.handle);
+    return this.#context.clock.nowNs();
+  }
+
+  sentDatagrams(): number {
+    return this.#sender.sentDatagrams;
+  }
+
+  receivedDatagrams(): number {
+    return this.#receivedDatagrams;
+  }
+
+  sendProbe(message: Uint8Array, packetBytes: number): ProbeFate {
+    if (this.#fd === -1 || this.#keys?.epoch === 0) return ProbeFate.failed;
+    const frame = this.#probes.pack(message, packetBytes);
+    if (frame === -1) return ProbeFate.failed;
+    const n = this.#writeOne(this.#keys === undefined ? 0 : this.#keys.sendRing);
+    this.#arena.release(frame);
+    if (n === -EMSGSIZE) return ProbeFate.tooLong;
+    return n === 1 ? ProbeFate.sent : ProbeFate.failed;
   }
 
   /** Datagrams of this epoch are opened from now on. */
@@ -213,13 +260,12 @@ export class UdpDevice implements PortDevice, TunnelControl {
     datagram.set(payload, DATAGRAM_HEADER_BYTES);
     const frame = this.#fd === -1 ? -1 : this.#arena.write(datagram);
     if (frame === -1) return;
-    const { native, handle, iov, lengths, cuts } = this.#io;
+    const { iov, lengths, cuts } = this.#io;
     iov[0] = this.#arena.start(frame);
     iov[1] = datagram.byteLength;
     lengths[0] = 1;
     cuts[0] = 0;
-    const n = native.udpWrite(handle, this.#fd, 0, 0, 1, 0, 0);
-    if (n < 0 && this.#isAsynchronous(-n)) native.udpWrite(handle, this.#fd, 0, 0, 1, 0, 0);
+    this.#writeOne(0);
     this.#arena.release(frame);
   }
 
@@ -231,6 +277,25 @@ export class UdpDevice implements PortDevice, TunnelControl {
     this.#receiver.close();
     this.#io.native.udpReceiverDestroy(this.#buffers);
     this.#keys?.close();
+  }
+
+  /** Sends the one datagram of the scatter list: returns 1, 0 when the socket is full, or -errno. */
+  #writeOne(ring: number): number {
+    const { native, handle } = this.#io;
+    const n = native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
+    if (n >= 0 || !this.#isAsynchronous(-n)) return n;
+    return native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
+  }
+
+  #report(): void {
+    const { index, telemetry } = this.#context;
+    if (telemetry !== undefined) this.#health.report(telemetry.tunnels, Telemetry.tunnelBase(index));
+  }
+
+  #onProbe(at: number, payloadBytes: number): boolean {
+    const isOne = this.#health.onProbe(this.#arena.bytes, at, payloadBytes, this.#context.clock.nowNs());
+    this.#report();
+    return isOne;
   }
 
   #sealed(): TunnelKeys {
@@ -276,7 +341,7 @@ export class UdpDevice implements PortDevice, TunnelControl {
    */
   #read(): number {
     if (this.#fd === -1) return 0;
-    const { native, handle, lengths, iov } = this.#io;
+    const { native, handle, cuts, lengths, iov } = this.#io;
     const slots = this.#io.offerSlots(READ_SLOTS);
     // A datagram has at most 64 KiB.
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
@@ -295,6 +360,7 @@ export class UdpDevice implements PortDevice, TunnelControl {
       next[iov[used++]!] = -1;
     }
     this.#io.takeOffered(used);
+    let isHeard = false;
     for (let i = 0, at = 0; i < n; i++) {
       const bytes = lengths[i]!;
       if (bytes < 0) {
@@ -302,9 +368,13 @@ export class UdpDevice implements PortDevice, TunnelControl {
         continue;
       }
       this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs);
+      if (this.#receiver.isFrames) this.#receivedDatagrams += cuts[i]!;
+      if (this.#receiver.epoch !== 0 || this.#keys === undefined) isHeard = true;
       at += slotsFor(bytes);
       if (this.#receiver.epoch !== this.#receivedEpoch && this.#receiver.epoch !== 0) this.#meetEpoch();
     }
+    if (isHeard) this.#health.heard(nowNs);
+    this.#health.answer();
     return native.udpMore(this.#buffers);
   }
 
@@ -332,8 +402,12 @@ export class UdpDevice implements PortDevice, TunnelControl {
         isRetry = true;
         continue;
       }
-      if (n === -EMSGSIZE) this.tooLongDatagrams++;
-      else this.failedDatagrams++;
+      if (n === -EMSGSIZE) {
+        this.tooLongDatagrams++;
+        if (this.#health.refused(this.#context.clock.nowNs())) break;
+      } else {
+        this.failedDatagrams++;
+      }
       // A path that cannot do it (no checksums in hardware: EIO; UDP encapsulated in something: EINVAL).
       if (n === -EIO || n === -EINVAL) this.#segmentNoMore();
       this.#sender.fail(done, DropReason.deviceError);
@@ -351,8 +425,10 @@ export class UdpDevice implements PortDevice, TunnelControl {
 
   /** Whether an error tells of an earlier datagram; counts it. */
   #isAsynchronous(errno: number): boolean {
-    if (errno !== ECONNREFUSED) return false;
-    this.refusedDatagrams++;
+    if (errno === ECONNREFUSED) this.refusedDatagrams++;
+    // ICMP said that something was too long for the path; or this call's own is for the interface, as the next one tells.
+    else if (errno === EMSGSIZE) this.#health.doubtPathMtu(this.#context.clock.nowNs());
+    else return false;
     return true;
   }
 }

@@ -16,6 +16,12 @@ import { PathMtu } from './path-mtu.js';
 import { Probe, PROBE_BYTES, ProbeKind } from './probe.js';
 import { MAX_TIMEOUT_NS, Rtt } from './rtt.js';
 
+/** Requests that are answered in a row: an honest peer asks a few at once, none sends so many. */
+const MAX_REPLIES = 16;
+
+/** Requests of one `poll`; what is still due then is due at once. */
+const MAX_REQUESTS = 4;
+
 export const ProbeFate = {
   sent: 0,
   /** The interface does not take packets so long. */
@@ -27,7 +33,12 @@ export const ProbeFate = {
 export type ProbeFate = (typeof ProbeFate)[keyof typeof ProbeFate];
 
 /** What health asks of the device that it is in. */
-export interface ProbeSender {
+export interface HealthContext {
+  /** This very moment, by the clock that all other times are of. */
+  nowNs(): number;
+  /** Datagrams with frames that went out, and those that came and are authentic, ever. */
+  sentDatagrams(): number;
+  receivedDatagrams(): number;
   /** Sends a probe of these PROBE_BYTES, padded with zeros until its IP packet has `packetBytes`; 0: not padded. */
   sendProbe(message: Uint8Array, packetBytes: number): ProbeFate;
 }
@@ -37,23 +48,29 @@ export class TunnelHealth {
   readonly loss: Loss;
   readonly liveness: Liveness;
   readonly #pathMtu: PathMtu;
-  readonly #sender: ProbeSender;
+  readonly #context: HealthContext;
   readonly #probe: Probe;
-  readonly #message: Uint8Array;
-  /** Datagrams ever, both counted alike: all but requests, some of which are meant to be lost. */
-  #sent: number;
-  #received: number;
+  readonly #request: Uint8Array;
+  /** That wait for `answer`. */
+  readonly #replies: readonly Uint8Array[];
+  #replyCount: number;
+  /** Replies ever. Requests are not counted: some of them are meant to be lost. */
+  #sentReplies: number;
+  #receivedReplies: number;
 
-  constructor(sender: ProbeSender, largestPacketBytes: number, nowNs: number) {
+  /** `largestPacketBytes`: of the interface's IP packets. */
+  constructor(context: HealthContext, largestPacketBytes: number, nowNs: number) {
     this.rtt = new Rtt();
     this.loss = new Loss();
     this.liveness = new Liveness(nowNs);
     this.#pathMtu = new PathMtu(largestPacketBytes, nowNs);
-    this.#sender = sender;
+    this.#context = context;
     this.#probe = new Probe();
-    this.#message = new Uint8Array(PROBE_BYTES);
-    this.#sent = 0;
-    this.#received = 0;
+    this.#request = new Uint8Array(PROBE_BYTES);
+    this.#replies = Array.from({ length: MAX_REPLIES }, () => new Uint8Array(PROBE_BYTES));
+    this.#replyCount = 0;
+    this.#sentReplies = 0;
+    this.#receivedReplies = 0;
   }
 
   get nextNs(): number {
@@ -70,7 +87,7 @@ export class TunnelHealth {
   }
 
   poll(nowNs: number): void {
-    for (;;) {
+    for (let asked = 0; asked < MAX_REQUESTS; asked++) {
       const packetBytes = this.#pathMtu.poll(nowNs, this.rtt.timeoutNs);
       if (packetBytes === 0) break;
       this.#ask(packetBytes, nowNs);
@@ -78,34 +95,41 @@ export class TunnelHealth {
     this.liveness.poll(nowNs);
   }
 
-  /** So many datagrams that carry frames went out. */
-  sentFrames(datagrams: number): void {
-    this.#sent += datagrams;
+  /** Something authentic came from the peer. */
+  heard(nowNs: number): void {
+    if (this.liveness.heard(nowNs)) this.#pathMtu.askNow(nowNs);
   }
 
-  /** So many that carry frames came, and are authentic. */
-  receivedFrames(datagrams: number, nowNs: number): void {
-    this.#received += datagrams;
-    this.#heard(nowNs);
+  /** Sends the replies to what came: when all that was read is dealt with, as the device reads and sends by the same arrays. */
+  answer(): void {
+    for (let i = 0; i < this.#replyCount; i++) {
+      if (this.#context.sendProbe(this.#replies[i]!, 0) === ProbeFate.sent) this.#sentReplies++;
+    }
+    this.#replyCount = 0;
   }
 
-  /** The payload of a probe that is authentic, in a row: at least PROBE_BYTES of it. False when it is none. */
+  /** The payload of a probe that is authentic, its first PROBE_BYTES in a row. False when it is none. */
   onProbe(bytes: Uint8Array, at: number, lengthBytes: number, nowNs: number): boolean {
     const probe = this.#probe;
     if (!probe.parse(bytes, at, lengthBytes)) return false;
     if (probe.kind === ProbeKind.request) {
-      this.#answer();
+      this.#prepareReply();
     } else {
-      this.#received++;
+      this.#receivedReplies++;
       this.#learn(nowNs);
     }
-    this.#heard(nowNs);
+    this.heard(nowNs);
     return true;
   }
 
-  /** The kernel did not take a datagram for its length, when packets had at most `packetBytes`. */
-  refused(packetBytes: number, nowNs: number): void {
-    this.#pathMtu.refused(packetBytes, nowNs);
+  /**
+   * The kernel did not take a datagram with frames for its length: the interface takes less than it did. True when packets
+   * are smaller from now on, so that what is left to be sent goes.
+   */
+  refused(nowNs: number): boolean {
+    const before = this.#pathMtu.bytes;
+    this.#pathMtu.refused(before, nowNs);
+    return this.#pathMtu.bytes < before;
   }
 
   /** Something says, without proof, that packets are too long. */
@@ -127,35 +151,35 @@ export class TunnelHealth {
     const probe = this.#probe;
     probe.kind = ProbeKind.request;
     probe.packetBytes = packetBytes;
-    probe.timeNs = nowNs;
-    probe.sent = this.#sent;
+    probe.timeNs = this.#context.nowNs();
+    probe.sent = this.#sent();
     probe.received = 0;
-    probe.emit(this.#message, 0);
+    probe.emit(this.#request, 0);
     // One that is too large for the path is lost though the peer lives.
     if (packetBytes <= this.#pathMtu.bytes) this.liveness.asked();
-    const fate = this.#sender.sendProbe(this.#message, packetBytes);
+    const fate = this.#context.sendProbe(this.#request, packetBytes);
     if (fate === ProbeFate.tooLong) this.#pathMtu.refused(packetBytes, nowNs);
   }
 
-  #answer(): void {
+  #prepareReply(): void {
+    if (this.#replyCount === MAX_REPLIES) return;
     const probe = this.#probe;
     probe.kind = ProbeKind.reply;
-    probe.received = this.#received;
-    probe.emit(this.#message, 0);
-    if (this.#sender.sendProbe(this.#message, 0) === ProbeFate.sent) this.#sent++;
+    probe.received = this.#context.receivedDatagrams() + this.#receivedReplies;
+    probe.emit(this.#replies[this.#replyCount++]!, 0);
   }
 
   #learn(nowNs: number): void {
     const { packetBytes, received, sent, timeNs } = this.#probe;
-    const rttNs = nowNs - timeNs;
+    const rttNs = this.#context.nowNs() - timeNs;
     // Of a life before this one, made up, or of a peer that slept over it: it is a sign of life and no more.
-    if (!(rttNs >= 0 && rttNs <= MAX_TIMEOUT_NS) || sent > this.#sent) return;
+    if (!(rttNs >= 0 && rttNs <= MAX_TIMEOUT_NS) || sent > this.#sent()) return;
     this.rtt.sample(rttNs);
     this.loss.sample(sent, received, nowNs);
     this.#pathMtu.answered(packetBytes, timeNs, nowNs);
   }
 
-  #heard(nowNs: number): void {
-    if (this.liveness.heard(nowNs)) this.#pathMtu.askNow(nowNs);
+  #sent(): number {
+    return this.#context.sentDatagrams() + this.#sentReplies;
   }
 }
