@@ -1,5 +1,5 @@
 /** Ports of hosts: TAPs in their namespaces, the other ends of which the keeper holds for the switch processes. */
-import { native, syscallError, TapOffload } from '../../native/binding.js';
+import { native, syscallError } from '../../native/binding.js';
 import { netnsNodes } from '../../vrouter/router.js';
 import { netnsOf, type LiveNetwork } from '../live.js';
 import { runBatch } from '../native-tools.js';
@@ -7,8 +7,7 @@ import type { PlacedPort } from '../plan.js';
 import { isAlive } from '../process.js';
 import { tapName } from '../wiring.js';
 import { pick, type Target } from './record.js';
-
-const OFFLOAD = TapOffload.csum | TapOffload.tso4 | TapOffload.tso6 | TapOffload.uso4 | TapOffload.uso6;
+import { openTapWithOffloads } from './tap-offload.js';
 
 export function plugIn({ live, to }: Target, { nodes }: { readonly nodes: readonly string[] }): void {
   const held = new Set(live.keeper.list());
@@ -27,7 +26,7 @@ export function plugIn({ live, to }: Target, { nodes }: { readonly nodes: readon
       const options = { netns, name: port.name, mac: port.mac, mtuBytes: port.mtuBytes, owner: live.header.uid };
       let fd: number;
       try {
-        fd = native.tapOpen({ ...options, persist: true, vnetHdr: true, offload: OFFLOAD });
+        fd = openTapWithOffloads({ ...options, persist: true });
       } catch (cause) {
         throw syscallError(
           cause,

@@ -36,6 +36,8 @@ export interface LabHost {
 export interface TapOptions {
   readonly address?: string;
   readonly vnetHdr?: boolean;
+  /** `TapOffload` bits; all by default. */
+  readonly offload?: number;
   readonly mtuBytes?: number;
 }
 
@@ -76,7 +78,7 @@ export class SwitchLab {
       name,
       mac,
       mtuBytes: options.mtuBytes ?? 1500,
-      ...(options.vnetHdr === true ? { vnetHdr: true, offload: OFFLOAD } : {}),
+      ...(options.vnetHdr === true ? { vnetHdr: true, offload: options.offload ?? OFFLOAD } : {}),
     });
   }
 

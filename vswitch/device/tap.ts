@@ -1,13 +1,17 @@
 /**
  * A TAP: the wire of a host's Ethernet interface, read and written in batches by the addon. With `vnetHdr` it carries
- * super-frames and the checksum state both ways; without, each frame is a wire frame with its checksum complete.
+ * super-frames and the checksum state both ways; without, each frame is a wire frame with its checksum complete, and a
+ * super-frame is cut on its way out. So it is with `vnetHdr` too, where the kernel does not know that kind of super-frame
+ * (of UDP: before Linux 6.2): it says so of the first one.
  *
  * A TAP never says that it is full: what its interface's queue cannot hold, the kernel drops and counts there. A frame
  * that the kernel refuses (the interface is down: EIO) is dropped as `deviceError`.
  */
-import { type Arena, Checksum, type FrameBatch, MAX_FRAME_SLOTS, SLOT_BYTES, slotsFor } from '../arena.js';
+import { constants } from 'node:os';
+import { type Arena, Checksum, FrameBatch, MAX_FRAME_SLOTS, SLOT_BYTES, slotsFor } from '../arena.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { completeFrameChecksum } from '../wire/checksum.js';
+import { Segmenter } from '../wire/segmenter.js';
 import {
   type DeviceContext,
   ETHERNET_HEADER_BYTES,
@@ -19,6 +23,8 @@ import {
 } from './device.js';
 import type { NativeIo } from './native-io.js';
 import { VnetHeaders } from './vnet-header.js';
+
+const { EINVAL } = constants.errno;
 
 /** With MAX_FRAME_SLOTS + 1 scatter entries each, well below IO_ENTRIES. */
 const BATCH_FRAMES = 64;
@@ -43,6 +49,11 @@ export class TapDevice implements PortDevice {
   /** 1 or 0, as the addon wants it. */
   readonly #vnetHdr: number;
   readonly #vnet: VnetHeaders;
+  readonly #segmenter: Segmenter;
+  /** Segments of the super-frame that is being cut. */
+  readonly #segments: FrameBatch;
+  /** Bit n: the kernel does not know super-frames of kind n (`VnetHeaders.kindAt`). */
+  #unknownKinds: number;
   /** Slots for the longest frame that it can give, and slots offered for a batch. */
   readonly #minSlots: number;
   readonly #offerSlots: number;
@@ -58,6 +69,9 @@ export class TapDevice implements PortDevice {
     this.#io = io;
     this.#vnetHdr = options.vnetHdr ? 1 : 0;
     this.#vnet = new VnetHeaders(context.arena, io.vnet);
+    this.#segmenter = new Segmenter(context.arena);
+    this.#segments = new FrameBatch(BATCH_FRAMES);
+    this.#unknownKinds = 0;
     // One byte more than it may be long: a longer frame is cut short by the kernel, and seen to be too long.
     const longest = ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES + options.mtuBytes + 1;
     this.#minSlots = options.vnetHdr ? MAX_FRAME_SLOTS : slotsFor(longest);
@@ -100,18 +114,17 @@ export class TapDevice implements PortDevice {
   }
 
   txBatch(frames: FrameBatch, from: number): number {
-    const io = this.#io;
     let i = from;
     while (i < frames.count) {
-      const staged = this.#stage(frames, i);
-      if (staged === 0) {
+      const frame = frames.ids[i]!;
+      if (!this.#mustBeCut(frame)) {
+        const consumed = this.#write(frames, i);
+        if (consumed === 0 && !this.#mustBeCut(frame)) break;
+        i += consumed;
+      } else {
+        this.#cut(frame);
         i++;
-        continue;
       }
-      const written = io.native.tapWrite(io.handle, this.#fd, 0, 0, staged, this.#vnetHdr);
-      if (written === 0) break;
-      if (written < 0) this.#drop(DropReason.deviceError, frames.ids[i++]!);
-      else for (let n = 0; n < written; n++) this.#arena.release(frames.ids[i++]!);
     }
     return i - from;
   }
@@ -135,15 +148,79 @@ export class TapDevice implements PortDevice {
   }
 
   /**
-   * Fills the scatter list with frames from `first` on; returns how many. A frame that is to be dropped ends the batch
-   * before it, so that frames are consumed in their order; 0: the first one was, and is dropped.
+   * Writes frames from `first` on, up to the first that must be cut; returns how many it consumed. None: the device is
+   * full, or has just said that the first one must be cut.
+   */
+  #write(frames: FrameBatch, first: number): number {
+    const io = this.#io;
+    const staged = this.#stage(frames, first);
+    if (staged === 0) return 1;
+    const written = io.native.tapWrite(io.handle, this.#fd, 0, 0, staged, this.#vnetHdr);
+    for (let n = 0; n < written; n++) this.#arena.release(frames.ids[first + n]!);
+    if (written >= 0) return written;
+    const kind = this.#vnetHdr === 1 && written === -EINVAL ? this.#vnet.kindAt(0) : 0;
+    if (kind === 0) return this.#drop(DropReason.deviceError, frames.ids[first]!);
+    this.#unknownKinds |= 1 << kind;
+    return 0;
+  }
+
+  /** Whether it is a super-frame that the kernel would not take. */
+  #mustBeCut(frame: number): boolean {
+    if (this.#arena.gsoSize[frame] === 0) return false;
+    if (this.#vnetHdr === 0) return true;
+    return this.#unknownKinds !== 0 && (this.#unknownKinds & (1 << this.#vnet.kindOf(frame))) !== 0;
+  }
+
+  /**
+   * Writes a super-frame as its segments, a batch at a time and as many as there are slots for; the rest of them is dropped
+   * where the arena or the device is full.
+   */
+  #cut(frame: number): void {
+    const arena = this.#arena;
+    const segmenter = this.#segmenter;
+    const segments = this.#segments;
+    const knownBytes = Math.min(arena.length[frame]!, SLOT_BYTES - arena.offset[frame]!);
+    if (exceedsMtu(arena, frame, this.mtuBytes)) {
+      this.#drop(DropReason.tooLong, frame);
+      return;
+    }
+    if (!segmenter.begin(frame, arena.gsoSize[frame]!, knownBytes)) {
+      this.#drop(DropReason.malformed, frame);
+      return;
+    }
+    for (let next = 0; next < segmenter.segments;) {
+      segments.count = 0;
+      for (; next < segmenter.segments && segments.count < segments.capacity; next++) {
+        const segment = segmenter.run(next, next + 1);
+        if (segment === -1) break;
+        if (this.#vnetHdr === 0) segmenter.complete(segment);
+        segments.push(segment, 0);
+      }
+      let written = 0;
+      while (written < segments.count) {
+        const consumed = this.#write(segments, written);
+        if (consumed === 0) break;
+        written += consumed;
+      }
+      for (let i = written; i < segments.count; i++) arena.release(segments.ids[i]!);
+      if (written === segments.count && written > 0) continue;
+      this.#drop(segments.count === 0 ? DropReason.arenaFull : DropReason.queueFull, frame);
+      return;
+    }
+    arena.release(frame);
+  }
+
+  /**
+   * Fills the scatter list with frames from `first` on; returns how many. A frame that must be cut, or is to be dropped,
+   * ends the batch before it, so that frames are consumed in their order; 0: the first one was to be dropped, and is.
    */
   #stage(frames: FrameBatch, first: number): number {
     const most = Math.min(frames.count - first, BATCH_FRAMES);
     let entries = 0;
     for (let n = 0; n < most; n++) {
       const frame = frames.ids[first + n]!;
-      const tooLong = exceedsMtu(this.#arena, frame, this.mtuBytes) || (this.#vnetHdr === 0 && this.#isSuper(frame));
+      if (n > 0 && this.#mustBeCut(frame)) return n;
+      const tooLong = exceedsMtu(this.#arena, frame, this.mtuBytes);
       if (tooLong || !this.#describe(n, frame)) {
         if (n === 0) this.#drop(tooLong ? DropReason.tooLong : DropReason.malformed, frame);
         return n;
@@ -159,10 +236,6 @@ export class TapDevice implements PortDevice {
   #describe(index: number, frame: number): boolean {
     if (this.#vnetHdr === 1) return this.#vnet.write(index, frame);
     return this.#arena.csumState[frame] !== Checksum.partial || completeFrameChecksum(this.#arena, frame);
-  }
-
-  #isSuper(frame: number): boolean {
-    return this.#arena.gsoSize[frame]! > 0;
   }
 
   /** Adds the frame's parts to the scatter list from entry `at` on; returns the entry after them. */
@@ -184,8 +257,10 @@ export class TapDevice implements PortDevice {
     return at;
   }
 
-  #drop(reason: DropReason, frame: number): void {
+  /** Returns how many frames that was: one. */
+  #drop(reason: DropReason, frame: number): number {
     this.#drops.drop(reason, frame, this.#port);
     this.#arena.release(frame);
+    return 1;
   }
 }

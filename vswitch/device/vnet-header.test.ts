@@ -98,4 +98,38 @@ describe('virtio_net_hdr', () => {
       arena.release(frame);
     }
   });
+
+  it('refuses a super-frame that disagrees with its headers about its checksum', () => {
+    const { arena, headers } = set();
+    const frame = arena.write(packet(4, 6));
+    arena.gsoSize[frame] = 1448;
+    arena.csumState[frame] = Checksum.partial;
+    for (const [csumStart, csumOffset, isWritten] of [
+      [34, 16, true],
+      [34, 6, false],
+      [54, 16, false],
+    ] as const) {
+      arena.csumStart[frame] = csumStart;
+      arena.csumOffset[frame] = csumOffset;
+      expect(headers.write(0, frame)).toBe(isWritten);
+    }
+    expect([headers.kindAt(0), headers.kindOf(frame)]).toEqual([0, 1]);
+  });
+
+  it('calls a super-frame of one segment a frame', () => {
+    const { arena, vnet, headers } = set();
+    const frame = arena.write(packet(4, 17));
+    arena.csumState[frame] = Checksum.partial;
+    arena.csumStart[frame] = 34;
+    arena.csumOffset[frame] = 6;
+    for (const [gsoSize, kind] of [
+      [2999, 5],
+      [3000, 0],
+      [65_535, 0],
+    ] as const) {
+      arena.gsoSize[frame] = gsoSize;
+      expect(headers.write(0, frame)).toBe(true);
+      expect([vnet[0], vnet[1], headers.kindAt(0)]).toEqual([1, kind, kind]);
+    }
+  });
 });

@@ -68,7 +68,10 @@ export class VnetHeaders {
     return true;
   }
 
-  /** Writes header `index` for `frame`. False: it is a super-frame of a kind that cannot be told to a kernel. */
+  /**
+   * Writes header `index` for `frame`. False: it is a super-frame of a kind that cannot be told to a kernel, or one that
+   * disagrees with its own headers about its checksum.
+   */
   write(index: number, frame: number): boolean {
     const at = index * HEADER_BYTES;
     this.#vnet.fill(0, at, at + HEADER_BYTES);
@@ -83,21 +86,47 @@ export class VnetHeaders {
     return this.#arena.gsoSize[frame] === 0 || this.#writeSegmentation(at, frame);
   }
 
-  #writeSegmentation(at: number, frame: number): boolean {
+  /**
+   * The kind of the super-frame that header `index` was written for, where every kernel takes it that knows the kind: a
+   * number from 1 to 7. 0 where the frame is none, or has no partial checksum, which a kernel may refuse for that.
+   */
+  kindAt(index: number): number {
+    const at = index * HEADER_BYTES;
+    return this.#vnet[at + FLAGS] === NEEDS_CSUM ? this.#vnet[at + GSO_TYPE]! & ~GSO_ECN : 0;
+  }
+
+  /** The kind of a super-frame, 0 where it has none. */
+  kindOf(frame: number): number {
+    return this.#parse(frame) ? this.#kind() : 0;
+  }
+
+  #parse(frame: number): boolean {
     const { bytes, offset, length } = this.#arena;
-    const start = this.#arena.start(frame);
-    const contiguous = Math.min(length[frame]!, SLOT_BYTES - offset[frame]!);
+    return this.#headers.parse(bytes, this.#arena.start(frame), Math.min(length[frame]!, SLOT_BYTES - offset[frame]!));
+  }
+
+  #kind(): number {
+    if (this.#headers.protocol !== IpProtocol.tcp) return GSO_UDP_L4;
+    return this.#headers.version === 4 ? GSO_TCPV4 : GSO_TCPV6;
+  }
+
+  #writeSegmentation(at: number, frame: number): boolean {
+    const { bytes, length, gsoSize, csumState, csumStart, csumOffset } = this.#arena;
     const headers = this.#headers;
-    if (!headers.parse(bytes, start, contiguous)) return false;
-    let type = GSO_UDP_L4;
-    if (headers.protocol === IpProtocol.tcp) {
-      type = headers.version === 4 ? GSO_TCPV4 : GSO_TCPV6;
-      // CWR is for the first segment alone: the kernel must know (SKB_GSO_TCP_ECN).
-      if ((bytes[start + headers.transport + TCP_FLAGS_AT]! & TcpFlag.cwr) !== 0) type |= GSO_ECN;
+    if (!this.#parse(frame)) return false;
+    // One segment: the kernel would have nothing to cut, and drop it (tcp_gso_segment).
+    if (length[frame]! <= headers.payload + gsoSize[frame]!) return true;
+    if (csumState[frame] === Checksum.partial) {
+      if (csumStart[frame] !== headers.transport || csumOffset[frame] !== headers.checksumOffset) return false;
     }
+    let type = this.#kind();
+    // CWR is for the first segment alone: the kernel must know (SKB_GSO_TCP_ECN).
+    const isTcp = headers.protocol === IpProtocol.tcp;
+    const flagsAt = this.#arena.start(frame) + headers.transport + TCP_FLAGS_AT;
+    if (isTcp && (bytes[flagsAt]! & TcpFlag.cwr) !== 0) type |= GSO_ECN;
     this.#vnet[at + GSO_TYPE] = type;
     this.#put16(at + HDR_LEN, headers.payload);
-    this.#put16(at + GSO_SIZE, this.#arena.gsoSize[frame]!);
+    this.#put16(at + GSO_SIZE, gsoSize[frame]!);
     return true;
   }
 

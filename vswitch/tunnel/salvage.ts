@@ -9,12 +9,10 @@
  * Without its headers nothing can be saved: they stand in the first chunk, and again in the last.
  * Called by `reassembly.ts` when it gives a frame up.
  */
-import { Checksum, HEADROOM_BYTES, type Arena } from '../arena.js';
+import { Checksum, type Arena } from '../arena.js';
 import type { DeviceContext } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
-import { copyChain } from '../wire/chain.js';
-import { FrameHeaders } from '../wire/headers.js';
-import { segmentCount, writeRunHeaders } from '../wire/segment.js';
+import { Segmenter } from '../wire/segmenter.js';
 import type { Delivery } from './delivery.js';
 
 export class Salvage {
@@ -22,14 +20,14 @@ export class Salvage {
   readonly #drops: DropSink;
   readonly #port: number;
   readonly #delivery: Delivery;
-  readonly #headers: FrameHeaders;
+  readonly #segmenter: Segmenter;
 
   constructor(context: DeviceContext, delivery: Delivery) {
     this.#arena = context.arena;
     this.#drops = context.drops;
     this.#port = context.index;
     this.#delivery = delivery;
-    this.#headers = new FrameHeaders();
+    this.#segmenter = new Segmenter(context.arena);
   }
 
   /**
@@ -45,35 +43,22 @@ export class Salvage {
     at: number,
     count: number,
   ): void {
-    const arena = this.#arena;
-    const headers = this.#headers;
-    const frameBytes = arena.length[frame]!;
-    if (!headers.parse(arena.bytes, arena.start(frame), headerBytes)) return;
-    const segments = segmentCount(frameBytes - headers.payload, gsoSize);
+    const segmenter = this.#segmenter;
+    if (!segmenter.begin(frame, gsoSize, headerBytes)) return;
+    const frameBytes = this.#arena.length[frame]!;
     for (let i = 0; i < count; i++) {
-      const start = runs[at + 2 * i]! - headers.payload;
+      const start = runs[at + 2 * i]! - segmenter.headerBytes;
       const end = runs[at + 2 * i + 1]!;
       const first = Math.max(0, Math.ceil(start / gsoSize));
-      const after = end === frameBytes ? segments : Math.floor((end - headers.payload) / gsoSize);
-      if (after > first) this.#saveRun(frame, channel, gsoSize, first, after, segments);
+      const after = end === frameBytes ? segmenter.segments : Math.floor((end - segmenter.headerBytes) / gsoSize);
+      if (after > first) this.#saveRun(channel, first, after);
     }
   }
 
   /** Delivers segments `first` … `after - 1` as one frame. */
-  #saveRun(frame: number, channel: number, gsoSize: number, first: number, after: number, segments: number): void {
-    const arena = this.#arena;
-    const headerBytes = this.#headers.payload;
-    const from = headerBytes + first * gsoSize;
-    const payloadBytes = Math.min(arena.length[frame]!, headerBytes + after * gsoSize) - from;
-    const saved = arena.alloc(headerBytes + payloadBytes);
-    if (saved === -1) {
-      this.#drops.drop(DropReason.arenaFull, -1, this.#port);
-      return;
-    }
-    copyChain(arena, frame, HEADROOM_BYTES, saved, HEADROOM_BYTES, headerBytes);
-    copyChain(arena, frame, HEADROOM_BYTES + from, saved, HEADROOM_BYTES + headerBytes, payloadBytes);
-    const isLast = after === segments;
-    writeRunHeaders(arena.bytes, arena.start(saved), this.#headers, gsoSize, first, payloadBytes, isLast);
-    this.#delivery.deliver(saved, channel, payloadBytes > gsoSize ? gsoSize : 0, Checksum.partial);
+  #saveRun(channel: number, first: number, after: number): void {
+    const saved = this.#segmenter.run(first, after);
+    if (saved === -1) this.#drops.drop(DropReason.arenaFull, -1, this.#port);
+    else this.#delivery.deliver(saved, channel, this.#arena.gsoSize[saved]!, Checksum.partial);
   }
 }

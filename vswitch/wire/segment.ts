@@ -7,10 +7,10 @@
  *   segments      [headers'][gsoSize]  [headers'][gsoSize]  …  [headers'][rest]
  *
  * A run of neighbouring segments is a super-frame again. `writeRunHeaders` turns a copy of the super-frame's headers into
- * those of a run: used for single segments here, and for the runs that the tunnel saves from an incomplete super-frame.
+ * those of a run: used for single segments here, and by `segmenter.ts` for runs in the arena.
  */
 import { get16, get32, put16, put32 } from './bytes.js';
-import { internetChecksum, pseudoHeaderSum } from './checksum.js';
+import { internetChecksum, pseudoHeaderSum, sumBytes } from './checksum.js';
 import { FrameHeaders } from './headers.js';
 import {
   IPV4_CHECKSUM_AT,
@@ -68,7 +68,7 @@ export function writeRunHeaders(
 
 /**
  * The wire frames of a super-frame, checksums completed. Null when it is not TCP or UDP, or has no payload: then it
- * cannot be segmented. Allocates: for captures and tests, not for a breath.
+ * cannot be segmented. Allocates: for captures and tests; `segmenter.ts` is for a breath.
  */
 export function segmentFrame(frame: Uint8Array, gsoSize: number): Uint8Array[] | null {
   const headers = new FrameHeaders();
@@ -90,9 +90,16 @@ export function segmentFrame(frame: Uint8Array, gsoSize: number): Uint8Array[] |
   return segments;
 }
 
-/** Unlike skb_checksum_help, tcp_gso_segment leaves a zero in TCP; __udp_gso_segment writes CSUM_MANGLED_0 in UDP. */
 function completeSegment(segment: Uint8Array, headers: FrameHeaders): void {
-  const checksum = internetChecksum(segment, headers.transport, segment.byteLength - headers.transport);
-  const isMangled = checksum === 0 && headers.protocol === IpProtocol.udp;
-  put16(segment, headers.transport + headers.checksumOffset, isMangled ? 0xffff : checksum);
+  const sum = sumBytes(segment, headers.transport, segment.byteLength - headers.transport);
+  put16(segment, headers.transport + headers.checksumOffset, segmentChecksum(sum, headers.protocol));
+}
+
+/**
+ * The checksum of a segment, given the sum from its transport header on, that of the pseudo-header included. Unlike
+ * skb_checksum_help, tcp_gso_segment leaves a zero in TCP; __udp_gso_segment writes CSUM_MANGLED_0 in UDP.
+ */
+export function segmentChecksum(sum: number, protocol: number): number {
+  const checksum = ~sum & 0xffff;
+  return checksum === 0 && protocol === IpProtocol.udp ? 0xffff : checksum;
 }
