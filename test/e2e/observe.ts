@@ -105,6 +105,7 @@ function lasting(state: NetworkState): unknown {
       // Joins of a switch's parts are named after the machines' ids.
       links: process?.links.map((link) => `${link.name.replace(/@.*/, '@')} ${link.state}`).sort(),
       bridges: process?.bridges.map(({ name }) => name).sort(),
+      tunnels: process?.tunnels.map((tunnel) => `${tunnel.name} ${tunnel.state}`).sort(),
     })),
   };
 }
