@@ -1,7 +1,7 @@
 /**
  * A key exchange with the flights of the real one and no cryptography: what is around it can so be tested on a virtual
- * clock, at once. Its keys come from a random value of each end; whatever is not a message of the other end is a failure,
- * as in TLS.
+ * clock, at once. Its keys come from a random value of each end; whatever is not a message of the other end to this one is
+ * a failure, as in TLS.
  */
 import { createHash } from 'node:crypto';
 import type { EpochKeys } from '../../vswitch/device/device.js';
@@ -60,7 +60,9 @@ class Rehearsal implements Session {
 
   #take(flight: Flight, message: Buffer): void {
     this.#peers ??= Uint8Array.from(message.subarray(0, 16));
-    if (message.toString('latin1', 16, 22) !== flight.padEnd(6)) {
+    // As in TLS, what was said to another exchange is worth nothing in this one.
+    const isFresh = flight === 'first' || message.subarray(24, 40).equals(this.#own);
+    if (!isFresh || message.toString('latin1', 16, 22) !== flight.padEnd(6)) {
       this.#ended = true;
       this.#events.failed('nonsense');
     } else if (flight === 'first') this.#say('server');
@@ -73,6 +75,7 @@ class Rehearsal implements Session {
     const message = Buffer.alloc(FLIGHTS[flight]);
     message.set(this.#own);
     message.write(flight.padEnd(6), 16, 'latin1');
+    if (this.#peers !== undefined) message.set(this.#peers, 24);
     this.#events.write(message);
   }
 

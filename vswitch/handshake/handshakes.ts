@@ -3,7 +3,7 @@
  * are agreed. Runs in the main thread, so that the engine never waits for it. `control.ts` tells it who the machine is and
  * which tunnels there are.
  */
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { SwitchConfig, SwitchIdentity, TunnelState, UdpConfig } from '../../model/messages.js';
 import type { Timer } from '../timer.js';
 import { WIRE_VERSION } from '../tunnel/wire.js';
@@ -131,7 +131,7 @@ export class Handshakes {
     const { certificate, privateKey, aesIsFast } = identity.own;
     const engine = this.#engine;
     const keys = new TunnelHandshake({
-      role: roleOf(certificate, peerCertificate),
+      role: roleOf(machine, peer),
       peer,
       nowMs: () => this.#timer.nowMs(),
       random: (bytes) => randomBytes(bytes),
@@ -197,8 +197,7 @@ export class Handshakes {
   }
 }
 
-/** The same at both ends, as each has both certificates: the one with the smaller fingerprint begins. */
-function roleOf(own: string, peers: string): Role {
-  const fingerprint = (pem: string): string => new X509Certificate(pem).fingerprint256;
-  return fingerprint(own) < fingerprint(peers) ? 'initiator' : 'responder';
+/** The machine whose name comes first begins. Both ends know both names, also where one has a wrong certificate. */
+function roleOf(machine: string, peer: string): Role {
+  return machine < peer ? 'initiator' : 'responder';
 }

@@ -98,7 +98,11 @@ export class Initiator implements Handshaker {
 
   /** The peer says that it has no keys. Where it takes part in an attempt, it has been restarted since. */
   #asked(nowMs: number): void {
-    if (this.#isBusy && !this.#attempt!.isAnswered) return;
+    if (this.#isBusy && !this.#attempt!.isAnswered) {
+      // It was not there yet when we began. What is said again is shorter than what asked for it.
+      this.#attempt!.again(nowMs);
+      return;
+    }
     if (!this.#pleas.take(nowMs)) return;
     this.#begin();
   }
