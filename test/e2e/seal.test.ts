@@ -130,7 +130,7 @@ it('leaves it out where the scenario says so, and says that it does', async () =
   expect(told.notices.map(({ message }) => message).join()).toContain('can be read');
   expect(told.network.seal).toBe('none');
   expect(await bench.ok('ls')).toContain('sealing is not sealed');
-  expect(await tunnels()).toEqual([
+  expect(await tunnels()).toMatchObject([
     [{ name: 'udp:b', peer: 'b', state: 'unsealed' }],
     [{ name: 'udp:a', peer: 'a', state: 'unsealed' }],
   ]);
