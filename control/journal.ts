@@ -61,6 +61,8 @@ export type JournalEntry =
   | { readonly op: 'make'; readonly action: string }
   /** Processes that an action made, by role: `keeper`, `switch:a`, `host:h1`. */
   | { readonly op: 'made'; readonly processes: Readonly<Record<string, ProcessId>> }
+  /** What was made since the last time is complete: nothing is left to be done to it. */
+  | { readonly op: 'whole' }
   /** Roles that the network has no more: their processes were ended for good. */
   | { readonly op: 'ended'; readonly roles: readonly string[] }
   /** A cgroup that an action is about to make. */
@@ -82,6 +84,8 @@ export interface JournalState {
   change: Change | undefined;
   readonly actions: Set<string>;
   readonly processes: Map<string, ProcessId>;
+  /** Roles of processes that were made and are not yet known to be what they should: steps that follow may be missing. */
+  readonly unfinished: Set<string>;
   readonly cgroups: Set<string>;
 }
 
@@ -258,6 +262,7 @@ function emptyState(header: JournalHeader): JournalState {
     change: undefined,
     actions: new Set(),
     processes: new Map(),
+    unfinished: new Set(),
     cgroups: new Set(),
   };
 }
@@ -267,6 +272,10 @@ function fold(state: JournalState, entry: JournalEntry): void {
     case 'status':
       state.status = entry.status;
       state.change = undefined;
+      if (entry.status === 'running') state.unfinished.clear();
+      break;
+    case 'whole':
+      state.unfinished.clear();
       break;
     case 'change': {
       const { network, file, memoryBytes } = entry;
@@ -290,10 +299,16 @@ function fold(state: JournalState, entry: JournalEntry): void {
       state.actions.add(entry.action);
       break;
     case 'made':
-      for (const [role, id] of Object.entries(entry.processes)) state.processes.set(role, id);
+      for (const [role, id] of Object.entries(entry.processes)) {
+        state.processes.set(role, id);
+        state.unfinished.add(role);
+      }
       break;
     case 'ended':
-      for (const role of entry.roles) state.processes.delete(role);
+      for (const role of entry.roles) {
+        state.processes.delete(role);
+        state.unfinished.delete(role);
+      }
       break;
     case 'cgroup':
       state.cgroups.add(entry.directory);

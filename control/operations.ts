@@ -11,7 +11,7 @@ import type { Target } from './actions/record.js';
 import type { JournalHeader } from './journal.js';
 import type { LiveNetwork } from './live.js';
 import { actionTitle, plan, sameNetwork, type Action, type BuildAction, type ClearAction } from './plan.js';
-import { inWords, letGo, lossesOf, withoutNodes } from './repair.js';
+import { endedOf, inWords, letGo, lossesOf, tendedLosses, withoutNodes } from './repair.js';
 
 export type OnProgress = (progress: Progress) => void;
 
@@ -74,7 +74,8 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
     return;
   }
   const been = interrupted.header.network;
-  const lost = await letGo(live, lossesOf(live, been), been);
+  // Of what was there before, all descriptors are still there: what removes them comes after the change counts.
+  const lost = await letGo(live, lossesOf(live), interrupted.from);
   const { build, clear } = plan(been, interrupted.from, number, lost);
   // Of the commands that differ, only those that the change had ended are started again.
   const wasEnded = (node: string): boolean => interrupted.restarted.has(node) || lost.nodes.has(node);
@@ -92,13 +93,14 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
 /** Has keeper, switch processes and namespaces of machines back; hosts that were lost stay lost. */
 export async function mend(live: LiveNetwork, conduct: Conduct): Promise<void> {
   const { network, number } = live.header;
-  const losses = lossesOf(live);
+  const losses = tendedLosses(live);
   const lost = await letGo(live, losses);
   const to: Network = withoutNodes(network, losses.nodes);
   const { build } = plan(to, to, number, { ...lost, nodes: new Set() });
   // Tunnels are sealed again by themselves: whoever wants the network gone need not wait for that.
   const steps = build.filter(({ kind }) => kind !== 'seals');
   await perform({ live, was: to, to }, steps, conduct);
+  if (live.journal.state.change === undefined) live.journal.append({ op: 'whole' });
 }
 
 /**
@@ -130,7 +132,7 @@ export async function remove(live: LiveNetwork, { onProgress }: Conduct): Promis
 
 /** Something may have ended while the rest was made. */
 function requireWhole(live: LiveNetwork, network: Network): void {
-  const ended = inWords(lossesOf(live, network));
+  const ended = inWords(endedOf(live, network));
   if (ended.length > 0) throw new StateError(`ended meanwhile: ${ended.join(', ')}`, { hint: 'try again' });
 }
 

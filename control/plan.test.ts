@@ -161,9 +161,9 @@ class Model {
     for (const machine of switches) this.switches.delete(machine);
     for (const machine of lost.machines) this.played.delete(machine);
     for (const [a, b] of broken) for (const name of udpNames(a, b)) this.held.delete(name);
-    for (const { name, machine, ports } of netnsNodes(network).filter((node) => lost.nodes.has(node.name))) {
+    for (const name of lost.nodes) {
       this.hosts.delete(name);
-      for (const port of ports) this.held.delete(`${machine}/${tapName(name, port.name)}`);
+      for (const held of [...this.held]) if (held.includes(`/tap:${name}:`)) this.held.delete(held);
     }
     if (lost.keeper) {
       this.keeper = false;
@@ -208,8 +208,9 @@ class Model {
       case 'ports':
         for (const name of action.nodes)
           for (const port of nodes.get(name)!.ports) {
-            host(name).interfaces.add(port.name);
-            this.held.add(`${nodes.get(name)!.machine}/${tapName(name, port.name)}`);
+            const held = `${nodes.get(name)!.machine}/${tapName(name, port.name)}`;
+            if (!this.held.has(held)) host(name).interfaces.add(port.name);
+            this.held.add(held);
           }
         break;
       case 'identities':
@@ -357,13 +358,29 @@ describe('a plan from any network to any other', () => {
     );
   });
 
+  const losses = fc.record({
+    keeper: fc.boolean(),
+    switches: fc.array(fc.nat(3)),
+    machines: fc.array(fc.nat(3)),
+    nodes: fc.array(fc.nat(5)),
+  });
+
+  it('goes back from wherever it was interrupted, whatever hosts were lost meanwhile', () => {
+    fc.assert(
+      fc.property(resolved, fc.nat(), losses, ([from, to], stop, chosen) => {
+        const model = Model.of(from);
+        const { build } = plan(from, to, NUMBER);
+        model.do(build.slice(0, stop % (build.length + 1)), to);
+        const names = [...model.hosts.keys()];
+        const nodes = new Set(chosen.nodes.flatMap((i) => names[i] ?? []));
+        const back = plan(to, from, NUMBER, model.lose(from, { ...NO_LOSS, nodes }));
+        model.do([...back.build, ...back.clear], from);
+        expect(model).toEqual(Model.of(from));
+      }),
+    );
+  });
+
   it('makes again what was lost of the first on the way', () => {
-    const losses = fc.record({
-      keeper: fc.boolean(),
-      switches: fc.array(fc.nat(3)),
-      machines: fc.array(fc.nat(3)),
-      nodes: fc.array(fc.nat(5)),
-    });
     fc.assert(
       fc.property(resolved, losses, ([from, to], chosen) => {
         const model = Model.of(from);

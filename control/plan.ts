@@ -78,14 +78,14 @@ export interface Plan {
   readonly clear: readonly ClearAction[];
 }
 
-/** What a network has lost: processes of its own that have ended. */
+/** What a network has lost: processes of its own that have ended, or that are not what they should be. */
 export interface Losses {
   readonly keeper: boolean;
-  /** Machines whose switch process is gone. */
+  /** Machines whose switch process is gone, or was not told what to be. */
   readonly switches: ReadonlySet<string>;
-  /** Machines whose namespace is gone. */
+  /** Machines whose namespace is gone or not connected. */
   readonly machines: ReadonlySet<string>;
-  /** Hosts and routers whose init is gone. */
+  /** Hosts and routers whose init is gone, or that have not all they should. */
   readonly nodes: ReadonlySet<string>;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What of a running network has ended that should not have, and how the rest of it is made ready for a plan that builds
+ * What of a running network has ended that should not have, or was never completed, and how the rest of it is made ready for a plan that builds
  * it again. Keeper, switch processes and the namespaces of machines hold nothing that the record does not say: the
  * supervisor has them back at once. A host that lost its init lost all that ran in it: it is made again by the next `up`.
  */
@@ -13,24 +13,40 @@ import type { Losses } from './plan.js';
 import { isAlive } from './process.js';
 import { switchConfigs, tunnels } from './wiring.js';
 
-export function lossesOf(live: LiveNetwork, network = live.network): Losses {
-  const ended = (role: string): boolean => {
+/** What has ended of `network`. */
+export function endedOf(live: LiveNetwork, network = live.network): Losses {
+  return partsOf(live, [network], (role) => {
     const id = live.processOf(role);
     return id !== undefined && !isAlive(id);
-  };
-  const machines = network.machines.map(({ name }) => name);
-  const hubIsGone = ended('underlay');
+  });
+}
+
+/**
+ * What is to be built again: what has ended of all that may be there, and what runs and was left half-made by an agent
+ * that was killed, or a step that failed.
+ */
+export function lossesOf(live: LiveNetwork): Losses {
+  const { unfinished } = live.journal.state;
+  return partsOf(live, live.networks, (role) => {
+    const id = live.processOf(role);
+    return id !== undefined && (!isAlive(id) || unfinished.has(role));
+  });
+}
+
+/** What the supervisor sees to: while there is a change that could not be taken back, only that nothing stands still. */
+export function tendedLosses(live: LiveNetwork): Losses {
+  return live.journal.state.change === undefined ? lossesOf(live) : endedOf(live);
+}
+
+function partsOf(live: LiveNetwork, networks: readonly Network[], isMeant: (role: string) => boolean): Losses {
+  const machines = networks.flatMap((network) => network.machines.map(({ name }) => name));
+  const nodes = networks.flatMap((network) => netnsNodes(network).map(({ name }) => name));
+  const hub = isMeant('underlay');
   return {
-    keeper: ended('keeper'),
-    switches: new Set(machines.filter((machine) => ended(`switch:${machine}`))),
-    machines: new Set(
-      machines.filter((machine) => ended(`machine:${machine}`) || (hubIsGone && isPlayed(live, machine))),
-    ),
-    nodes: new Set(
-      netnsNodes(network)
-        .map(({ name }) => name)
-        .filter((name) => ended(`host:${name}`)),
-    ),
+    keeper: isMeant('keeper'),
+    switches: new Set(machines.filter((machine) => isMeant(`switch:${machine}`))),
+    machines: new Set(machines.filter((machine) => isMeant(`machine:${machine}`) || (hub && isPlayed(live, machine)))),
+    nodes: new Set(nodes.filter((name) => isMeant(`host:${name}`))),
   };
 }
 
@@ -50,26 +66,31 @@ export function isMendable({ keeper, switches, machines }: Losses): boolean {
 }
 
 /**
- * Before what was lost is built again: the switch processes let go of it, and the keeper of its descriptors. Returns the
- * losses, with the switch processes that had to end for it.
+ * Before what was lost is built again: the switch processes let go of it, and the keeper of its descriptors. `network` is
+ * one whose descriptors are all there, but for those that were lost. Returns the losses, with the switch processes that
+ * had to end for it.
  */
 export async function letGo(live: LiveNetwork, lost: Losses, network = live.network): Promise<Losses> {
   const target = { live, to: withoutNodes(network, lost.nodes) };
   const configs = switchConfigs(network, live.header.number);
   const broken = tunnels(network, configs).filter((pair) => pair.some((machine) => lost.machines.has(machine)));
-  // Nobody but a switch process has the TAPs now, and its sockets are in namespaces that are gone.
-  const ending = new Set(lost.keeper ? configs.keys() : broken.flat());
-  const switches = new Set([...lost.switches, ...ending]);
-  await endSwitches(target, { machines: [...ending] });
+  // Nobody but the switch processes has the TAPs now, and sockets are in namespaces that are gone.
+  const others = lost.keeper ? live.processes('switch:').map(([machine]) => machine) : broken.flat();
+  const switches = new Set([...lost.switches, ...others]);
+  await endSwitches(target, { machines: [...switches] });
   if (lost.keeper) return { ...lost, switches };
   closeTunnels(target, { pairs: broken });
-  const gone = netnsNodes(network).filter(({ name }) => lost.nodes.has(name));
-  const told = [...new Set(gone.map(({ machine }) => machine))].filter((machine) => !switches.has(machine));
+  // During a change a host may have ports on two machines.
+  const gone = live.networks.flatMap((one) => netnsNodes(one).filter(({ name }) => lost.nodes.has(name)));
+  const told = [...new Set(gone.map(({ machine }) => machine))].filter((machine) => {
+    const id = live.processOf(`switch:${machine}`);
+    return id !== undefined && isAlive(id) && !switches.has(machine);
+  });
   await configureSwitches(target, { machines: told });
   const ports = gone.flatMap(({ name, machine, ports: own }) =>
-    own.map((port) => ({ machine, node: name, port: port.name })),
+    own.map((port) => [`${machine}/${name}:${port.name}`, { machine, node: name, port: port.name }] as const),
   );
-  await unplug(target, { ports });
+  await unplug(target, { ports: [...new Map(ports).values()] });
   return { ...lost, switches };
 }
 

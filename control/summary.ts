@@ -2,7 +2,7 @@
 import type { NetworkSummary } from '../model/messages.js';
 import type { LiveNetwork } from './live.js';
 import { NO_LOSSES } from './plan.js';
-import { inWords, lossesOf } from './repair.js';
+import { endedOf, inWords } from './repair.js';
 
 export function summary(live: LiveNetwork): NetworkSummary {
   const { header, network } = live;
@@ -27,7 +27,7 @@ export function summary(live: LiveNetwork): NetworkSummary {
 export function problems(live: LiveNetwork): string[] {
   if (live.isLost) return ['the machine was restarted since: nothing of it is left'];
   if (live.journal.state.status !== 'running') return [];
-  const lost = lossesOf(live);
+  const lost = endedOf(live);
   // What the supervisor mends is there again in a moment.
   const reported = live.isTended ? { ...NO_LOSSES, nodes: lost.nodes } : lost;
   return [

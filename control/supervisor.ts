@@ -12,7 +12,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { LiveNetwork } from './live.js';
 import { mend } from './operations.js';
-import { inWords, isMendable, lossesOf } from './repair.js';
+import { inWords, isMendable, tendedLosses } from './repair.js';
 
 /** What ends this often within a minute will do so again: the network is left `broken`, the logs say why. */
 const MAX_REPAIRS = 5;
@@ -59,7 +59,7 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
-      const lost = lossesOf(this.#live);
+      const lost = tendedLosses(this.#live);
       if (isMendable(lost)) {
         if (!this.#isInCharge() || !(await this.#repair())) return;
       } else {
@@ -79,12 +79,12 @@ export class Supervisor {
       return false;
     }
     this.#repairs.push(now);
-    const what = inWords({ ...lossesOf(this.#live), nodes: new Set() }).join(', ');
+    const what = inWords({ ...tendedLosses(this.#live), nodes: new Set() }).join(', ');
     try {
       await mend(this.#live, { onProgress: () => undefined, log: this.#log });
-      this.#log(`network ${name}: ended, and started again: ${what}`);
+      this.#log(`network ${name}: mended: ${what}`);
     } catch (cause) {
-      this.#log(`network ${name}: ended, and could not be started again: ${what}: ${(cause as Error).message}`);
+      this.#log(`network ${name}: could not be mended: ${what}: ${(cause as Error).message}`);
       await this.#pause(LOOK_MS);
     }
     return true;

@@ -9,16 +9,18 @@ const END_MS = 5_000;
 
 export async function ensureKeeper({ live }: Target): Promise<void> {
   const recorded = live.processOf('keeper');
-  if (recorded !== undefined && isAlive(recorded)) return;
-  live.closeKeeper();
-  mkdirSync(live.paths.runtime, { recursive: true, mode: 0o711 });
-  rmSync(live.paths.keeperSocket, { force: true });
-  await startKeeper(live.paths.keeperSocket, (pid) => {
-    record(live, { keeper: pid });
-  });
+  if (recorded === undefined || !isAlive(recorded)) {
+    live.closeKeeper();
+    mkdirSync(live.paths.runtime, { recursive: true, mode: 0o711 });
+    rmSync(live.paths.keeperSocket, { force: true });
+    await startKeeper(live.paths.keeperSocket, (pid) => {
+      record(live, { keeper: pid });
+    });
+  }
   // Of a keeper before: its hosts live on.
+  const known = new Set(live.keeper.hosts().map(({ name }) => name));
   for (const [role, id] of live.journal.state.processes)
-    if (isNamespace(role) && isAlive(id)) live.keeper.adopt(role, id);
+    if (isNamespace(role) && isAlive(id) && !known.has(role)) live.keeper.adopt(role, id);
 }
 
 export async function endKeeper(live: LiveNetwork): Promise<void> {

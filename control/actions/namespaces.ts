@@ -24,8 +24,10 @@ export async function ensureNamespaces(
     const recorded = live.processOf(name);
     if (recorded !== undefined && isAlive(recorded)) return false;
     const pid = known.get(name);
-    if (pid !== undefined) record(live, { [name]: pid });
-    return pid === undefined;
+    if (pid === undefined) return true;
+    record(live, { [name]: pid });
+    onMade(name, pid);
+    return false;
   });
   await live.keeper.makeHosts(missing, (index, pid) => {
     const { name } = missing[index]!;

@@ -3,6 +3,7 @@
  * of a test. `kill-steps.test.ts` bundles it and starts it in place of the agent's own entry.
  *
  *   LUTHIER_TEST_DIES=before:5     n counts from 0, over all records of this agent; without it, the agent lives on
+ *   LUTHIER_TEST_DIES='after:made {"processes":{"host:h1"'     … of the first change that begins so
  *   LUTHIER_TEST_RECORDS=FILE      a line for each change of a record: `before 5 make keeper`
  */
 import { appendFileSync } from 'node:fs';
@@ -16,7 +17,8 @@ let index = 0;
 const onRecord: OnRecord = (when, what) => {
   if (records !== undefined) appendFileSync(records, `${when} ${index} ${nameOf(what)}\n`);
   // To oneself a signal is delivered before kill(2) returns: nothing after this line happens.
-  if (dies === `${when}:${index}`) process.kill(process.pid, 'SIGKILL');
+  if (dies === `${when}:${index}` || `${when}:${nameOf(what)}`.startsWith(dies ?? 'never'))
+    process.kill(process.pid, 'SIGKILL');
   if (when === 'after') index++;
 };
 

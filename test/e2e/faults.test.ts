@@ -76,7 +76,9 @@ it.runIf(isRoot)(
       rmSync(filler);
       await bench.ok('down', 'faults');
     } finally {
-      execFileSync('umount', [state]);
+      // The agent has its log there, and may be about to end.
+      await endIdleAgent();
+      execFileSync('umount', ['--lazy', state]);
       rmSync(state, { recursive: true, force: true });
     }
     await bench.nothingLeft();

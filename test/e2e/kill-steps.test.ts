@@ -7,9 +7,11 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { execute } from '../../control/exec.js';
 import { loadText } from '../../control/load.js';
+import { journalFiles } from '../../control/journal.js';
 import { gone, processId } from '../../control/process.js';
 import { startAgentProgram } from '../chaos/agent-program.js';
 import { Bundle } from '../chaos/bundle.js';
+import { processesOnRecord } from '../chaos/victims.js';
 import { agentPidOf, Bench, isRoot } from './machine.js';
 
 /** Every kind of action: two machines and so an underlay and a tunnel, a router, a command, a limit. */
@@ -50,6 +52,8 @@ links:
 `,
   'steps.yaml',
 );
+/** Far more than anything takes: each test is many ups, downs or recoveries. */
+const HANGS_MS = 600_000;
 /** Small: a switch starts in half the time. */
 const memoryBytes = 8 << 20;
 
@@ -79,9 +83,10 @@ beforeEach(() => {
   rmSync(records, { force: true });
 });
 
-/** A client of an agent that dies at this step; without one, it lives on. */
-async function agentThatDies(step?: Step): Promise<AgentClient> {
-  const dies: Record<string, string> = step === undefined ? {} : { LUTHIER_TEST_DIES: `${step.when}:${step.index}` };
+/** A client of an agent that dies at this step (or as `dying-agent.ts` has it); without one, it lives on. */
+async function agentThatDies(step?: Step | string): Promise<AgentClient> {
+  const at = typeof step === 'object' ? `${step.when}:${step.index}` : step;
+  const dies: Record<string, string> = at === undefined ? {} : { LUTHIER_TEST_DIES: at };
   dying = await startAgentProgram(bundle.file('dying-agent'), bench.paths, { LUTHIER_TEST_RECORDS: records, ...dies });
   return AgentClient.connect(bench.paths);
 }
@@ -112,102 +117,188 @@ async function networksLeft(): Promise<string[]> {
   return networks.map(({ name, status }) => `${name} ${status}`);
 }
 
-it('of an up: leaves nothing behind, or all once it has recorded that it runs', async () => {
-  await up(await agentThatDies());
-  const steps = stepsSoFar();
-  await down(await AgentClient.connect(bench.paths));
-  // Without root there are no limits to record.
-  expect(steps.length).toBeGreaterThan(isRoot ? 40 : 36);
-  // That another `up` gets as far as the step after each is shown by the next turn, and the last is complete.
-  for (const step of steps) {
-    const agent = await agentThatDies(step);
-    // An agent that died before it said a word is not noticed: the client has asked another one, which did it.
-    const done = await up(agent).then(
-      () => true,
-      (cause: unknown) => {
-        expect(String(cause)).toContain('the agent ended before it was done');
-        return false;
-      },
-    );
-    const runs = done || step === steps.at(-1);
-    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual(runs ? ['steps running'] : []);
-    if (runs) await down(await AgentClient.connect(bench.paths));
-  }
-});
+/** The agent that is there, or that was to die and lives. Networks go on. */
+async function endAgent(): Promise<void> {
+  const agent = (processId(agentPidOf(bench.directory) ?? 0) ?? processId(dying))!;
+  process.kill(agent.pid, 'SIGTERM');
+  expect(await gone(agent, 10_000)).toBe(true);
+}
 
-it('of a change: the network is as it was before it counts, and as it is to be from then on', async () => {
-  await up(await agentThatDies());
-  rmSync(records);
-  const endAgent = async (): Promise<void> => {
-    const agent = (processId(agentPidOf(bench.directory) ?? 0) ?? processId(dying))!;
-    process.kill(agent.pid, 'SIGTERM');
-    expect(await gone(agent, 10_000)).toBe(true);
-  };
-  await endAgent();
-  const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
-  await change(await agentThatDies());
-  const steps = stepsSoFar();
-  const counts = steps.findIndex(({ when, what }) => when === 'after' && what.startsWith('commit'));
-  expect(counts).toBeGreaterThan(20);
-  await up(await AgentClient.connect(bench.paths));
-  const pid = (await (await AgentClient.connect(bench.paths)).access('steps', 'h1')).pid;
-  for (const [index, step] of steps.entries()) {
-    // Without root it is the same code: half of the steps, for time.
-    if (!isRoot && index % 2 === 1) continue;
-    await endAgent();
-    const done = await change(await agentThatDies(step)).then(
-      () => true,
-      (cause: unknown) => {
-        expect(String(cause)).toContain('the agent ended before it was done');
-        return false;
-      },
-    );
-    const agent = await AgentClient.connect(bench.paths);
-    const { status, nodes } = await agent.network('steps');
-    const other = nodes.some(({ name }) => name === 'h3') ? 'h3' : 'h2';
-    // As above, another agent may have done it.
-    expect(other, `${step.when} ${step.what}`).toBe(done || index >= counts ? 'h3' : 'h2');
-    expect(status).toBe('running');
-    const access = await agent.access('steps', 'h1');
-    expect(access.pid).toBe(pid);
-    const ping = await execute(access, ['ping', '-c1', '-w20', other], {});
-    expect(ping, `${step.when} ${step.what}`).toMatchObject({ code: 0 });
-    const { command } = (await agent.network('steps')).nodes.find(({ name }) => name === 'h1')!;
-    expect(command).toEqual({ argv: ['sleep', other === 'h2' ? 'infinity' : '100000'], status: 'running' });
-    await up(agent);
-  }
-  await down(await AgentClient.connect(bench.paths));
-  await bench.nothingLeft();
-});
+async function dyingAgentIsGone(): Promise<void> {
+  const agent = processId(dying);
+  if (agent !== undefined) expect(await gone(agent, 30_000)).toBe(true);
+}
 
-it('of a down: the next command completes it, once it has recorded that it goes', async () => {
-  await up(await agentThatDies());
-  const before = stepsSoFar().length;
-  await down(await AgentClient.connect(bench.paths));
-  for (const step of stepsSoFar().slice(before)) {
-    const agent = await agentThatDies(step);
-    await up(agent);
-    // Its client has another agent complete it.
-    await down(agent);
-    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
-  }
-});
+async function expectReach(agent: AgentClient, host: string, what: string): Promise<void> {
+  const ping = await execute(await agent.access('steps', 'h1'), ['ping', '-c1', '-w60', host], {});
+  expect(ping, what).toMatchObject({ code: 0 });
+}
 
-it('of the recovery from an up that was interrupted: the one after recovers', async () => {
-  await up(await agentThatDies());
-  const half = stepsSoFar().find(({ when, what }) => when === 'after' && what.includes('forwarding'))!;
-  await down(await AgentClient.connect(bench.paths));
-  const interrupted = async (): Promise<void> => {
-    await expect(up(await agentThatDies(half))).rejects.toThrow('the agent ended before it was done');
+it(
+  'of an up: leaves nothing behind, or all once it has recorded that it runs',
+  async () => {
+    await up(await agentThatDies());
+    const steps = stepsSoFar();
+    await down(await AgentClient.connect(bench.paths));
+    // Without root there are no limits to record.
+    expect(steps.length).toBeGreaterThan(isRoot ? 40 : 36);
+    // That another `up` gets as far as the step after each is shown by the next turn, and the last is complete.
+    for (const step of steps) {
+      const agent = await agentThatDies(step);
+      // An agent that died before it said a word is not noticed: the client has asked another one, which did it.
+      const done = await up(agent).then(
+        () => true,
+        (cause: unknown) => {
+          expect(String(cause)).toContain('the agent ended before it was done');
+          return false;
+        },
+      );
+      const runs = done || step === steps.at(-1);
+      expect(await networksLeft(), `${step.when} ${step.what}`).toEqual(runs ? ['steps running'] : []);
+      if (runs) await down(await AgentClient.connect(bench.paths));
+    }
+  },
+  HANGS_MS,
+);
+
+it(
+  'of a change: the network is as it was before it counts, and as it is to be from then on',
+  async () => {
+    await up(await agentThatDies());
     rmSync(records);
-  };
-  await interrupted();
-  await agentThatDies();
-  expect(await networksLeft()).toEqual([]);
-  for (const step of stepsSoFar()) {
+    await endAgent();
+    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
+    await change(await agentThatDies());
+    const steps = stepsSoFar();
+    const counts = steps.findIndex(({ when, what }) => when === 'after' && what.startsWith('commit'));
+    expect(counts).toBeGreaterThan(20);
+    await up(await AgentClient.connect(bench.paths));
+    const pid = (await (await AgentClient.connect(bench.paths)).access('steps', 'h1')).pid;
+    for (const [index, step] of steps.entries()) {
+      // Without root it is the same code: half of the steps, for time.
+      if (!isRoot && index % 2 === 1) continue;
+      await endAgent();
+      const done = await change(await agentThatDies(step)).then(
+        () => true,
+        (cause: unknown) => {
+          expect(String(cause)).toContain('the agent ended before it was done');
+          return false;
+        },
+      );
+      const agent = await AgentClient.connect(bench.paths);
+      const { status, nodes } = await agent.network('steps');
+      const other = nodes.some(({ name }) => name === 'h3') ? 'h3' : 'h2';
+      // As above, another agent may have done it.
+      expect(other, `${step.when} ${step.what}`).toBe(done || index >= counts ? 'h3' : 'h2');
+      expect(status).toBe('running');
+      const access = await agent.access('steps', 'h1');
+      expect(access.pid).toBe(pid);
+      await expectReach(agent, other, `${step.when} ${step.what}`);
+      const { command } = (await agent.network('steps')).nodes.find(({ name }) => name === 'h1')!;
+      expect(command).toEqual({ argv: ['sleep', other === 'h2' ? 'infinity' : '100000'], status: 'running' });
+      await up(agent);
+    }
+    await down(await AgentClient.connect(bench.paths));
+    await bench.nothingLeft();
+  },
+  HANGS_MS,
+);
+
+it(
+  'of a repair: the next agent completes it',
+  async () => {
+    await up(await agentThatDies());
+    /** Has an agent find that the keeper is gone, and with it the switch processes' way to their descriptors. */
+    const repairing = async (step?: Step): Promise<void> => {
+      await endAgent();
+      const [record] = journalFiles(bench.paths);
+      const keeper = processesOnRecord(record!).find(({ role }) => role === 'keeper')!.id;
+      process.kill(keeper.pid, 'SIGKILL');
+      await agentThatDies(step);
+    };
+    rmSync(records);
+    await repairing();
+    await expect.poll(() => existsSync(records) && stepsSoFar().at(-1)!.what, { timeout: 30_000 }).toMatch(/^whole/);
+    // What is there and not on record is the same as in an up. Without root it is the same code: fewer steps, for time.
+    const steps = stepsSoFar().filter(({ when }, index) => when === 'after' && (isRoot || index % 4 === 1));
+    for (const step of steps) {
+      await repairing(step);
+      await dyingAgentIsGone();
+      await expectReach(await AgentClient.connect(bench.paths), 'h2', `${step.when} ${step.what}`);
+    }
+    await down(await AgentClient.connect(bench.paths));
+    await bench.nothingLeft();
+  },
+  HANGS_MS,
+);
+
+it(
+  'of a change, and a host is killed as well: the next agent makes it again, or the one after',
+  async () => {
+    await up(await agentThatDies());
+    rmSync(records);
+    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
+    await endAgent();
+    await change(await agentThatDies());
+    const made = stepsSoFar().filter(({ when }) => when === 'after');
+    await up(await AgentClient.connect(bench.paths));
+    for (const what of ['ports', 'addresses', 'forwarding']) {
+      await endAgent();
+      await expect(
+        change(await agentThatDies(made.find((step) => step.what.startsWith(`make {"action":"${what}"`)))),
+      ).rejects.toThrow();
+      const [record] = journalFiles(bench.paths);
+      const host = processesOnRecord(record!).find(({ role }) => role === 'host:r1')!.id;
+      process.kill(host.pid, 'SIGKILL');
+      expect(await gone(host, 10_000)).toBe(true);
+      // The agent that takes it back is killed once the host is there again, and is nothing but there.
+      rmSync(records);
+      await agentThatDies('after:made {"processes":{"host:r1"');
+      await dyingAgentIsGone();
+      await expectReach(await AgentClient.connect(bench.paths), 'h2', what);
+    }
+    await down(await AgentClient.connect(bench.paths));
+    await bench.nothingLeft();
+  },
+  HANGS_MS,
+);
+
+it(
+  'of a down: the next command completes it, once it has recorded that it goes',
+  async () => {
+    await up(await agentThatDies());
+    const before = stepsSoFar().length;
+    await down(await AgentClient.connect(bench.paths));
+    for (const step of stepsSoFar().slice(before)) {
+      const agent = await agentThatDies(step);
+      await up(agent);
+      // Its client has another agent complete it.
+      await down(agent);
+      expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
+    }
+  },
+  HANGS_MS,
+);
+
+it(
+  'of the recovery from an up that was interrupted: the one after recovers',
+  async () => {
+    await up(await agentThatDies());
+    const half = stepsSoFar().find(({ when, what }) => when === 'after' && what.includes('forwarding'))!;
+    await down(await AgentClient.connect(bench.paths));
+    const interrupted = async (): Promise<void> => {
+      await expect(up(await agentThatDies(half))).rejects.toThrow('the agent ended before it was done');
+      rmSync(records);
+    };
     await interrupted();
-    await agentThatDies(step);
-    expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
-  }
-  expect(existsSync(bench.paths.state)).toBe(false);
-});
+    await agentThatDies();
+    expect(await networksLeft()).toEqual([]);
+    for (const step of stepsSoFar()) {
+      await interrupted();
+      await agentThatDies(step);
+      expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);
+    }
+    expect(existsSync(bench.paths.state)).toBe(false);
+  },
+  HANGS_MS,
+);

@@ -126,7 +126,7 @@ it('starts a keeper again that was killed, and takes everything down with it', a
   const init = nodes.find(({ name }) => name === 'h1')!.pid!;
   process.kill(Number(/PPid:\s+(\d+)/.exec(readFileSync(`/proc/${init}/status`, 'utf8'))![1]), 'SIGKILL');
   await until(() =>
-    Promise.resolve(readFileSync(bench.path('state/agent.log'), 'utf8').includes('started again: the keeper')),
+    Promise.resolve(readFileSync(bench.path('state/agent.log'), 'utf8').includes('mended: the keeper')),
   );
   expect((await inspect('kept')).status).toBe('running');
   await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w5', 'h2');
