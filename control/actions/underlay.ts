@@ -1,5 +1,6 @@
 /** The underlay on which a scenario's machines are played: a bridge in a namespace of its own, and tunnels across it. */
 import { readFileSync } from 'node:fs';
+import { StateError } from '../../model/errors.js';
 import { native, syscallError } from '../../native/binding.js';
 import { writeHostFiles } from '../../vhost/netns.js';
 import { netnsOf, type LiveNetwork } from '../live.js';
@@ -52,8 +53,13 @@ export async function playMachines({ live, to }: Target, { machines }: Machines)
 
 /** proc(5), /proc/PID/net/dev: two lines of headings, then an interface of the process's namespace in each. */
 function hasInterface({ pid }: ProcessId, name: string): boolean {
-  const lines = readFileSync(`/proc/${pid}/net/dev`, 'utf8').split('\n');
-  return lines.some((line) => line.trimStart().startsWith(`${name}:`));
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/net/dev`, 'utf8');
+  } catch (cause) {
+    throw new StateError(`ended meanwhile: a namespace of the underlay (pid ${pid})`, { hint: 'try again', cause });
+  }
+  return text.split('\n').some((line) => line.trimStart().startsWith(`${name}:`));
 }
 
 /** With the last machine goes the bridge between them. */
