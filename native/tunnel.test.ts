@@ -224,6 +224,9 @@ describe('a long datagram', () => {
     expect(join(p1, p0)).toEqual([3000, 3000]);
     expect(join(p0, p0)).toEqual([3000, 3000]);
     expect(join(p1, p2, p3)).toEqual([7066]);
+    // Repeats stay alone, so that what follows them says nothing twice.
+    expect(join(p0, p1, p1, p2, p3)).toEqual([6000, 3000, 4066]);
+    expect(join(p0, p1, p0, p1, p2, p3)).toEqual([6000, 3000, 3000, 4066]);
     // Version, flags, lane, network, epoch, counter, channel, frame id, checksum, frame length, offset, gsoSize.
     for (const at of [0, 2, 3, 4, 8, 19, 21, 27, 28, 31, 35, 37])
       expect(join(p0, changed(p1, at)), `byte ${at}`).toEqual([3000, 3000]);

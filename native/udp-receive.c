@@ -198,6 +198,14 @@ static bool carries_on(const struct run *run, const uint8_t *datagram, size_t by
          memcmp(ours + OFFSET_AT + 3, chunk + OFFSET_AT + 3, CHUNK_HEADER_BYTES - OFFSET_AT - 3) == 0; /* gsoSize */
 }
 
+/*
+ * Whether a datagram of the run's sender comes after later ones: a repeat, or one that was overtaken. None is joined to it:
+ * what is there already would be told again with what is new, and rebuilding would refuse both.
+ */
+static bool is_late(const struct run *run, const uint8_t *datagram, uint64_t next) {
+  return run->headers != NULL && datagram_counter(datagram) < next && memcmp(run->headers, datagram, COUNTER_AT) == 0;
+}
+
 /* Begins a run with a datagram. */
 static void start(struct io *io, struct run *run, int32_t first, const uint8_t *datagram, size_t bytes) {
   *run = (struct run){.first = first};
@@ -252,6 +260,7 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
   struct run run = {0};
   int count = 0;
   int32_t used = 0;
+  uint64_t next = 0; /* after the newest counter of the run's sender, within this call */
   while (receiver->message < receiver->count) {
     struct mmsghdr *message = &receiver->messages[receiver->message];
     size_t left = message->msg_len - receiver->at;
@@ -268,9 +277,13 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
       extend(io, &run, datagram);
       io->lengths[run.index] = (int32_t)run.bytes;
       io->cuts[run.index]++;
+      next = run.counter;
     } else {
+      bool late = is_late(&run, datagram, next);
       used += run_slots;
       start(io, &run, used, datagram, (size_t)opened);
+      if (late) run.is_open = false;
+      else next = datagram_counter(datagram) + 1;
       run.index = count;
       io->cuts[count] = 1;
       io->lengths[count++] = opened;
