@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** A busy machine is no failure. */
+const PATIENCE = { timeout: 20_000 };
+
 // Two projects: `unit` runs beside the code and touches at most namespaces of its own; `e2e` drives the compiled command
 // and runs one file at a time, because it counts what is left on the machine afterwards.
 export default defineConfig({
@@ -13,6 +16,7 @@ export default defineConfig({
             'test/compliance/**/*.test.ts',
           ],
           setupFiles: ['test/properties.ts'],
+          expect: { poll: PATIENCE },
           testTimeout: process.env.FUZZ_RUNS === undefined ? 30_000 : 600_000,
           sequence: { groupOrder: 0 },
         },
@@ -23,6 +27,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
+          expect: { poll: PATIENCE },
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },
