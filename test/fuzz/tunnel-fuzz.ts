@@ -202,9 +202,9 @@ export class TunnelFuzz {
 
   #sealedOrNot(plain: Uint8Array): Uint8Array {
     if (!this.#isSealed || plain.byteLength < DATAGRAM_HEADER_BYTES || this.#random.chance(0.05)) return plain;
-    const counter = this.#random.chance(0.05)
-      ? Math.max(0, this.#counter - this.#random.int(0, 3000))
-      : this.#counter++;
+    // One that was used, now and then; never one that is still to be ours.
+    const isUsed = this.#counter > 0 && this.#random.chance(0.05);
+    const counter = isUsed ? Math.max(0, this.#counter - this.#random.int(1, 3000)) : this.#counter++;
     return this.#sealed(plain, counter);
   }
 
