@@ -10,6 +10,8 @@ import { HandshakeStream } from './stream.js';
 
 /** Without anything new from the peer for so long, an attempt is given up. */
 export const SILENCE_MS = 3_000;
+/** And however new things keep coming: who sees our packets can make them come byte by byte. */
+const LONGEST_MS = 30_000;
 
 /** What a role works with. */
 export interface Conduct {
@@ -59,6 +61,7 @@ export class Attempt {
   readonly #stream: HandshakeStream;
   readonly #session: Session;
   readonly #events: AttemptEvents;
+  readonly #endMs: number;
 
   constructor(role: Role, id: Uint8Array, cookie: Uint8Array, conduct: Conduct, events: AttemptEvents) {
     this.id = id;
@@ -68,6 +71,7 @@ export class Attempt {
     this.#role = role;
     this.#conduct = conduct;
     this.#events = events;
+    this.#endMs = conduct.nowMs() + LONGEST_MS;
     const send = (offset: number, acknowledged: number, data: Uint8Array): void =>
       conduct.send(
         emitPacket({ kind: PacketKind.piece, attempt: this.id, cookie: this.cookie, offset, acknowledged, data }),
@@ -96,7 +100,12 @@ export class Attempt {
   }
 
   get deadlineMs(): number {
-    return this.#stream.progressMs + SILENCE_MS;
+    return Math.min(this.progressMs + SILENCE_MS, this.#endMs);
+  }
+
+  /** When the peer last got on with it. */
+  get progressMs(): number {
+    return this.#stream.progressMs;
   }
 
   /** Whether anything came from a peer that takes part in it. */

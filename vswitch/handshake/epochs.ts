@@ -65,14 +65,16 @@ export class Epochs {
     return true;
   }
 
-  /** The peer can open it too: from here on it is sealed with. */
-  confirm(epoch: number, nowMs: number): void {
+  /** The peer can open it too: from here on it is sealed with. False where that, or a newer one, was so already. */
+  confirm(epoch: number, nowMs: number): boolean {
     const index = this.#installed.findIndex((other) => other.epoch === epoch);
     const installed = this.#installed[index];
-    if (installed === undefined || this.#current?.epoch === epoch) return;
+    const currentIndex = this.#installed.findIndex((other) => other.epoch === this.#current?.epoch);
+    if (installed === undefined || index <= currentIndex) return false;
     for (const older of this.#installed.slice(0, index)) older.dropMs = Math.min(older.dropMs, nowMs + LATE_MS);
     this.#current = { epoch, algorithm: installed.algorithm, sinceMs: nowMs };
     this.#commands.sendWith(epoch);
+    return true;
   }
 
   poll(nowMs: number): void {

@@ -23,7 +23,8 @@ export interface Agreement {
   readonly peerLanes: number;
 }
 
-const MAX_LANES = 256;
+/** A keyring of the addon has room for eight epochs of so many. */
+const MAX_LANES = 8;
 
 const helloSchema = z.object({
   wireVersion: z.int(),

@@ -11,6 +11,8 @@ import { TokenBucket } from './token-bucket.js';
 export const REKEY_MS = 600_000;
 const FIRST_PAUSE_MS = 250;
 const LAST_PAUSE_MS = 5_000;
+/** An attempt that goes on is not begun anew because somebody asks: whoever can, asks all the time. */
+const GOES_ON_MS = 1_000;
 /** How often asking is heard: a restarted peer is answered at once, a flood of forged requests is not. */
 const PLEAS = { burst: 3, intervalMs: 3_000 };
 
@@ -103,12 +105,15 @@ export class Initiator implements Handshaker {
       this.#attempt!.again(nowMs);
       return;
     }
+    if (this.#isBusy && nowMs - this.#attempt!.progressMs < GOES_ON_MS) return;
     if (!this.#pleas.take(nowMs)) return;
     this.#begin();
   }
 
   #begin(): void {
     const { random, nowMs } = this.#conduct;
+    // We seal with keys that the peer may not have.
+    if (this.#isBusy && this.#attempt?.epoch !== undefined) this.#isWanted = true;
     this.#attempt?.close();
     this.#isWritten = false;
     this.#attempt = new Attempt('initiator', random(ATTEMPT_BYTES), NO_COOKIE, this.#conduct, {

@@ -2,7 +2,7 @@
  * The end of a tunnel that answers attempts. It keeps no memory of, and sends no more to, whoever has not shown that it
  * hears us (the cookie, as in RFC 9147 §5.1); of one that has, the latest attempt counts. While it lacks keys, it asks.
  */
-import { createHmac } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Attempt, type Conduct, type Handshaker } from './attempt.js';
 import { REKEY_MS } from './initiator.js';
 import { bare, COOKIE_BYTES, emitPacket, NO_ATTEMPT, NO_COOKIE, PacketKind, type Packet } from './packet.js';
@@ -71,9 +71,14 @@ export class Responder implements Handshaker {
     }
   }
 
-  /** A datagram that only the peer can have sealed: it has the keys, whatever became of its last packet. */
+  /**
+   * A datagram that only the peer can have sealed: it has the keys, whatever became of its last packet, and also of the
+   * attempt. Who sees our packets can forge some that end an attempt, between our half of it and the peer's; we would go on
+   * with keys then that the peer soon forgets.
+   */
   epochSeen(epoch: number): void {
-    if (this.#isBusy && this.#attempt!.epoch === epoch) this.#confirmed();
+    if (this.#isBusy && this.#attempt!.epoch === epoch) this.#attempt!.done();
+    this.#confirmed(epoch);
   }
 
   poll(nowMs: number): void {
@@ -110,7 +115,7 @@ export class Responder implements Handshaker {
   }
 
   #isProven({ attempt, cookie }: Packet, nowMs: number): boolean {
-    return [nowMs, nowMs - COOKIE_MS].some((ms) => Buffer.compare(cookie, this.#cookie(attempt, ms)) === 0);
+    return [nowMs, nowMs - COOKIE_MS].some((ms) => timingSafeEqual(cookie, this.#cookie(attempt, ms)));
   }
 
   #cookie(attempt: Uint8Array, nowMs: number): Uint8Array {
@@ -129,7 +134,11 @@ export class Responder implements Handshaker {
   #begin({ attempt, cookie }: Packet): void {
     this.#attempt?.close();
     this.#attempt = new Attempt('responder', attempt.slice(), cookie.slice(), this.#conduct, {
-      confirmed: () => this.#confirmed(),
+      confirmed: () => {
+        const { epoch } = this.#attempt!;
+        this.#attempt!.done();
+        this.#confirmed(epoch!);
+      },
       failed: (reason) => {
         this.#attempt?.abort();
         this.#failed(reason);
@@ -137,11 +146,9 @@ export class Responder implements Handshaker {
     });
   }
 
-  #confirmed(): void {
-    const attempt = this.#attempt!;
+  #confirmed(epoch: number): void {
     const nowMs = this.#conduct.nowMs();
-    this.#conduct.epochs.confirm(attempt.epoch!, nowMs);
-    attempt.done();
+    if (!this.#conduct.epochs.confirm(epoch, nowMs)) return;
     this.#isWanted = false;
     this.#pleas = 0;
     this.#overdueMs = nowMs + OVERDUE_MS;

@@ -1,7 +1,7 @@
 /** Both roles against each other on a virtual clock, with an exchange that only has the flights of TLS. */
 import { describe, expect, it } from 'vitest';
 import { Lab, type Path } from '../../test/handshake/lab.js';
-import { PacketKind } from './packet.js';
+import { bare, emitPacket, PacketKind } from './packet.js';
 import type { StartSession } from './session.js';
 
 const LAN: Path = { delayMs: 0.1 };
@@ -199,6 +199,52 @@ describe('strangers', () => {
     }
     const attempts = new Set(initiator.sent.map((payload) => Buffer.from(payload.subarray(4, 12)).toString('hex')));
     expect(attempts.size).toBeLessThan(15);
+  });
+});
+
+describe('who sees the packets and forges some', () => {
+  it('leaves no end with keys that the other forgets', () => {
+    const lab = sealed({ delayMs: 10 });
+    const { initiator, responder } = lab.ends;
+    lab.run(1_000);
+    initiator.state.rekey(initiator.sendsWith!);
+    let known = new Set(responder.installed.keys());
+    for (const endMs = lab.nowMs + 60_000; lab.nowMs < endMs;) {
+      lab.run(1, () => [...responder.installed.keys()].some((epoch) => !known.has(epoch)));
+      if ([...responder.installed.keys()].some((epoch) => !known.has(epoch))) {
+        // It has answered, and the initiator will use what it has just installed: a forged end, before it does.
+        const answer = responder.sent.at(-1)!;
+        responder.state.receive(emitPacket(bare(PacketKind.close, answer.slice(4, 12), answer.slice(12, 20))));
+      }
+      known = new Set(responder.installed.keys());
+      // Something is always sent.
+      if (initiator.isHeard) responder.state.epochSeen(initiator.sendsWith!);
+      expect(lab.isSealed).toBe(true);
+    }
+    expect(responder.failures.length).toBeGreaterThan(5);
+  });
+
+  it('does not hold an attempt up for long, byte by byte', () => {
+    const lab = new Lab(LAN);
+    const { initiator, responder } = lab.ends;
+    responder.kill();
+    lab.run(10);
+    const attempt = initiator.sent[0]!.slice(4, 12);
+    for (let offset = 0; offset < 32; offset++) {
+      expect(initiator.failures.length).toBe(offset < 30 ? 0 : 1);
+      const piece = { ...bare(PacketKind.piece, attempt, new Uint8Array(8)), offset, data: new Uint8Array(1) };
+      initiator.state.receive(emitPacket(piece));
+      lab.run(1_000);
+    }
+  });
+
+  it('asks in vain while an attempt goes on', () => {
+    const lab = new Lab({ delayMs: 450 });
+    for (let ms = 0; ms < 5_000 && !lab.isSealed; ms += 10) {
+      lab.ends.initiator.state.receive(new Uint8Array(1200));
+      lab.run(10);
+    }
+    expect(lab.isSealed).toBe(true);
   });
 });
 

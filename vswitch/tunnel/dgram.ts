@@ -196,7 +196,7 @@ export class DgramDevice implements PortDevice, HealthContext {
   #take(frame: number, nowNs: number): void {
     this.#receiver.datagram(frame, nowNs);
     if (this.#receiver.isFrames) this.#receivedDatagrams++;
-    this.#health.heard(nowNs);
+    if (this.#receiver.isOurs) this.#health.heard(nowNs);
     this.#health.answer();
   }
 

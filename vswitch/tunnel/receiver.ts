@@ -56,6 +56,7 @@ export class TunnelReceiver {
   readonly #chunk: ChunkHeader;
   /** A chunk header that lies across two slots is put together here. */
   readonly #straddling: Uint8Array;
+  #isOurs: boolean;
 
   constructor(context: DeviceContext, options: TunnelReceiverOptions) {
     this.#arena = context.arena;
@@ -69,6 +70,7 @@ export class TunnelReceiver {
     this.#header = new DatagramHeader();
     this.#chunk = new ChunkHeader();
     this.#straddling = new Uint8Array(CHUNK_HEADER_BYTES);
+    this.#isOurs = false;
   }
 
   /** Frames that wait to be drained. */
@@ -86,14 +88,19 @@ export class TunnelReceiver {
     return this.#delivery.waiting > 0 ? 0 : this.#reassembly.nextNs;
   }
 
-  /** Of the last datagram: 0 when it was not sealed. */
-  get epoch(): number {
-    return this.#header.epoch;
+  /** Whether the last datagram was one of this tunnel: what follows says nothing of any other. */
+  get isOurs(): boolean {
+    return this.#isOurs;
   }
 
-  /** Of the last datagram that had a header: whether it carried frames. */
+  /** Of the last datagram: 0 when it was not sealed. */
+  get epoch(): number {
+    return this.#isOurs ? this.#header.epoch : 0;
+  }
+
+  /** Whether the last datagram carried frames. */
   get isFrames(): boolean {
-    return this.#header.type === DatagramType.frames;
+    return this.#isOurs && this.#header.type === DatagramType.frames;
   }
 
   /** Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). */
@@ -101,7 +108,9 @@ export class TunnelReceiver {
     const header = this.#header;
     const { bytes, length } = this.#arena;
     let isKept = false;
-    if (!header.parse(bytes, this.#arena.start(frame), length[frame]!) || header.network !== this.#networkNumber) {
+    this.#isOurs =
+      header.parse(bytes, this.#arena.start(frame), length[frame]!) && header.network === this.#networkNumber;
+    if (!this.#isOurs) {
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     } else if (header.type === DatagramType.frames && header.epoch > 0 === this.#isSealed) {
       this.#reassembly.arrived(header.lane);

@@ -18,6 +18,8 @@ export class TunnelKeys {
   readonly #installed: Set<number>;
   /** Epochs that were sealed with, the present one included. */
   readonly #used: Set<number>;
+  /** Epochs that the peer has sealed with. */
+  readonly #met: Set<number>;
   #epoch: number;
 
   constructor(native: DeviceCalls) {
@@ -26,6 +28,7 @@ export class TunnelKeys {
     this.receiveRing = native.keyringCreate();
     this.#installed = new Set();
     this.#used = new Set();
+    this.#met = new Set();
     this.#epoch = 0;
   }
 
@@ -60,11 +63,19 @@ export class TunnelKeys {
     this.#epoch = epoch;
   }
 
+  /** An authentic datagram of an epoch came; true when it was the first. */
+  meet(epoch: number): boolean {
+    const isFirst = !this.#met.has(epoch);
+    this.#met.add(epoch);
+    return isFirst;
+  }
+
   /** Forgets an epoch. */
   drop(epoch: number): void {
     if (epoch === this.#epoch) this.#epoch = 0;
     this.#installed.delete(epoch);
     this.#used.delete(epoch);
+    this.#met.delete(epoch);
     this.#native.keyringRemove(this.sendRing, epoch);
     this.#native.keyringRemove(this.receiveRing, epoch);
   }

@@ -3,6 +3,7 @@
  * that is not what was said, strangers, and `dgram` as the oracle for super-frames that lose datagrams.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createCipheriv } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
@@ -24,6 +25,7 @@ import { NativeIo } from '../device/native-io.js';
 import { Telemetry } from '../telemetry.js';
 import { BASE_BYTES } from './health/path-mtu.js';
 import { UdpDevice } from './udp.js';
+import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, WIRE_VERSION } from './wire.js';
 
 const found = await import('../../native/binding.js').then(
   (binding) => binding.native,
@@ -48,31 +50,64 @@ async function plainSocket(): Promise<{ socket: Socket; port: number; received: 
   return { socket, port: socket.address().port, received };
 }
 
+function headerOf(type: number, epoch: number, counter: number): Uint8Array {
+  const bytes = new Uint8Array(DATAGRAM_HEADER_BYTES);
+  const header = new DatagramHeader();
+  Object.assign(header, { type, epoch, network: NETWORK, counterLow: counter });
+  header.emit(bytes, 0);
+  return bytes;
+}
+
+/** A datagram of nothing but padding. */
+function sealed(secret: Uint8Array, header: Uint8Array): Uint8Array {
+  const nonce = secret.slice(32);
+  for (let i = 0; i < 8; i++) nonce[4 + i]! ^= header[12 + i]!;
+  const cipher = createCipheriv('aes-256-gcm', secret.subarray(0, 32), nonce);
+  cipher.setAAD(header);
+  const payload = cipher.update(new Uint8Array(2));
+  cipher.final();
+  return Buffer.concat([header, payload, cipher.getAuthTag()]);
+}
+
 interface Open {
   readonly device: UdpDevice;
   readonly io: NativeIo;
   readonly drops: RecordingSink;
   readonly port: number;
   readonly telemetry: Telemetry;
+  /** That it said it has heard of. */
+  readonly epochs: number[];
 }
 
-function open(peerPort: number, place: { netns?: string; port?: number } = {}): Open {
+interface Place {
+  readonly netns?: string;
+  readonly port?: number;
+  readonly seal?: 'required' | 'none';
+}
+
+function open(peerPort: number, place: Place = {}): Open {
   const io = new NativeIo(native, 4 * 2 ** 20);
   const drops = new RecordingSink();
   const address = '127.0.0.1';
-  const { port: ownPort = 0, ...namespace } = place;
+  const { port: ownPort = 0, seal = 'none', ...namespace } = place;
+  const epochs: number[] = [];
   const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
   const telemetry = new Telemetry(Telemetry.allocate());
   const context = { arena: io.arena, io, drops, clock: io, index: 0, telemetry };
-  const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' as const };
-  const device = new UdpDevice(context, options);
+  const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
+  const tunnelEvents = {
+    handshake: () => undefined,
+    epoch: (epoch: number) => void epochs.push(epoch),
+    volume: () => undefined,
+  };
+  const device = new UdpDevice({ ...context, tunnelEvents }, options);
   closing.push(() => {
     device.close();
     io.close();
     expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
   });
-  return { device, io, drops, port, telemetry };
+  return { device, io, drops, port, telemetry, epochs };
 }
 
 function send({ device, io }: Open, frames: readonly Frame[]): void {
@@ -199,6 +234,30 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
     const got: Frame[] = [];
     await until(() => got.push(...take(end)) > 0 && got.length === frames.length);
     expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+  });
+
+  it('takes only what is authentic for a sign of its peer', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port, { seal: 'required' });
+    const secret = pattern(44);
+    end.device.installKeys({ epoch: 7, algorithm: 'aes-256-gcm', send: [secret], receive: [secret] });
+    // Of another version, which the addon leaves to us: what was known of the datagram before it is not known of this one.
+    const forged = headerOf(DatagramType.handshake, 0, 0);
+    forged[0] = WIRE_VERSION + 1;
+    for (const data of [sealed(secret, headerOf(DatagramType.frames, 7, 1)), forged, forged])
+      await sendPlain(peer.socket, data, end.port);
+    await until(() => take(end).length === 0 && end.drops.reasons.length === 2);
+    expect(end.drops.reasons).toEqual(['badDatagram', 'badDatagram']);
+    expect(end.device.receivedDatagrams()).toBe(1);
+    expect(end.epochs).toEqual([7]);
+  });
+
+  it('tells of no epochs where nothing is sealed', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port);
+    for (const epoch of [1, 2, 3]) await sendPlain(peer.socket, headerOf(DatagramType.frames, epoch, 0), end.port);
+    await until(() => take(end).length === 0 && end.drops.reasons.length === 3);
+    expect(end.epochs).toEqual([]);
   });
 
   it('needs the addon', () => {

@@ -369,7 +369,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       }
       this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs);
       if (this.#receiver.isFrames) this.#receivedDatagrams += cuts[i]!;
-      if (this.#receiver.epoch !== 0 || this.#keys === undefined) isHeard = true;
+      if (this.#keys === undefined ? this.#receiver.isOurs : this.#receiver.epoch !== 0) isHeard = true;
       at += slotsFor(bytes);
       if (this.#receiver.epoch !== this.#receivedEpoch && this.#receiver.epoch !== 0) this.#meetEpoch();
     }
@@ -380,7 +380,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
 
   #meetEpoch(): void {
     this.#receivedEpoch = this.#receiver.epoch;
-    this.#events?.epoch(this.#receivedEpoch);
+    if (this.#keys?.meet(this.#receivedEpoch) === true) this.#events?.epoch(this.#receivedEpoch);
   }
 
   /** Sends datagrams 0 … `datagrams - 1` of the scatter list; returns how many are done with, sent or failed. */
