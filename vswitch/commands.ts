@@ -60,6 +60,7 @@ export interface Commands {
   installKeys: [arguments: { device: string; keys: EpochKeys }, answer: undefined];
   useKeys: [arguments: { device: string; epoch: number }, answer: undefined];
   dropKeys: [arguments: { device: string; epoch: number }, answer: undefined];
+  markHandshakes: [arguments: { device: string; mark: Uint8Array }, answer: undefined];
   sendHandshake: [arguments: { device: string; payload: Uint8Array }, answer: undefined];
   /** Releases everything; the thread ends. */
   end: [arguments: undefined, answer: undefined];

@@ -126,6 +126,11 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
     return undefined;
   },
 
+  markHandshakes: ({ device, mark }) => {
+    tunnel(device).markHandshakes(mark);
+    return undefined;
+  },
+
   sendHandshake: ({ device, payload }) => {
     tunnel(device).sendHandshake(payload);
     return undefined;

@@ -77,6 +77,8 @@ export interface TunnelControl {
   /** Datagrams are sealed with this epoch from now on; others that are installed are still opened. */
   useKeys(epoch: number): void;
   dropKeys(epoch: number): void;
+  /** Eight bytes that handshake datagrams of both ends bear, so that a flood of strangers' takes no place of theirs. */
+  markHandshakes(mark: Uint8Array): void;
   /** Sends a piece of a handshake, 1 … 1200 bytes; it may be lost. */
   sendHandshake(payload: Uint8Array): void;
 }

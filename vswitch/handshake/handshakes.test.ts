@@ -44,6 +44,7 @@ class Process {
   /** By epoch: keys as hexadecimal text. */
   readonly installed = new Map<number, { send: string; receive: string }>();
   used: number | undefined;
+  readonly marks: string[] = [];
   isCut = false;
 
   constructor(pair: () => Record<Name, Process>, name: Name) {
@@ -54,6 +55,7 @@ class Process {
           this.installed.set(epoch, { send: hex(send), receive: hex(receive) }),
         useKeys: (_, epoch) => (this.used = epoch),
         dropKeys: (_, epoch) => this.installed.delete(epoch),
+        markHandshakes: (_, mark) => this.marks.push(Buffer.from(mark).toString('hex')),
         sendHandshake: (_, payload) => {
           const peer = pair()[other[name]];
           if (!this.isCut) setImmediate(() => peer.handshakes.received(`udp:${name}`, payload));
@@ -106,6 +108,8 @@ describe('the handshakes of a switch process', () => {
     const [keysA, keysB] = [a.installed.get(a.used!)!, b.installed.get(b.used!)!];
     expect([keysA.send, keysA.receive]).toEqual([keysB.receive, keysB.send]);
     expect(keysA.send).not.toBe(keysA.receive);
+    expect(a.marks).toEqual(b.marks);
+    expect(a.marks[0]).toMatch(/^[0-9a-f]{16}$/);
     expect(a.handshakes.states).toEqual([
       { name: 'udp:b', peer: 'b', state: 'sealed', algorithm: 'aes-256-gcm', epochAgeSeconds: 0, rekeys: 0 },
     ]);

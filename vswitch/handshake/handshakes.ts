@@ -3,7 +3,7 @@
  * are agreed. Runs in the main thread, so that the engine never waits for it. `control.ts` tells it who the machine is and
  * which tunnels there are.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes, X509Certificate } from 'node:crypto';
 import type { SwitchConfig, SwitchIdentity, TunnelState, UdpConfig } from '../../model/messages.js';
 import type { Timer } from '../timer.js';
 import { WIRE_VERSION } from '../tunnel/wire.js';
@@ -17,6 +17,7 @@ export interface SealingEngine {
   installKeys(device: string, keys: EpochKeys): void;
   useKeys(device: string, epoch: number): void;
   dropKeys(device: string, epoch: number): void;
+  markHandshakes(device: string, mark: Uint8Array): void;
   sendHandshake(device: string, payload: Uint8Array): void;
 }
 
@@ -27,6 +28,8 @@ export interface HandshakeLog {
   recovered(peer: string): void;
 }
 
+/** As a counter has: it stands in its place. */
+const MARK_BYTES = 8;
 /** Engine threads. */
 const LANES = 1;
 /** A reason is logged at most this often for each peer. */
@@ -130,8 +133,13 @@ export class Handshakes {
       return { config, peer, keys: undefined };
     const { certificate, privateKey, aesIsFast } = identity.own;
     const engine = this.#engine;
+    const role = roleOf(machine, peer);
+    engine.markHandshakes(
+      device,
+      role === 'initiator' ? markOf(certificate, peerCertificate) : markOf(peerCertificate, certificate),
+    );
     const keys = new TunnelHandshake({
-      role: roleOf(machine, peer),
+      role,
       peer,
       nowMs: () => this.#timer.nowMs(),
       random: (bytes) => randomBytes(bytes),
@@ -200,4 +208,14 @@ export class Handshakes {
 /** The machine whose name comes first begins. Both ends know both names, also where one has a wrong certificate. */
 function roleOf(machine: string, peer: string): Role {
   return machine < peer ? 'initiator' : 'responder';
+}
+
+/**
+ * What the tunnel's handshake datagrams bear. It proves nothing, as whoever sees one has it; but certificates only pass
+ * within TLS, so whoever sees none cannot have it.
+ */
+function markOf(initiator: string, responder: string): Uint8Array {
+  const hash = createHash('sha256').update('Luthier handshake');
+  for (const certificate of [initiator, responder]) hash.update(new X509Certificate(certificate).raw);
+  return hash.digest().subarray(0, MARK_BYTES);
 }

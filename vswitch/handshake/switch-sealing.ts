@@ -31,6 +31,7 @@ function sealing(engine: EngineThread): SealingEngine {
     installKeys: (device, keys) => asked(engine.call('installKeys', { device, keys })),
     useKeys: (device, epoch) => asked(engine.call('useKeys', { device, epoch })),
     dropKeys: (device, epoch) => asked(engine.call('dropKeys', { device, epoch })),
+    markHandshakes: (device, mark) => asked(engine.call('markHandshakes', { device, mark })),
     sendHandshake: (device, payload) => asked(engine.call('sendHandshake', { device, payload })),
   };
 }

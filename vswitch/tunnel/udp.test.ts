@@ -77,6 +77,8 @@ interface Open {
   readonly telemetry: Telemetry;
   /** That it said it has heard of. */
   readonly epochs: number[];
+  /** That it passed on. */
+  readonly handshakes: Uint8Array[];
 }
 
 interface Place {
@@ -91,13 +93,14 @@ function open(peerPort: number, place: Place = {}): Open {
   const address = '127.0.0.1';
   const { port: ownPort = 0, seal = 'none', ...namespace } = place;
   const epochs: number[] = [];
+  const handshakes: Uint8Array[] = [];
   const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
   const telemetry = new Telemetry(Telemetry.allocate());
   const context = { arena: io.arena, io, drops, clock: io, index: 0, telemetry };
   const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
   const tunnelEvents = {
-    handshake: () => undefined,
+    handshake: (payload: Uint8Array) => void handshakes.push(payload),
     epoch: (epoch: number) => void epochs.push(epoch),
     volume: () => undefined,
   };
@@ -107,7 +110,7 @@ function open(peerPort: number, place: Place = {}): Open {
     io.close();
     expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
   });
-  return { device, io, drops, port, telemetry, epochs };
+  return { device, io, drops, port, telemetry, epochs, handshakes };
 }
 
 function send({ device, io }: Open, frames: readonly Frame[]): void {
@@ -250,6 +253,25 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
     expect(end.drops.reasons).toEqual(['badDatagram', 'badDatagram']);
     expect(end.device.receivedDatagrams()).toBe(1);
     expect(end.epochs).toEqual([7]);
+  });
+
+  it('hears its peer through a flood of handshakes that strangers make up', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port, { seal: 'required' });
+    const mark = pattern(8);
+    end.device.markHandshakes(mark);
+    const forged = Buffer.concat([headerOf(DatagramType.handshake, 0, 0), pattern(28)]);
+    const own = Buffer.from(forged);
+    own.set(mark, 12);
+    own[20] = 99;
+    for (let i = 0; i < 100; i++) await sendPlain(peer.socket, forged, end.port);
+    await sendPlain(peer.socket, own, end.port);
+    await until(() => take(end).length === 0 && end.handshakes.length + end.drops.reasons.length === 101);
+    expect(end.handshakes.length).toBeLessThan(101);
+    expect(end.handshakes.at(-1)![0]).toBe(99);
+    end.device.sendHandshake(pattern(28));
+    await until(() => peer.received.length > 0);
+    expect(peer.received[0]!.subarray(12, 20)).toEqual(mark);
   });
 
   it('tells of no epochs where nothing is sealed', async () => {

@@ -22,8 +22,10 @@ import {
 } from '../device/device.js';
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
+import { TokenBucket } from '../handshake/token-bucket.js';
 import { Telemetry } from '../telemetry.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
+import { get32 } from '../wire/bytes.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { TunnelSender } from './sender.js';
@@ -50,9 +52,13 @@ const REFUSALS = [
 /** RFC 9001 appendix B.1.1 allows 2²⁸ datagrams of 2¹¹ bytes with a key of AES-GCM; a key that is asked for comes later. */
 const REKEY_DATAGRAMS = 2 ** 26;
 const REKEY_BYTES = 2 ** 37;
-/** Handshake datagrams that are passed on in a row, and how often one more; strangers send as many as they like. */
-const HANDSHAKE_BURST = 64;
-const HANDSHAKE_NS = 2e6;
+/**
+ * Handshake datagrams that are passed on in a row, and how often one more: of those with the tunnel's mark, and of others,
+ * of which strangers send as many as they like. A peer that has a wrong certificate of us is one of these, and is heard, so
+ * that people are told why.
+ */
+const MARKED = { burst: 64, intervalMs: 2 };
+const UNMARKED = { burst: 16, intervalMs: 20 };
 
 export interface UdpDeviceOptions {
   /** From `udpOpen`, connected; the device closes it. */
@@ -110,9 +116,10 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   /** `#sender.counter` when the present epoch began, and the epoch that was found to be spent. */
   #epochStart: number;
   #spentEpoch: number;
-  /** Handshake datagrams that may still be passed on, at `#handshakeNs`. */
-  #handshakes: number;
-  #handshakeNs: number;
+  #markHigh: number;
+  #markLow: number;
+  readonly #marked: TokenBucket;
+  readonly #unmarked: TokenBucket;
 
   constructor(context: DeviceContext, options: UdpDeviceOptions) {
     const { io } = context;
@@ -156,8 +163,11 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#receivedEpoch = 0;
     this.#epochStart = 0;
     this.#spentEpoch = 0;
-    this.#handshakes = HANDSHAKE_BURST;
-    this.#handshakeNs = 0;
+    this.#markHigh = 0;
+    this.#markLow = 0;
+    const nowMs = context.clock.nowNs() / 1e6;
+    this.#marked = new TokenBucket(MARKED.burst, MARKED.intervalMs, nowMs);
+    this.#unmarked = new TokenBucket(UNMARKED.burst, UNMARKED.intervalMs, nowMs);
   }
 
   get fd(): number {
@@ -250,11 +260,18 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#sender.epoch = keys.epoch;
   }
 
+  markHandshakes(mark: Uint8Array): void {
+    this.#markHigh = get32(mark, 0);
+    this.#markLow = get32(mark, 4);
+  }
+
   /** Sends a piece of a handshake, of at most 1200 bytes; whether it went out is not known, as on any network. */
   sendHandshake(payload: Uint8Array): void {
     const header = new DatagramHeader();
     header.type = DatagramType.handshake;
     header.network = this.#networkNumber;
+    header.counterHigh = this.#markHigh;
+    header.counterLow = this.#markLow;
     const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
     header.emit(datagram, 0);
     datagram.set(payload, DATAGRAM_HEADER_BYTES);
@@ -320,18 +337,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#events?.volume(epoch);
   }
 
-  #onHandshake(at: number, payloadBytes: number): void {
-    const nowNs = this.#context.clock.nowNs();
-    const earned = Math.floor((nowNs - this.#handshakeNs) / HANDSHAKE_NS);
-    if (earned > 0) {
-      this.#handshakes = Math.min(HANDSHAKE_BURST, this.#handshakes + earned);
-      this.#handshakeNs += earned * HANDSHAKE_NS;
-    }
-    if (this.#handshakes === 0) {
+  #onHandshake(at: number, payloadBytes: number, markHigh: number, markLow: number): void {
+    const isMarked = markHigh === this.#markHigh && markLow === this.#markLow;
+    if (!(isMarked ? this.#marked : this.#unmarked).take(this.#context.clock.nowNs() / 1e6)) {
       this.#drops.drop(DropReason.queueFull, -1, this.#port);
       return;
     }
-    this.#handshakes--;
     this.#events?.handshake(this.#arena.bytes.slice(at, at + payloadBytes));
   }
 
