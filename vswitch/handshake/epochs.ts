@@ -81,12 +81,6 @@ export class Epochs {
     this.#drop(({ dropMs }) => dropMs <= nowMs);
   }
 
-  /** All of them: the tunnel is gone, or not sealed any more. */
-  clear(): void {
-    this.#drop(() => true);
-    this.#current = undefined;
-  }
-
   #drop(isDropped: (installed: Installed) => boolean): void {
     for (const { epoch } of this.#installed.filter(isDropped)) this.#commands.drop(epoch);
     this.#installed = this.#installed.filter((installed) => !isDropped(installed));

@@ -93,8 +93,8 @@ export class TunnelHandshake {
     this.#epochs.poll(nowMs);
   }
 
+  /** The device is gone, and all keys with it: the engine is asked nothing more. */
   close(): void {
     this.#handshaker.close();
-    this.#epochs.clear();
   }
 }
