@@ -1,7 +1,8 @@
 /**
- * What of a running network has ended that should not have, or was never completed, and how the rest of it is made ready for a plan that builds
- * it again. Keeper, switch processes and the namespaces of machines hold nothing that the record does not say: the
- * supervisor has them back at once. A host that lost its init lost all that ran in it: it is made again by the next `up`.
+ * What of a running network has ended that should not have, or was never completed, and how the rest of it is made ready
+ * for a plan that builds it again. Keeper, switch processes and the namespaces of machines hold nothing that the record
+ * does not say: the supervisor has them back at once. A host that lost its init lost all that ran in it: it is made again
+ * by the next `up`.
  */
 import type { Network } from '../model/network.js';
 import { netnsNodes } from '../vrouter/router.js';

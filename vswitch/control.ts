@@ -107,6 +107,7 @@ export class Control {
       this.#handshakes.configure(config, names);
     };
     const applied = this.#applying.then(apply);
+    // Who asked is told of a failure; whoever comes next only waits for its end.
     this.#applying = applied.catch(() => undefined);
     return applied;
   }

@@ -1,4 +1,7 @@
-/** The main thread's one timer: the only place under `vswitch/` that waits. The engine's thread waits in its own way. */
+/**
+ * The main thread's one timer, for handshakes. `main.ts` makes it and passes it on: whoever waits takes a `Timer`, which is
+ * virtual in tests. The engine's thread has none; it waits for descriptors and deadlines in the addon.
+ */
 /* eslint-disable no-restricted-globals -- said above */
 
 export interface Timer {
