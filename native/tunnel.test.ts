@@ -56,6 +56,17 @@ function bytes(count: number, salt = 0): Buffer {
   return Buffer.from(Array.from({ length: count }, (_, i) => (i * 31 + (i >>> 8) * 7 + salt * 13) & 0xff));
 }
 
+/** A socket of Node's own, what came to it, and one of ours that sends there. */
+async function plainPeer() {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const got: Buffer[] = [];
+  socket.on('message', (data) => got.push(data));
+  const connect = { address: '127.0.0.1', port: socket.address().port };
+  const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
+  return { fd, got, socket };
+}
+
 /** As node:crypto seals it. */
 function seal(plain: Buffer, algorithm: AeadAlgorithm, secret: Uint8Array = SECRET): Buffer {
   const nonce = Buffer.from(secret.subarray(32));
@@ -163,12 +174,7 @@ describe('a long datagram', () => {
   );
 
   it('is cut into pieces with headers of their own', async () => {
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const got: Buffer[] = [];
-    socket.on('message', (data) => got.push(data));
-    const connect = { address: '127.0.0.1', port: socket.address().port };
-    const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
+    const { fd, got, socket } = await plainPeer();
     const { arrays, handle } = line.io;
     arrays.arena.set(long, OURS_AT);
     // In parts that end anywhere.
@@ -291,12 +297,7 @@ describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
   const plain = (counter: bigint, payload = bytes(100)) => datagram({ epoch: 7, counter, payload });
 
   it('is what node:crypto makes of it', async () => {
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    const got: Buffer[] = [];
-    socket.on('message', (data) => got.push(data));
-    const connect = { address: '127.0.0.1', port: socket.address().port };
-    const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
+    const { fd, got, socket } = await plainPeer();
     const datagrams = [plain(0n), plain(1n, bytes(1)), plain(0x0123_4567_89ab_cdefn, bytes(1400))];
     const { arrays, handle } = line.io;
     let at = OURS_AT;
