@@ -153,6 +153,12 @@ beforeEach(() => {
   line = new Line();
 });
 
+/** Other ends, which have heard nothing yet: what comes after later datagrams is taken for a repeat. */
+function anew(): void {
+  line.close();
+  line = new Line();
+}
+
 afterEach(() => {
   line.close();
   for (const ring of rings) native.keyringDestroy(ring);
@@ -193,6 +199,7 @@ describe('a long datagram', () => {
     // Piece by piece, then in one segmented send.
     expect(line.send(pieces, { segments: 0 })).toBe(4);
     expect(line.receive()).toEqual([whole]);
+    anew();
     expect(line.send([long], { cuts: [3000] })).toBe(1);
     expect(line.receive()).toEqual([whole]);
   });
@@ -201,6 +208,27 @@ describe('a long datagram', () => {
     const [first, ...rest] = pieces;
     for (const data of [first!, Buffer.alloc(5), ...rest]) expect(line.send([data], { segments: 0 })).toBe(1);
     expect(line.receive()).toEqual([datagram({ payload: frame, counter: 0xffff_fffen }), UdpRefusal.badDatagram]);
+  });
+
+  it('is not joined to a repeat of what came with an earlier call, but where its sender begins anew', () => {
+    const [p0, p1, p2, p3] = pieces as [Buffer, Buffer, Buffer, Buffer];
+    const got = (...datagrams: Buffer[]): number[] => {
+      for (const one of datagrams) expect(line.send([one], { segments: 0 })).toBe(1);
+      return line.receive().map((data) => (data as Buffer).byteLength - HEADERS);
+    };
+    expect(got(p0, p1)).toEqual([6000]);
+    expect(got(p1, p2, p3)).toEqual([3000, 4066]);
+    const later = (i: number) =>
+      datagram({ payload: bytes(3000), frameBytes: 6000, offset: 3000 * i, counter: BigInt(i) });
+    expect(got(later(0), later(1))).toEqual([6000]);
+    // Sealed ones have a replay window instead.
+    const ring = keyring(false);
+    const sealed = (i: number) => {
+      const fields = { payload: bytes(3000), frameBytes: 6000, offset: 3000 * (i % 2), frameId: i >> 1 };
+      return seal(datagram({ ...fields, epoch: 7, counter: BigInt(i) }), 'aes-256-gcm');
+    };
+    for (const i of [2, 3, 0, 1]) line.send([sealed(i)], { segments: 0 });
+    expect(line.receive(ring).map((data) => (data as Buffer).byteLength - HEADERS)).toEqual([6000, 6000]);
   });
 
   it('is refused where it cannot be', () => {
@@ -221,6 +249,7 @@ describe('a long datagram', () => {
       return copy;
     };
     const join = (...datagrams: Buffer[]): number[] => {
+      anew();
       // One send each: what the kernel merges is the subject of the other tests.
       for (const one of datagrams) expect(line.send([one], { segments: 0 })).toBe(1);
       return line.receive().map((got) => (got as Buffer).byteLength - HEADERS);

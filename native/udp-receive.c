@@ -57,6 +57,9 @@ struct receiver {
   size_t at, segment;    /* in it */
   bool is_large;         /* what came last was merged */
   bool is_full;          /* the kernel gave as many as it was asked for */
+  /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
+  uint8_t sender[COUNTER_AT];
+  uint64_t next;
 };
 
 void receiver_free(struct receiver *receiver) {
@@ -199,11 +202,17 @@ static bool carries_on(const struct run *run, const uint8_t *datagram, size_t by
 }
 
 /*
- * Whether a datagram of the run's sender comes after later ones: a repeat, or one that was overtaken. None is joined to it:
- * what is there already would be told again with what is new, and rebuilding would refuse both.
+ * Whether a datagram comes after later ones of its sender: a repeat, or one that was overtaken; those may have come with an
+ * earlier call. None is joined to it: what is there already would be told again with what is new, and rebuilding would
+ * refuse both. One that is very late is a sender's that begins anew.
  */
-static bool is_late(const struct run *run, const uint8_t *datagram, uint64_t next) {
-  return run->headers != NULL && datagram_counter(datagram) < next && memcmp(run->headers, datagram, COUNTER_AT) == 0;
+static bool is_late(struct receiver *receiver, const uint8_t *datagram) {
+  uint64_t counter = datagram_counter(datagram);
+  bool is_same = memcmp(receiver->sender, datagram, COUNTER_AT) == 0;
+  if (is_same && counter < receiver->next && receiver->next - counter <= WINDOW_BITS) return true;
+  memcpy(receiver->sender, datagram, COUNTER_AT);
+  receiver->next = counter + 1;
+  return false;
 }
 
 /* Begins a run with a datagram. */
@@ -260,7 +269,6 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
   struct run run = {0};
   int count = 0;
   int32_t used = 0;
-  uint64_t next = 0; /* after the newest counter of the run's sender, within this call */
   while (receiver->message < receiver->count) {
     struct mmsghdr *message = &receiver->messages[receiver->message];
     size_t left = message->msg_len - receiver->at;
@@ -277,13 +285,12 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
       extend(io, &run, datagram);
       io->lengths[run.index] = (int32_t)run.bytes;
       io->cuts[run.index]++;
-      next = run.counter;
+      receiver->next = run.counter;
     } else {
-      bool late = is_late(&run, datagram, next);
       used += run_slots;
       start(io, &run, used, datagram, (size_t)opened);
-      if (late) run.is_open = false;
-      else next = datagram_counter(datagram) + 1;
+      /* Of sealed ones, the replay window has let none through twice. */
+      if (ring == NULL && is_late(receiver, datagram)) run.is_open = false;
       run.index = count;
       io->cuts[count] = 1;
       io->lengths[count++] = opened;
