@@ -30,6 +30,18 @@ module.exports = {
     only('measure', ['control', 'native', 'model']),
     only('cli', ['measure', 'control', 'vrouter', 'vhost', 'native', 'model']),
     {
+      name: 'scenario-knows-nothing-that-runs',
+      severity: 'error',
+      from: { path: '^control/scenario/' },
+      to: { path: '^control/(?!scenario/)' },
+    },
+    {
+      name: 'scenario-has-one-way-in',
+      severity: 'error',
+      from: { pathNot: '^control/scenario/' },
+      to: { path: '^control/scenario/(?!index\\.ts$)' },
+    },
+    {
       name: 'one-file-loads-the-addon',
       severity: 'error',
       from: { pathNot: '^native/binding\\.ts$' },

@@ -8,13 +8,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient, type UpOptions } from './control/client.js';
 import { execute, type ExecOptions, type ExecResult } from './control/exec.js';
-import type { Scenario } from './control/load.js';
+import type { Scenario } from './control/scenario/index.js';
 import { pathsFrom, type Paths } from './control/paths.js';
 import { refuseUnsupported } from './control/unsupported.js';
 import { LuthierError } from './model/errors.js';
 import type { NetworkState, NodeState, TraceReport } from './model/messages.js';
 
-export { load, loadText, type Scenario } from './control/load.js';
+export { load, loadText, type Scenario } from './control/scenario/index.js';
 export type { ExecOptions, ExecResult } from './control/exec.js';
 export type { UpOptions } from './control/client.js';
 export type { NetworkState, NodeState, Notice, Progress, TraceReport } from './model/messages.js';

@@ -70,7 +70,7 @@ async function removeAll(agent: AgentClient | undefined, remove: (name: string) 
 async function networkOf(agent: AgentClient | undefined, target: string): Promise<string> {
   const running = (await agent?.networks()) ?? [];
   const isName = running.some(({ name }) => name === target) || !namesFile(target);
-  const name = isName ? target : (await import('../control/load.js')).load(target).raw.name;
+  const name = isName ? target : (await import('../control/scenario/index.js')).load(target).raw.name;
   if (agent === undefined) throw nothingRuns();
   return resolveNetwork(agent, name);
 }

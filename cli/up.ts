@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AgentClient } from '../control/client.js';
-import type { Scenario } from '../control/load.js';
+import type { Scenario } from '../control/scenario/index.js';
 import { UsageError } from '../model/errors.js';
 import type { Difference, NetworkSummary, Notice, PlanReport } from '../model/messages.js';
 import { parseSize } from '../model/units.js';
@@ -58,7 +58,7 @@ export function parseMemory(text: string): number {
 /** Checks everything that can be checked before an agent is needed. */
 export async function loadForUp(file: string): Promise<Scenario> {
   const [{ load }, { refuseUnsupported }] = await Promise.all([
-    import('../control/load.js'),
+    import('../control/scenario/index.js'),
     import('../control/unsupported.js'),
   ]);
   const scenario = load(file);
@@ -72,7 +72,7 @@ async function planned(scenario: Scenario): Promise<PlanReport> {
   if (agent !== undefined) return agent.plan(scenario);
   const [{ previewOf }, { resolve }] = await Promise.all([
     import('../control/preview.js'),
-    import('../control/resolve.js'),
+    import('../control/scenario/index.js'),
   ]);
   return previewOf(undefined, resolve(scenario));
 }

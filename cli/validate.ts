@@ -1,6 +1,6 @@
 /** `luthier validate FILE`: checks a scenario against the whole contract, without touching the system. */
 import type { Command } from 'commander';
-import type { Topology } from '../control/topology.js';
+import type { Topology } from '../control/scenario/index.js';
 import { UnsupportedError } from '../model/errors.js';
 import { counted, print, printJson } from './output.js';
 import { syntax, withJson } from './syntax.js';
@@ -36,9 +36,8 @@ export function command(): Command {
 
 /** Throws ScenarioError. */
 export async function validate(file: string): Promise<Validation> {
-  const [{ load }, { checkedTopology }, { refuseUnsupported }] = await Promise.all([
-    import('../control/load.js'),
-    import('../control/resolve.js'),
+  const [{ checkedTopology, load }, { refuseUnsupported }] = await Promise.all([
+    import('../control/scenario/index.js'),
     import('../control/unsupported.js'),
   ]);
   const scenario = load(file);

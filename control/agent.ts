@@ -25,7 +25,7 @@ import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
 import { readText } from './http.js';
 import { findNetnsNode, networkDrops, networkState, nodeAccess } from './inspect.js';
-import { parseScenario } from './load.js';
+import { parseScenario } from './scenario/index.js';
 import { Networks } from './networks.js';
 import { agentSocket } from './paths.js';
 import { refuseUnsupported } from './unsupported.js';

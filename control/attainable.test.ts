@@ -1,8 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Network } from '../model/network.js';
 import { attainableWithoutRoot } from './attainable.js';
-import { loadText } from './load.js';
-import { resolve } from './resolve.js';
+import { loadText, resolve } from './scenario/index.js';
 
 const MANY = 8 << 20;
 

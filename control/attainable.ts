@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Notice } from '../model/messages.js';
 import type { Network, Node } from '../model/network.js';
-import { deepFreeze } from './freeze.js';
+import { deepFreeze } from '../model/freeze.js';
 import { UDP_BUFFER_BYTES } from './wiring.js';
 
 /** The most that a socket's receive buffer may be asked for by whoever is not root; undefined where it is not told. */

@@ -5,9 +5,8 @@ import type { Network } from '../model/network.js';
 import type { RawScenario } from '../model/scenario.js';
 import { capacityProblems, demandOf, foresee } from './capacity.js';
 import type { Demand, MachineLimits } from './capacity.js';
-import { load } from './load.js';
+import { load, resolve } from './scenario/index.js';
 import { readMachineLimits } from './machine-limits.js';
-import { resolve } from './resolve.js';
 
 const MIB = 2 ** 20;
 

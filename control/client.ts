@@ -23,7 +23,7 @@ import { makeFolders, requireOwnFolders } from './folders.js';
 import { lines, openStream, requestJson } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
 import { journalFiles } from './journal.js';
-import type { Scenario } from './load.js';
+import type { Scenario } from './scenario/index.js';
 import { agentLog, agentSocket, type Paths } from './paths.js';
 import { gone, processId } from './process.js';
 import { agentCommand, agentEnvironment } from './user-namespace.js';

@@ -14,7 +14,7 @@ import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
 import { capacityProblems, demandOf, foresee, type Demand } from './capacity.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
 import { LiveNetwork } from './live.js';
-import type { Scenario } from './load.js';
+import type { Scenario } from './scenario/index.js';
 import { readMachineLimits } from './machine-limits.js';
 import { change, create, finish, remove, type Conduct, type OnProgress } from './operations.js';
 import { NetworkPaths, type Paths } from './paths.js';
@@ -23,7 +23,7 @@ import { previewOf } from './preview.js';
 import { SWITCH_UIDS } from './privileges.js';
 import { bootId } from './process.js';
 import { lossesOf } from './repair.js';
-import { resolve } from './resolve.js';
+import { resolve } from './scenario/index.js';
 import { summary } from './summary.js';
 import { Supervisor } from './supervisor.js';
 

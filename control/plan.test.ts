@@ -6,9 +6,8 @@ import type { RawNode, RawScenario } from '../model/scenario.js';
 import { hostsFile } from '../vhost/netns.js';
 import { netnsNodes, nodeConfiguration } from '../vrouter/router.js';
 import { pairs } from '../test/fixtures/random-scenario.js';
-import { load } from './load.js';
+import { load, resolve } from './scenario/index.js';
 import { BUILD_KINDS, plan, sameNetwork, type Action, type Losses } from './plan.js';
-import { resolve } from './resolve.js';
 import { switchConfigs, tapName, tunnels, udpName } from './wiring.js';
 
 const NUMBER = 7;

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RawScenario } from '../model/scenario.js';
-import { load } from './load.js';
+import { load, resolve } from './scenario/index.js';
 import { previewOf } from './preview.js';
-import { resolve } from './resolve.js';
 
 const lan = {
   name: 'n',

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Network } from '../model/network.js';
 import type { RawScenario } from '../model/scenario.js';
-import { load } from './load.js';
-import { resolve } from './resolve.js';
+import { load, resolve } from './scenario/index.js';
 import { moved } from './stations.js';
 
 /** h1 and h2 on s1, which s2 is linked to, with h3 on it; r1 on s1, linked first. */

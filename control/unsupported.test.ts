@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { UnsupportedError } from '../model/errors.js';
 import type { RawLink, RawScenario } from '../model/scenario.js';
-import { load, loadText } from './load.js';
+import { load, loadText } from './scenario/index.js';
 import { refuseUnsupported } from './unsupported.js';
 
 const refusal = (text: string): UnsupportedError => {

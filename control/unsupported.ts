@@ -9,10 +9,8 @@ import { LINK_PROPERTIES } from '../model/scenario.js';
 import type { RawLink, RawLinkProperties, RawScenario } from '../model/scenario.js';
 import { splitEndpoint } from '../model/scenario.js';
 import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
-import type { Scenario } from './load.js';
-import { located } from './problems.js';
-import type { Path } from './problems.js';
-import { checkedTopology, switchMachines, resolve } from './resolve.js';
+import type { Path, Scenario } from './scenario/index.js';
+import { checkedTopology, located, resolve, switchMachines } from './scenario/index.js';
 import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
 
 interface Refusal {

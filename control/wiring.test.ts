@@ -4,8 +4,7 @@ import type { SwitchConfig } from '../model/messages.js';
 import type { HostNode, Link, Network, Node, Port, SwitchNode } from '../model/network.js';
 import type { RawNode, RawScenario } from '../model/scenario.js';
 import { parseConfig } from '../vswitch/config.js';
-import { load } from './load.js';
-import { resolve } from './resolve.js';
+import { load, resolve } from './scenario/index.js';
 import { refuseUnsupported } from './unsupported.js';
 import { FIRST_SWITCH_CHANNEL, switchConfigs, tapName, tunnels, udpName, underlayAddress } from './wiring.js';
 

@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import type { AgentClient } from '../control/client.js';
 import { journalFiles, readJournal } from '../control/journal.js';
-import { parseScenario } from '../control/load.js';
+import { parseScenario } from '../control/scenario/index.js';
 import { capture, runBatch } from '../control/native-tools.js';
 import type { Paths } from '../control/paths.js';
 import { isMachineRoot } from '../control/privileges.js';

@@ -1,6 +1,7 @@
 /**
  * A resolved network: every default filled in, every address given, every route computed; plain JSON, frozen.
- * `control/resolve.ts` makes it from a scenario; `control/plan.ts` compares two of them; nothing in it touches a system.
+ * `control/scenario/resolve.ts` makes it from a scenario; `control/plan.ts` compares two of them; nothing in it touches a
+ * system.
  */
 
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */

@@ -1,7 +1,7 @@
 /**
  * A scenario as it is written: the schema of the file, and the types that follow from it. Values keep the form in which
  * a person wrote them (`10ms`, `h3:eth0`); every unit is checked here, whether names and addresses fit together is for
- * `control/load.ts`. `docs/scenario.md` is the reference; `scenarioJsonSchema` is published for editors.
+ * `control/scenario/load.ts`. `docs/scenario.md` is the reference; `scenarioJsonSchema` is published for editors.
  *
  * The schema's messages are either one line, what is wrong, or two, what is wrong and a hint.
  */
@@ -148,7 +148,7 @@ function name(what: string) {
     .meta({ pattern: NAME_PATTERN.source });
 }
 
-/** Whether it is an address, and of which family, is for `control/addresses.ts` to say. */
+/** Whether it is an address, and of which family, is for `control/scenario/addresses.ts` to say. */
 const ipv4Subnet = text('an IPv4 subnet').meta({ description: 'IPv4, with prefix length.', examples: ['10.0.1.0/24'] });
 const ipv6Subnet = text('an IPv6 subnet').meta({ description: 'IPv6, with prefix length.', examples: ['fd00:1::/64'] });
 

@@ -6,7 +6,7 @@
  * routers in the order of `links`, and the first way found stays. Whether links are up plays no part: what is static
  * does not react.
  *
- * Pure; called by `control/resolve.ts`.
+ * Pure; called by `control/scenario/resolve.ts`.
  */
 import type { Lan, Link, Port, Route } from '../model/network.js';
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AgentClient } from '../../control/client.js';
 import { execArguments } from '../../control/exec.js';
-import { loadText } from '../../control/load.js';
+import { loadText } from '../../control/scenario/index.js';
 import { pathsFrom } from '../../control/paths.js';
 import { isMachineRoot } from '../../control/privileges.js';
 import { isAlive, processId, type ProcessId } from '../../control/process.js';

@@ -1,5 +1,5 @@
 /** Small networks, chosen at random: quick to make, and yet with everything that can be left behind. */
-import { loadText, type Scenario } from '../../control/load.js';
+import { loadText, type Scenario } from '../../control/scenario/index.js';
 import type { Random } from './random.js';
 
 export interface SmallNetwork {

@@ -10,7 +10,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { execArguments, execute } from '../../control/exec.js';
-import { load } from '../../control/load.js';
+import { load } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
 import type { RawEndpoint, RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { Conversation } from './conversation.js';

@@ -1,7 +1,7 @@
 /** Commands at the same time: each does its work, or says what is in its way. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
-import { loadText, type Scenario } from '../../control/load.js';
+import { loadText, type Scenario } from '../../control/scenario/index.js';
 import { Bench, processesOf } from './machine.js';
 
 const text = (name: string): string => `

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
-import { loadText } from '../../control/load.js';
+import { loadText } from '../../control/scenario/index.js';
 import { gone, processId } from '../../control/process.js';
 import type { NetworkState, NetworkSummary } from '../../model/messages.js';
 import { Bundle } from '../chaos/bundle.js';

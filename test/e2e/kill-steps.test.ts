@@ -6,7 +6,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { execute } from '../../control/exec.js';
-import { loadText } from '../../control/load.js';
+import { loadText } from '../../control/scenario/index.js';
 import { journalFiles } from '../../control/journal.js';
 import { gone, processId } from '../../control/process.js';
 import { startAgentProgram } from '../chaos/agent-program.js';

@@ -4,7 +4,7 @@
  */
 import type { AgentClient } from '../../control/client.js';
 import { execute } from '../../control/exec.js';
-import { load, type Scenario } from '../../control/load.js';
+import { load, type Scenario } from '../../control/scenario/index.js';
 import { splitEndpoint, type RawEndpoint, type RawLink, type RawScenario } from '../../model/scenario.js';
 import type { NetworkState, NodeState } from '../../model/messages.js';
 

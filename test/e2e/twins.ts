@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { AgentClient } from '../../control/client.js';
-import { load } from '../../control/load.js';
+import { load } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
 import type { RawScenario } from '../../model/scenario.js';
 import { Bench } from './machine.js';

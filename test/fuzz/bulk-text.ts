@@ -2,7 +2,7 @@
  * Texts of every kind that is a lot: the largest scenarios that there may be, right or wrong at their very end, and what
  * makes a parser slow or large without being one. Each about as long as a file may be, or a little longer.
  */
-import { MAX_BYTES, MAX_DEPTH, MAX_ENTRIES } from '../../control/source-limits.js';
+import { MAX_BYTES, MAX_DEPTH, MAX_ENTRIES } from '../../control/scenario/source-limits.js';
 import type { Random } from '../chaos/random.js';
 
 const MOST_NODES = 10_000;

@@ -6,8 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { loadText } from '../../control/load.js';
-import { resolve } from '../../control/resolve.js';
+import { loadText, resolve } from '../../control/scenario/index.js';
 import { ScenarioError } from '../../model/errors.js';
 import { scenarioText } from './scenario-text.js';
 

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { scenarioText } from '../test/fuzz/scenario-text.js';
-import { ScenarioError } from '../model/errors.js';
-import type { RawScenario } from '../model/scenario.js';
+import { scenarioText } from '../../test/fuzz/scenario-text.js';
+import { ScenarioError } from '../../model/errors.js';
+import type { RawScenario } from '../../model/scenario.js';
 import { load, loadText, parseScenario } from './load.js';
 import { resolve } from './resolve.js';
 import { MAX_BYTES, MAX_MARKS, MAX_VALUES } from './source-limits.js';
@@ -69,7 +69,7 @@ describe('a scenario that is right', () => {
   });
 
   it('is every example of the reference', () => {
-    const reference = readFileSync(new URL('../docs/scenario.md', import.meta.url), 'utf8');
+    const reference = readFileSync(new URL('../../docs/scenario.md', import.meta.url), 'utf8');
     const examples = [...reference.matchAll(/```yaml\n(.*?)```/gs)].map(([, text = '']) => text);
     expect(examples.length).toBeGreaterThan(8);
     for (const example of examples)
@@ -478,7 +478,7 @@ describe('what is no scenario at all', () => {
         expect(Math.min(line, column)).toBeGreaterThanOrEqual(1);
       }
     };
-    const valid = readFileSync(new URL('../scenarios/two-lans/scenario.yaml', import.meta.url), 'utf8');
+    const valid = readFileSync(new URL('../../scenarios/two-lans/scenario.yaml', import.meta.url), 'utf8');
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => attempt(() => loadText(text, 'x'))));
     fc.assert(fc.property(fc.anything(), (value) => attempt(() => parseScenario(value))));
     // Texts that are almost scenarios come further than noise does.

@@ -5,8 +5,8 @@
  *
  * Called by `load.ts` alone.
  */
-import { ScenarioError } from '../model/errors.js';
-import type { SourcePosition } from '../model/errors.js';
+import { ScenarioError } from '../../model/errors.js';
+import type { SourcePosition } from '../../model/errors.js';
 import { located } from './problems.js';
 import type { Path, Positions } from './problems.js';
 import { MAX_BYTES, MAX_DEPTH, MAX_ENTRIES, MAX_MARKS, MAX_VALUES } from './source-limits.js';

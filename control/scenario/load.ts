@@ -1,16 +1,16 @@
 /**
  * From a file, a text or an object to a checked scenario. Everything that needs no running system is checked here, in
- * stages, each of which throws its first problem in the order of the file: the text (`source-file.ts`, `source.ts`), the shape and the
- * units (`shape.ts`), names (`topology.ts`), addresses (`resolve.ts`). A scenario that loads, resolves.
+ * stages, each of which throws its first problem in the order of the file: the text (`source-file.ts`, `source.ts`), the
+ * shape and the units (`shape.ts`), names (`topology.ts`), addresses (`resolve.ts`). A scenario that loads, resolves.
  *
  * Whatever is given, nothing but `ScenarioError` comes out. Called by `cli/`, the agent and the TypeScript API.
  *
  *   const network = resolve(load('scenario.yaml'));
  */
-import { ScenarioError } from '../model/errors.js';
-import type { SourcePosition } from '../model/errors.js';
-import type { RawScenario } from '../model/scenario.js';
-import { deepFreeze } from './freeze.js';
+import { ScenarioError } from '../../model/errors.js';
+import type { SourcePosition } from '../../model/errors.js';
+import type { RawScenario } from '../../model/scenario.js';
+import { deepFreeze } from '../../model/freeze.js';
 import type { Path, Positions } from './problems.js';
 import { checkedTopology } from './resolve.js';
 import { checkShape } from './shape.js';

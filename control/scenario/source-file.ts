@@ -7,8 +7,8 @@
 import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { ScenarioError } from '../model/errors.js';
-import { quoted } from '../model/names.js';
+import { ScenarioError } from '../../model/errors.js';
+import { quoted } from '../../model/names.js';
 import { MAX_BYTES } from './source-limits.js';
 
 const CHUNK_BYTES = 1 << 16;

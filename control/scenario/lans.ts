@@ -7,8 +7,8 @@
  *
  * Called by `topology.ts` alone.
  */
-import { quoted } from '../model/names.js';
-import type { RawLink, RawNode, RawScenario } from '../model/scenario.js';
+import { quoted } from '../../model/names.js';
+import type { RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import type { Problems } from './problems.js';
 import type { EndPlan, LanPlan, LinkPlan, Written } from './topology.js';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { UsageError } from '../model/errors.js';
+import { UsageError } from '../../model/errors.js';
 import {
   AddressAllocator,
   addressProblem,

@@ -6,11 +6,11 @@
  * Called by `resolve.ts` alone.
  */
 import { hash } from 'node:crypto';
-import { UsageError } from '../model/errors.js';
-import type { Network, Port } from '../model/network.js';
-import { quoted } from '../model/names.js';
-import { addressOf, byNumber, FAMILIES } from '../vrouter/routes.js';
-import type { Family } from '../vrouter/routes.js';
+import { UsageError } from '../../model/errors.js';
+import type { Network, Port } from '../../model/network.js';
+import { quoted } from '../../model/names.js';
+import { addressOf, byNumber, FAMILIES } from '../../vrouter/routes.js';
+import type { Family } from '../../vrouter/routes.js';
 import {
   AddressAllocator,
   addressProblem,

@@ -21,7 +21,7 @@ import {
   YAMLException,
 } from 'js-yaml';
 import type { Event, ScalarEvent } from 'js-yaml';
-import { quoted } from '../model/names.js';
+import { quoted } from '../../model/names.js';
 import { MAX_DEPTH, MAX_ENTRIES, MAX_VALUES } from './source-limits.js';
 import type { Path } from './problems.js';
 

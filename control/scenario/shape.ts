@@ -5,9 +5,9 @@
  * Called by `load.ts` alone.
  */
 import type { z } from 'zod';
-import { nearest, quoted, suggestion } from '../model/names.js';
-import { outerSchema, SECTIONS } from '../model/scenario.js';
-import type { RawScenario } from '../model/scenario.js';
+import { nearest, quoted, suggestion } from '../../model/names.js';
+import { outerSchema, SECTIONS } from '../../model/scenario.js';
+import type { RawScenario } from '../../model/scenario.js';
 import { Problems } from './problems.js';
 import type { Path } from './problems.js';
 import type { Source } from './source.js';

@@ -8,9 +8,9 @@
  *
  * Called by `resolve.ts` alone, through `readTopology`.
  */
-import { quoted, suggestion } from '../model/names.js';
-import { splitEndpoint } from '../model/scenario.js';
-import type { RawLink, RawNode, RawScenario } from '../model/scenario.js';
+import { quoted, suggestion } from '../../model/names.js';
+import { splitEndpoint } from '../../model/scenario.js';
+import type { RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { buildLans } from './lans.js';
 import { Problems } from './problems.js';
 import type { Path, Positions } from './problems.js';

@@ -5,8 +5,8 @@
  *
  * Used by `load.ts`, `shape.ts`, `topology.ts` and `resolve.ts`.
  */
-import { ScenarioError, UsageError } from '../model/errors.js';
-import type { SourcePosition } from '../model/errors.js';
+import { ScenarioError, UsageError } from '../../model/errors.js';
+import type { SourcePosition } from '../../model/errors.js';
 
 /** Where something stands in a scenario: `['links', 3, 'delay']`. */
 export type Path = readonly (string | number)[];

@@ -5,9 +5,9 @@
  * Parsers throw `UsageError`. Called by `topology.ts` and `resolve.ts`.
  */
 import { Address4, Address6 } from 'ip-address';
-import { UsageError } from '../model/errors.js';
-import { quoted } from '../model/names.js';
-import type { Family } from '../vrouter/routes.js';
+import { UsageError } from '../../model/errors.js';
+import { quoted } from '../../model/names.js';
+import type { Family } from '../../vrouter/routes.js';
 
 export interface Subnet {
   readonly family: Family;

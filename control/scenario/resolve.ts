@@ -8,20 +8,20 @@
  *   topology.ts  names → nodes, links, LANs      ports.ts   addresses and MACs
  *   subnets.ts   written, or from the pool       here       links, gateways, routes, machines, host names
  *
- * What this version does not run (`unsupported.ts`) is resolved as far as `Network` can say it: hosts of another type and
+ * What this version does not run (`../unsupported.ts`) is resolved as far as `Network` can say it: hosts of another type and
  * jetways as namespace hosts, links without their emulation. `up` refuses such a scenario before it comes here.
  *
  * Called by `load.ts`, to check, and by the agent.
  */
-import { UsageError } from '../model/errors.js';
-import type { HostNode, Lan, Link, LinkEnd, LinkProperties, Network, Node, Port, Route } from '../model/network.js';
-import { quoted } from '../model/names.js';
-import type { RawNode } from '../model/scenario.js';
-import { parseSize } from '../model/units.js';
-import { addressOf, FAMILIES, Routing } from '../vrouter/routes.js';
-import type { Family } from '../vrouter/routes.js';
+import { UsageError } from '../../model/errors.js';
+import type { HostNode, Lan, Link, LinkEnd, LinkProperties, Network, Node, Port, Route } from '../../model/network.js';
+import { quoted } from '../../model/names.js';
+import type { RawNode } from '../../model/scenario.js';
+import { parseSize } from '../../model/units.js';
+import { addressOf, FAMILIES, Routing } from '../../vrouter/routes.js';
+import type { Family } from '../../vrouter/routes.js';
 import { addressProblem, contains, formatAddress, formatSubnet, parseInterface } from './addresses.js';
-import { deepFreeze } from './freeze.js';
+import { deepFreeze } from '../../model/freeze.js';
 import type { Scenario } from './load.js';
 import { checkMacs, completePorts, giveAddresses, planPorts } from './ports.js';
 import type { Addresses, PortPlan } from './ports.js';
@@ -34,7 +34,7 @@ import type { EndPlan, Topology } from './topology.js';
 const DEFAULT_SEED = 1;
 /** The tunnel's channel is 16 bits wide; 0 is none. */
 const MOST_LINKS = 65535;
-/** Over machines, links have the lower half of the channels, switches the upper (`wiring.ts`). */
+/** Over machines, links have the lower half of the channels, switches the upper (`../wiring.ts`). */
 const MOST_CHANNEL_LINKS = 0x7fff;
 const MOST_SWITCHES = 0x7fff;
 /** Each has an address of the underlay's /16, and on each other a UDP port from 7000 on. */

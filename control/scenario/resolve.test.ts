@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { HostNode, Network, Port, Route } from '../model/network.js';
-import type { RawLink, RawNode, RawScenario } from '../model/scenario.js';
+import type { HostNode, Network, Port, Route } from '../../model/network.js';
+import type { RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { load } from './load.js';
 import { keptIds, resolve } from './resolve.js';
 
-const TWO_LANS = new URL('../scenarios/two-lans/scenario.yaml', import.meta.url).pathname;
+const TWO_LANS = new URL('../../scenarios/two-lans/scenario.yaml', import.meta.url).pathname;
 
 type Given = Omit<RawScenario, 'name'>;
 const resolved = (scenario: Given, previous?: Network): Network =>

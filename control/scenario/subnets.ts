@@ -4,10 +4,10 @@
  *
  * Called by `resolve.ts` alone.
  */
-import type { Network } from '../model/network.js';
-import { IPV6_LEAST_MTU } from '../vhost/netns.js';
-import { FAMILIES } from '../vrouter/routes.js';
-import type { Family } from '../vrouter/routes.js';
+import type { Network } from '../../model/network.js';
+import { IPV6_LEAST_MTU } from '../../vhost/netns.js';
+import { FAMILIES } from '../../vrouter/routes.js';
+import type { Family } from '../../vrouter/routes.js';
 import { contains, formatSubnet, overlap, parseSubnet, SubnetAllocator } from './addresses.js';
 import type { Subnet } from './addresses.js';
 import type { Scenario } from './load.js';

@@ -1,6 +1,6 @@
 /** Everything in the contract that has a bound: what is at it is taken, what is just beyond it is refused where it stands. */
 import { describe, expect, it } from 'vitest';
-import { ScenarioError } from '../model/errors.js';
+import { ScenarioError } from '../../model/errors.js';
 import { loadText } from './load.js';
 import { MAX_ENTRIES } from './source-limits.js';
 
