@@ -3,11 +3,13 @@
  * and nothing is changed. Each check answers what it found and, where something is amiss, the command that mends it.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { CapacityProblem } from '../control/capacity.js';
 import { isMachineRoot } from '../control/privileges.js';
+import { readCgroupHierarchies } from '../vhost/cgroup-hierarchies.js';
 import { ownPaths } from './connection.js';
 import { privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
 import { tunnels } from './tunnel-check.js';
@@ -25,8 +27,8 @@ export interface Check {
 
 /** `engines` in package.json. */
 const MIN_NODE = [20, 19] as const;
-/** One descriptor a port in the keeper, two in a switch process, and some to spare. */
-const MANY_DESCRIPTORS = 4096;
+/** A machine that cannot hold as many is told to be limited. */
+const MANY_HOSTS = 1000;
 
 export async function checkMachine(): Promise<Check[]> {
   return [
@@ -41,7 +43,7 @@ export async function checkMachine(): Promise<Check[]> {
     await tunnels(),
     await iproute(),
     cgroups(),
-    descriptors(),
+    await limits(),
     program('ping', 'iputils-ping'),
     program('traceroute', 'traceroute'),
     program('iperf3', 'iperf3'),
@@ -97,11 +99,9 @@ function program(name: string, debianPackage: string): Check {
 function cgroups(): Check {
   const name = 'cgroups';
   const found = new Map<string, { version: number; directory: string }>();
-  for (const { directory, type, options } of cgroupMounts()) {
-    const controllers = type === 'cgroup2' ? readWords(join(directory, 'cgroup.controllers')) : options;
+  for (const { directory, version, controllers } of readCgroupHierarchies())
     for (const controller of ['cpu', 'memory'])
-      if (controllers.includes(controller)) found.set(controller, { version: type === 'cgroup2' ? 2 : 1, directory });
-  }
+      if (controllers.includes(controller)) found.set(controller, { version, directory });
   const missing = ['cpu', 'memory'].filter((controller) => !found.has(controller));
   if (missing.length > 0)
     return { name, status: 'limited', detail: `no controller for ${missing.join(' and ')} of hosts` };
@@ -144,13 +144,22 @@ function kernel(): Check {
   return { name: 'kernel', status: 'missing', detail, mend: 'use Linux 5.11 or later' };
 }
 
-function descriptors(): Check {
-  const name = 'open files';
-  const limit = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
-  const hard = limit?.[2] === 'unlimited' ? Infinity : Number(limit?.[2]);
-  const detail = `at most ${hard} in a process`;
-  if (hard >= MANY_DESCRIPTORS) return { name, status: 'ok', detail };
-  return { name, status: 'limited', detail: `${detail}: no networks of thousands of ports`, mend: 'ulimit -Hn 20000' };
+/** Of descriptors, processes, namespaces and memory: what `up` would foresee. */
+async function limits(): Promise<Check> {
+  const name = 'limits';
+  const [{ hostRoom }, { readMachineLimits }, { DEFAULT_MEMORY_BYTES }] = await Promise.all([
+    import('../control/capacity.js'),
+    import('../control/machine-limits.js'),
+    import('../control/client.js'),
+  ]);
+  const machine = readMachineLimits((await ownPaths()).runtime);
+  const { hosts, problems } = hostRoom(machine, MANY_HOSTS, DEFAULT_MEMORY_BYTES);
+  const detail = `on one switch: ${Object.entries(hosts)
+    .map(([what, count]) => `${what} for ${count}`)
+    .join(', ')} hosts`;
+  if (problems.length === 0) return { name, status: 'ok', detail };
+  const [{ message, hint }] = problems as [CapacityProblem];
+  return { name, status: 'limited', detail: `${detail}; of ${MANY_HOSTS} hosts, ${message}`, mend: hint };
 }
 
 /** Records of networks that nobody looks after: an agent was killed, or the machine restarted. */
@@ -171,26 +180,6 @@ async function leftovers(): Promise<Check> {
     detail: `networks recorded while no agent runs: ${records}`,
     mend: "'luthier ls' takes over what still runs; 'luthier down --all' removes it",
   };
-}
-
-interface CgroupMount {
-  readonly directory: string;
-  readonly type: string;
-  readonly options: readonly string[];
-}
-
-/** proc(5), /proc/PID/mountinfo: fields 5 (mount point), and after a lone hyphen type, source, super options. */
-function cgroupMounts(): CgroupMount[] {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n');
-  return mounts.flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [type = '', , options = ''] = after.split(' ');
-    return type.startsWith('cgroup') ? [{ directory: before.split(' ')[4]!, type, options: options.split(',') }] : [];
-  });
-}
-
-function readWords(file: string): string[] {
-  return existsSync(file) ? readFileSync(file, 'utf8').trim().split(/\s+/) : [];
 }
 
 function isWritable(directory: string): boolean {

@@ -3,7 +3,7 @@ import { CapacityError } from '../model/errors.js';
 import type { Notice } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import type { RawScenario } from '../model/scenario.js';
-import { capacityProblems, demandOf, foresee } from './capacity.js';
+import { capacityProblems, demandOf, foresee, hostRoom } from './capacity.js';
 import type { Demand, MachineLimits } from './capacity.js';
 import { load, resolve } from './scenario/index.js';
 import { readMachineLimits } from './machine-limits.js';
@@ -24,6 +24,8 @@ const unlimited: MachineLimits = {
   pids: { limit: Infinity, used: 0 },
   threads: { limit: Infinity, used: 0 },
   userProcesses: undefined,
+  groupProcesses: undefined,
+  groupMemory: undefined,
   namespaces: { net: Infinity, mnt: Infinity, uts: Infinity, pid: Infinity, ipc: Infinity },
   memoryBytes: Infinity,
   runtimeBytes: Infinity,
@@ -104,6 +106,22 @@ describe('what a machine cannot hold', () => {
     expect(said({ runtimeBytes: 0 })[0]).toMatch(/^error: the files of its hosts .* LUTHIER_RUNTIME_DIR/);
   });
 
+  it('is told by the file of the cgroup that limits it, and what that is called elsewhere', () => {
+    const file = '/sys/fs/cgroup/a.slice/pids.max';
+    expect(said({ groupProcesses: { limit: 213, used: 100, file } })).toEqual([
+      `error: it needs 114 processes and threads, and 113 are left of 213 (${file}) | raise the limit of the cgroup that ` +
+        `luthier runs in: echo 256 >${file} (a systemd unit's TasksMax=, a container's --pids-limit)`,
+    ]);
+    expect(said({ groupProcesses: { limit: 214, used: 100, file } })).toEqual([]);
+    const memory = '/sys/fs/cgroup/memory.max';
+    expect(said({ groupMemory: { limit: 256 * MIB, used: 53 * MIB, file: memory } })).toEqual([
+      `error: it needs about 204 MiB of memory, and 203 MiB are left of 256 MiB (${memory}) | raise the limit of the cgroup that ` +
+        `luthier runs in: echo 536870912 >${memory} (a systemd unit's MemoryMax=, a container's --memory), ` +
+        'or give switch processes less: --memory 16MiB',
+    ]);
+    expect(said({ groupMemory: { limit: 256 * MIB, used: 52 * MIB, file: memory } })).toEqual([]);
+  });
+
   it('is only told for the neighbour tables, after what is worse', () => {
     expect(said({ neighbours: { ipv4: 1024, ipv6: 9899 }, openFiles: 0 })).toEqual([
       expect.stringMatching(/^error/),
@@ -142,6 +160,21 @@ describe('what a machine cannot hold', () => {
     foresee(problems.slice(-1), (notice) => notices.push(notice));
     expect(notices).toEqual([{ message: problems.at(-1)!.message, hint: problems.at(-1)!.hint }]);
   });
+});
+
+it('the hosts that a machine has room for are those that it would be given', () => {
+  const machine: MachineLimits = {
+    ...unlimited,
+    openFiles: 3064,
+    pids: { limit: 614, used: 100 },
+    memoryBytes: (144 + 0.6 * 700) * MIB,
+  };
+  const { hosts, problems } = hostRoom(machine, 501, 64 * MIB);
+  expect(hosts).toEqual({ descriptors: 1000, processes: 500, namespaces: 16_384, memory: 700 });
+  expect(problems).toEqual(capacityProblems(demandOf(lan(501), 64 * MIB), machine).slice(0, 1));
+  const errors = (count: number): unknown[] => capacityProblems(demandOf(lan(count), 64 * MIB), machine);
+  expect(errors(500)).toEqual([]);
+  expect(errors(501)).not.toEqual([]);
 });
 
 it('the limits of this machine are read', () => {

@@ -18,6 +18,11 @@ export interface Room {
   readonly used: number;
 }
 
+/** Of a cgroup, and of the file that says so. */
+export interface GroupRoom extends Room {
+  readonly file: string;
+}
+
 export const NAMESPACES = ['net', 'mnt', 'uts', 'pid', 'ipc'] as const;
 
 export interface MachineLimits {
@@ -29,6 +34,9 @@ export interface MachineLimits {
   readonly threads: Room;
   /** RLIMIT_NPROC of our user; undefined where it does not hold, for root. */
   readonly userProcesses: Room | undefined;
+  /** The tightest of the cgroups that we are in (`cgroup-room.ts`). */
+  readonly groupProcesses: GroupRoom | undefined;
+  readonly groupMemory: GroupRoom | undefined;
   /** user.max_net_namespaces and so on. */
   readonly namespaces: Readonly<Record<(typeof NAMESPACES)[number], number>>;
   /** MemAvailable */
@@ -80,24 +88,83 @@ export function demandOf(network: Network, memoryBytes: number): Demand {
   const hosts = netnsNodes(network);
   const configs = switchConfigs(network, 1);
   const pairs = tunnels(network, configs).length;
-  const played = pairs === 0 ? 0 : network.machines.length + 1;
-  const ports = hosts.reduce((sum, host) => sum + host.ports.length, 0);
-  const commands = hosts.filter(({ command }) => command !== undefined).length;
-  const held = ports + 2 * pairs;
-  const inner = hosts.length + played;
+  const counts = {
+    hosts: hosts.length,
+    ports: hosts.reduce((sum, host) => sum + host.ports.length, 0),
+    commands: hosts.filter(({ command }) => command !== undefined).length,
+    played: pairs === 0 ? 0 : network.machines.length + 1,
+    tunnels: pairs,
+    switchProcesses: configs.size,
+    mostDevices: Math.max(0, ...[...configs.values()].map(({ devices }) => devices.length)),
+  };
+  return {
+    ...demandOfCounts(counts, memoryBytes),
+    runtimeBytes: hostFilesBytes(network),
+    neighbours: { ipv4: neighbours(network, false), ipv6: neighbours(network, true) },
+  };
+}
+
+interface Counts {
+  readonly hosts: number;
+  readonly ports: number;
+  readonly commands: number;
+  /** Namespaces of machines, and of the underlay between them. */
+  readonly played: number;
+  readonly tunnels: number;
+  readonly switchProcesses: number;
+  /** Of one switch process. */
+  readonly mostDevices: number;
+}
+
+function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runtimeBytes' | 'neighbours'> {
+  const { hosts, ports, switchProcesses } = counts;
+  const held = ports + 2 * counts.tunnels;
+  const inner = hosts + counts.played;
   return {
     keeperDescriptors: held + DESCRIPTORS_PER_HOST * inner + SPARE_DESCRIPTORS,
     heldDescriptors: held,
-    switchDescriptors: Math.max(0, ...[...configs.values()].map(({ devices }) => devices.length)) + SPARE_DESCRIPTORS,
-    threads: 1 + inner + commands + THREADS_PER_SWITCH * configs.size,
+    switchDescriptors: counts.mostDevices + SPARE_DESCRIPTORS,
+    threads: 1 + inner + counts.commands + THREADS_PER_SWITCH * switchProcesses,
     // A switch process has a view of its own of the file system.
-    namespaces: { net: inner, mnt: inner + configs.size, uts: inner, pid: inner, ipc: inner },
+    namespaces: { net: inner, mnt: inner + switchProcesses, uts: inner, pid: inner, ipc: inner },
     memoryBytes:
       inner * BYTES_PER_HOST +
-      Math.max(0, ports - hosts.length) * BYTES_PER_PORT +
-      configs.size * (BYTES_PER_SWITCH + memoryBytes),
-    runtimeBytes: hostFilesBytes(network),
-    neighbours: { ipv4: neighbours(network, false), ipv6: neighbours(network, true) },
+      Math.max(0, ports - hosts) * BYTES_PER_PORT +
+      switchProcesses * (BYTES_PER_SWITCH + memoryBytes),
+  };
+}
+
+/** Hosts with a port each on one switch: what a machine is measured by. Their files and neighbours are left aside. */
+function demandOfLan(hosts: number, memoryBytes: number): Demand {
+  const counts = { hosts, ports: hosts, commands: 0, played: 0, tunnels: 0, switchProcesses: 1, mostDevices: hosts };
+  return { ...demandOfCounts(counts, memoryBytes), runtimeBytes: 0, neighbours: { ipv4: 0, ipv6: 0 } };
+}
+
+export interface HostRoom {
+  /** So many hosts on one switch there can be, by what each needs of the machine. */
+  readonly hosts: Readonly<Record<'descriptors' | 'processes' | 'namespaces' | 'memory', number>>;
+  /** What keeps it from `wanted` hosts. */
+  readonly problems: readonly CapacityProblem[];
+}
+
+export function hostRoom(machine: MachineLimits, wanted: number, memoryBytes: number): HostRoom {
+  const most = (problems: (demand: Demand) => Iterable<CapacityProblem>): number => {
+    let [fits, tooMany] = [0, MOST_HELD_DESCRIPTORS + 1];
+    while (tooMany - fits > 1) {
+      const middle = Math.floor((fits + tooMany) / 2);
+      if ([...problems(demandOfLan(middle, memoryBytes))].length === 0) fits = middle;
+      else tooMany = middle;
+    }
+    return fits;
+  };
+  return {
+    hosts: {
+      descriptors: most((demand) => descriptors(demand, machine)),
+      processes: most((demand) => processes(demand.threads, machine)),
+      namespaces: most((demand) => namespaces(demand, machine)),
+      memory: most((demand) => memory(demand, machine)),
+    },
+    problems: capacityProblems(demandOfLan(wanted, memoryBytes), machine),
   };
 }
 
@@ -150,8 +217,15 @@ function* descriptors(demand: Demand, { openFiles }: MachineLimits): Generator<C
   );
 }
 
-function* processes(needed: number, { pids, threads, userProcesses }: MachineLimits): Generator<CapacityProblem> {
+function* processes(needed: number, machine: MachineLimits): Generator<CapacityProblem> {
+  const { pids, threads, userProcesses, groupProcesses } = machine;
+  const group = groupProcesses?.file ?? '';
   const rooms: readonly [Room | undefined, string, (limit: number) => string][] = [
+    [
+      groupProcesses,
+      group,
+      (limit) => `${raise(group, limit)} (a systemd unit's TasksMax=, a container's --pids-limit)`,
+    ],
     [pids, 'kernel.pid_max', (limit) => `sysctl -w kernel.pid_max=${limit}`],
     [threads, 'kernel.threads-max', (limit) => `sysctl -w kernel.threads-max=${limit}`],
     [userProcesses, 'RLIMIT_NPROC', (limit) => `raise the limit of the shell that calls luthier: ulimit -u ${limit}`],
@@ -185,6 +259,15 @@ function* memory(demand: Demand, machine: MachineLimits, running?: Demand): Gene
       'end something else, split it into several networks, or give switch processes less: --memory 16MiB',
     );
   }
+  const { groupMemory: group } = machine;
+  if (group !== undefined && group.used + needed > group.limit) {
+    const limit = roundUp(group.used + needed);
+    yield error(
+      `it needs about ${mebibytes(needed)} of memory, and ${mebibytes(Math.max(0, group.limit - group.used))} are left of ` +
+        `${mebibytes(group.limit)} (${group.file})`,
+      `${raise(group.file, limit)} (a systemd unit's MemoryMax=, a container's --memory), or give switch processes less: --memory 16MiB`,
+    );
+  }
   const files = demand.runtimeBytes - (running?.runtimeBytes ?? 0);
   if (files > machine.runtimeBytes) {
     yield error(
@@ -210,6 +293,10 @@ function* neighbourTables({ neighbours: needed }: Demand, machine: MachineLimits
 
 function error(message: string, hint: string): CapacityProblem {
   return { severity: 'error', message, hint };
+}
+
+function raise(file: string, limit: number): string {
+  return `raise the limit of the cgroup that luthier runs in: echo ${limit} >${file}`;
 }
 
 /** To a power of two: limits are rarely meant to fit exactly. */

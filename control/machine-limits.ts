@@ -2,21 +2,25 @@
  * What there is on this machine of that which networks run out of. Read anew each time: most of it changes. What cannot be
  * read is taken as unlimited: then the step that needs it says what fails.
  *
- * Called by `networks.ts`; `capacity.ts` compares it with what a network needs.
+ * Called by `networks.ts` and `doctor`; `capacity.ts` compares it with what a network needs.
  */
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { NAMESPACES } from './capacity.js';
 import type { MachineLimits, Room } from './capacity.js';
+import { readCgroupRoom } from './cgroup-room.js';
 
 /** `runtimeDirectory`: of the sockets; need not be there yet. */
 export function readMachineLimits(runtimeDirectory: string): MachineLimits {
   const used = runningThreads();
+  const group = readCgroupRoom();
   return {
     openFiles: resourceLimit('Max open files', 'hard'),
     pids: { limit: sysctl('kernel/pid_max'), used },
     threads: { limit: sysctl('kernel/threads-max'), used },
     userProcesses: userProcesses(),
+    groupProcesses: group.processes,
+    groupMemory: group.memory,
     namespaces: Object.fromEntries(
       NAMESPACES.map((kind) => [kind, sysctl(`user/max_${kind}_namespaces`)]),
     ) as MachineLimits['namespaces'],

@@ -2,9 +2,10 @@
  * CPU and memory limits of a host: cgroup v2 where its controllers are there, else v1 (the two may be mixed: on a v1
  * machine the unified hierarchy has no controllers). Everything is made below a group `luthier` of our own.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PrivilegeError } from '../model/errors.js';
+import { readCgroupHierarchies } from './cgroup-hierarchies.js';
 
 export interface CgroupLimits {
   /** Cores, 0.5 is half of one. */
@@ -12,7 +13,7 @@ export interface CgroupLimits {
   readonly memoryBytes?: number;
 }
 
-/** Where controllers are mounted, from proc(5) mounts. */
+/** Where controllers are mounted. */
 export interface CgroupMounts {
   /** The v2 hierarchy, when `controllers` of it includes what is asked for. */
   readonly v2?: { readonly path: string; readonly controllers: readonly string[] };
@@ -22,19 +23,12 @@ export interface CgroupMounts {
 
 const PERIOD_US = 100_000;
 
-export function readCgroupMounts(mounts = readFileSync('/proc/self/mounts', 'utf8')): CgroupMounts {
+export function readCgroupMounts(): CgroupMounts {
   const v1 = new Map<string, string>();
   let v2: CgroupMounts['v2'];
-  for (const line of mounts.split('\n')) {
-    const [, path, type, options] = line.split(' ');
-    if (path === undefined || options === undefined) continue;
-    if (type === 'cgroup2') {
-      const file = join(path, 'cgroup.controllers');
-      const controllers = existsSync(file) ? readFileSync(file, 'utf8').trim().split(' ') : [];
-      v2 = { path, controllers: controllers.filter((controller) => controller !== '') };
-    } else if (type === 'cgroup') {
-      for (const option of options.split(',')) if (option === 'cpu' || option === 'memory') v1.set(option, path);
-    }
+  for (const { version, directory, controllers } of readCgroupHierarchies()) {
+    if (version === 2) v2 = { path: directory, controllers };
+    else for (const controller of controllers) v1.set(controller, directory);
   }
   return v2 === undefined ? { v1 } : { v1, v2 };
 }

@@ -133,6 +133,7 @@ describe.skipIf(isRoot)('without root (skipped for root, who needs no user names
       'user namespaces': 'ok: may be made',
       '/dev/net/tun': 'ok: may be opened',
       'TAP devices': expect.stringMatching(/^(ok|limited)/) as string,
+      limits: expect.stringMatching(/^(ok|limited): on one switch: descriptors for \d+, processes for \d+/) as string,
     });
   });
 
