@@ -45,6 +45,14 @@ const POLL_MS = 2;
 /** More than there are processors: a birth also waits for locks of the kernel. */
 const BIRTHS_AT_ONCE = 8;
 
+/** What to do where the keeper met a limit, by the error: clone(2), dup(2). */
+const LIMIT_HINTS: Readonly<Record<string, string>> = {
+  EAGAIN: 'there may be no more processes: end some, or raise ulimit -u, kernel.pid_max or the pids.max of its cgroup',
+  EMFILE: 'as root, raise the hard limit of the shell that calls luthier: ulimit -Hn',
+  ENOMEM: 'there is not enough memory: end something else, or make the network smaller',
+  ENOSPC: 'there may be no more namespaces: raise user.max_net_namespaces and its like',
+};
+
 export interface HostRequest {
   readonly name: string;
   readonly hostname: string;
@@ -256,7 +264,12 @@ export class KeeperClient {
     }
     if (status === 'ok') return { fields, fds };
     for (const fd of fds) native.close(fd);
-    throw new RemoteError('keeper', `the keeper refused ${what}: ${fields.join(' ')}`);
+    const hint = LIMIT_HINTS[fields[0] ?? ''];
+    throw new RemoteError(
+      'keeper',
+      `the keeper refused ${what}: ${fields.join(' ')}`,
+      hint === undefined ? {} : { hint },
+    );
   }
 
   /** An answer that comes later would be taken for that of the next request: the connection is given up. */

@@ -1,0 +1,114 @@
+/**
+ * A limit of processes: foreseen where it is too low for a network, and where it is lowered while one is made, all of it
+ * is taken back. RLIMIT_NPROC holds for ordinary users alone.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AgentClient } from '../../control/client.js';
+import { journalFiles } from '../../control/journal.js';
+import { loadText, type Scenario } from '../../control/scenario/index.js';
+import type { NetworkState } from '../../model/messages.js';
+import { processesOnRecord } from '../chaos/victims.js';
+import { agentPidOf, Bench, isRoot, LUTHIER, processesOf, run } from './machine.js';
+
+const MANY = 200;
+/** Beside what runs, for the command, its agent and the beginning of a network: not for `MANY` hosts. */
+const SPARE = 120;
+const memoryBytes = 8 << 20;
+
+const textOf = (hosts: number): string => {
+  const names = Array.from({ length: hosts }, (_, i) => `h${i + 1}`);
+  return [
+    'name: limited\nnodes:\n  s1: { kind: switch, subnet: 10.0.0.0/16 }',
+    ...names.map((name) => `  ${name}: { kind: host }`),
+    'links:',
+    ...names.map((name) => `  - { endpoints: [${name}, s1] }`),
+  ].join('\n');
+};
+const scenarioOf = (hosts: number): Scenario => loadText(textOf(hosts), 'limited.yaml');
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(() => bench[Symbol.asyncDispose]());
+
+/** Of a network that is made by an agent without limits until its plan is told: from then on there are too few. */
+async function expectTakenBack(lower: () => void): Promise<void> {
+  const agent = await AgentClient.connect(bench.paths);
+  const up = agent.up(scenarioOf(MANY), {
+    memoryBytes,
+    onProgress: ({ type }) => {
+      if (type === 'plan') lower();
+    },
+  });
+  await expect(up).rejects.toMatchObject({
+    message: expect.stringMatching(/what was made has been removed$/) as string,
+  });
+}
+
+describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not hold)', () => {
+  const uid = process.getuid!();
+
+  /** Of our user, the threads of all of them. */
+  function threadsNow(): number {
+    const pids = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid));
+    return pids.reduce((sum, pid) => {
+      if (statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid !== uid) return sum;
+      const tasks = `/proc/${pid}/task`;
+      return sum + (existsSync(tasks) ? readdirSync(tasks).length : 0);
+    }, 0);
+  }
+
+  /** The soft limit: it can be raised again. */
+  function limit(pid: number, processes: number | 'unlimited'): void {
+    execFileSync('prlimit', ['--pid', String(pid), `--nproc=${processes}:`]);
+  }
+
+  it('is foreseen', async () => {
+    const file = bench.scenario('limited', textOf(MANY));
+    const args = [`--nproc=${threadsNow() + SPARE}`, LUTHIER, 'up', file];
+    const result = await run('prlimit', args, { env: bench.env, cwd: bench.directory });
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result.stderr).toMatch(
+      /needs 214 processes and threads, and \d+ are left of \d+ \(RLIMIT_NPROC\)\n.*ulimit -u \d+/,
+    );
+    await bench.nothingLeft();
+  });
+
+  it('that a change meets leaves the network as it was, and the next one works', async () => {
+    const agent = await AgentClient.connect(bench.paths);
+    await agent.up(scenarioOf(2), { memoryBytes });
+    const before = await agent.network('limited');
+    const [record] = journalFiles(bench.paths);
+    const keeper = processesOnRecord(record!).find(({ role }) => role === 'keeper')!.id.pid;
+    const own = /^Max processes +(\S+)/m.exec(readFileSync(`/proc/${keeper}/limits`, 'utf8'))![1]!;
+    limit(keeper, threadsNow() + SPARE);
+    await expect(agent.up(scenarioOf(MANY), { memoryBytes })).rejects.toMatchObject({
+      message: expect.stringMatching(/create 198 hosts.*EAGAIN.*the network is as it was before/) as string,
+      hint: expect.stringContaining('ulimit -u') as string,
+    });
+    const pids = ({ nodes }: NetworkState): unknown => nodes.map(({ name, pid }) => [name, pid]);
+    expect(pids(await agent.network('limited'))).toEqual(pids(before));
+    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w20', 'h2');
+    limit(keeper, own === 'unlimited' ? own : Number(own));
+    await agent.up(scenarioOf(MANY), { memoryBytes });
+    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w20', `h${MANY}`);
+    await agent.down('limited');
+    await bench.nothingLeft();
+  });
+
+  it('that is lowered while a network is made has all of it removed', async () => {
+    await expectTakenBack(() => {
+      const agent = agentPidOf(bench.directory)!;
+      // Meanwhile it makes nothing.
+      process.kill(agent, 'SIGSTOP');
+      const processes = threadsNow() + SPARE;
+      for (const { pid } of processesOf(bench.directory)) limit(pid, processes);
+      process.kill(agent, 'SIGCONT');
+    });
+    await bench.ok('ls');
+    await bench.nothingLeft();
+  });
+});
