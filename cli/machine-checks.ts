@@ -216,6 +216,7 @@ function emptyArrays(): Parameters<typeof import('../native/binding.js').native.
     iov: new Int32Array(2),
     lengths: new Int32Array(1),
     cuts: new Int32Array(1),
+    ecn: new Uint8Array(1),
     vnet: new Uint8Array(12),
     ready: new Int32Array(1),
     clock: new Float64Array(1),

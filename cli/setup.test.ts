@@ -99,7 +99,7 @@ describe('scripts/setup', () => {
     rmSync(join(folder, 'bin/iperf3'));
     const { status, stderr, calls } = setup('test');
     expect({ status, calls }).toEqual({ status: 1, calls: [] });
-    expect(stderr).toContain('apt-get install iperf3 tshark fping ethtool util-linux procps');
+    expect(stderr).toContain('apt-get install iperf3 tshark fping ethtool nftables util-linux procps');
   });
 
   it('tells an ordinary user to use sudo', () => {

@@ -21,9 +21,10 @@ export async function tunnels(): Promise<Check> {
     const missing = [
       ...((features & UdpFeature.segment) === 0 ? ['no segmented sends (UDP_SEGMENT: Linux 4.18)'] : []),
       ...((features & UdpFeature.gro) === 0 ? ['no merged receives (UDP_GRO: Linux 5.0)'] : []),
+      ...((features & UdpFeature.ecn) === 0 ? ['congestion marks are not carried (IP_RECVTOS)'] : []),
     ];
     const aes = `AES-256-GCM ${sealingRate().toFixed(1)} GB/s`;
-    const detail = [...missing, ...(missing.length === 0 ? ['segmented sends, merged receives'] : []), aes];
+    const detail = [...missing, ...(missing.length === 0 ? ['segmented sends, merged receives, ECN'] : []), aes];
     if (missing.length > 0) return { name, status: 'limited', detail: detail.join(', '), mend: 'use a newer kernel' };
     if (bufferBytes < SMALL_BUFFER_BYTES) {
       const small = `receive buffers of ${Math.round(bufferBytes / 1024)} KiB: bursts between machines are lost`;

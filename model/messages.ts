@@ -146,6 +146,11 @@ export interface TunnelHealthState {
   readonly lossRatio?: number;
   /** Of the underlay's IP packets: what gets through. */
   readonly pathMtuBytes: number;
+  /**
+   * Frames received, dropped ones included, whose ECN field goes together with that of their datagrams as nobody should make
+   * it (RFC 6040 §4.2): something on the way marks what it must not. Absent while there are none.
+   */
+  readonly ecnAnomalies?: number;
 }
 
 /** `GET /drops`: the flight recorder, oldest first. */

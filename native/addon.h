@@ -56,7 +56,8 @@ struct io {
   int32_t iov_count;
   int32_t *lengths;
   int32_t lengths_count;
-  int32_t *cuts; /* as long as `lengths` */
+  int32_t *cuts; /* as long as `lengths`, and so is `ecn` */
+  uint8_t *ecn;
   uint8_t *vnet;
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
@@ -70,7 +71,7 @@ struct io {
   struct epoll_event *events;
   struct send *send; /* udp-send.c */
 
-  napi_ref references[7]; /* keep the arrays' memory alive */
+  napi_ref references[8]; /* keep the arrays' memory alive */
 };
 
 /* One per environment: each worker thread that loads the addon has its own. */

@@ -130,6 +130,7 @@ describe('memory and time', () => {
       iov: shared(Int32Array, 64),
       lengths: shared(Int32Array, 64),
       cuts: shared(Int32Array, 64),
+      ecn: shared(Uint8Array, 64),
       vnet: shared(Uint8Array, 120),
       ready: shared(Int32Array, 64),
       clock,
@@ -186,7 +187,8 @@ describe('memory and time', () => {
       const native = require(workerData);
       const clock = new Float64Array(1);
       const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
-        lengths: new Int32Array(8), cuts: new Int32Array(8), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
+        lengths: new Int32Array(8), cuts: new Int32Array(8), ecn: new Uint8Array(8), vnet: new Uint8Array(96),
+        ready: new Int32Array(8), clock });
       const io = native.ioCreate(arrays());
       const epoll = native.epollCreate();
       const event = native.eventfd();
@@ -378,6 +380,7 @@ describe('data-path calls', () => {
       iov: new Int32Array(12),
       lengths: new Int32Array(6),
       cuts: new Int32Array(6),
+      ecn: new Uint8Array(6),
       vnet: new Uint8Array(6 * VNET_HDR_BYTES),
       ready: new Int32Array(4),
       clock: new Float64Array(1),
@@ -394,23 +397,37 @@ describe('data-path calls', () => {
     const buffers = native.udpReceiverCreate();
     const number = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -2, max: 16 }) }, fc.integer());
     const list = (length: number) => fc.array(number, { minLength: length, maxLength: length });
+    // Mostly in its range, so that what is behind the check is reached.
+    const fields = fc.array(fc.oneof({ weight: 20, arbitrary: fc.nat(3) }, fc.nat(255)), {
+      minLength: 6,
+      maxLength: 6,
+    });
     fc.assert(
-      fc.property(list(12), list(6), list(6), list(5), fc.nat(3), (iov, lengths, cuts, [a, b, c, d, e], call) => {
-        arrays.iov.set(iov);
-        arrays.lengths.set(lengths);
-        arrays.cuts.set(cuts);
-        const result =
-          call === 0
-            ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1)
-            : call === 1
-              ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0)
-              : call === 2
-                ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
-                : native.tapWrite(io, sender, a!, b!, c!, e! & 1);
-        expect(Number.isInteger(result) && result <= 6).toBe(true);
-        expect(guarded.subarray(0, 4 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
-        expect(guarded.subarray(8 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
-      }),
+      fc.property(
+        list(12),
+        list(6),
+        list(6),
+        fields,
+        list(5),
+        fc.nat(3),
+        (iov, lengths, cuts, ecn, [a, b, c, d, e], call) => {
+          arrays.iov.set(iov);
+          arrays.lengths.set(lengths);
+          arrays.cuts.set(cuts);
+          arrays.ecn.set(ecn);
+          const result =
+            call === 0
+              ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1)
+              : call === 1
+                ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0)
+                : call === 2
+                  ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
+                  : native.tapWrite(io, sender, a!, b!, c!, e! & 1);
+          expect(Number.isInteger(result) && result <= 6).toBe(true);
+          expect(guarded.subarray(0, 4 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
+          expect(guarded.subarray(8 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);
+        },
+      ),
       { numRuns: 500 },
     );
     native.ioDestroy(io);

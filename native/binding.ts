@@ -32,6 +32,11 @@ export interface IoArrays {
    */
   readonly cuts: Int32Array;
   /**
+   * The ECN field of a datagram's IP header (RFC 3168 §5), 0 … 3, as long as `lengths`: in for `udpWrite`, the one that it is
+   * sent with; out of `udpRead`, the one that it came with, the same for all that were joined.
+   */
+  readonly ecn: Uint8Array;
+  /**
    * One `virtio_net_hdr` of 12 bytes per frame (VNET_HDR_BYTES), for TAPs opened with `vnetHdr`; laid out as in
    * linux/virtio_net.h, little-endian: u8 flags, u8 gso_type, u16 hdr_len, u16 gso_size, u16 csum_start, u16 csum_offset, u16 num_buffers.
    */
@@ -82,6 +87,8 @@ export const UdpFeature = {
   segment: 1,
   /** UDP_GRO: many datagrams in one receive. */
   gro: 2,
+  /** IP_RECVTOS, IPV6_RECVTCLASS: the ECN field of what arrives is told. */
+  ecn: 4,
 } as const;
 
 /** Why a received datagram was refused: `lengths[i]` of `udpRead`, negated. */
@@ -216,8 +223,8 @@ export interface Native {
   /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */
   udpMore(receiver: number): number;
   /**
-   * Sends datagrams on a connected socket, scatter list as in `tapWrite`, `cuts` as above, sealed by `keyring` where their
-   * header names an epoch. Datagrams that are equally long leave in one segmented send where `segments` is 1; cut ones
+   * Sends datagrams on a connected socket, scatter list as in `tapWrite`, `cuts` and `ecn` as above, sealed by `keyring` where
+   * their header names an epoch. Datagrams that are equally long and have one ECN field leave in one segmented send where `segments` is 1; cut ones
    * need that. Returns how many datagrams of the list were sent, 0 when the socket is full, or `-errno` of the first. An
    * error that the network reported (ECONNREFUSED) is told by the next call, read or write.
    */

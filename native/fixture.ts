@@ -176,6 +176,7 @@ export class Io {
       iov: new Int32Array(entries),
       lengths: new Int32Array(frames),
       cuts: new Int32Array(frames),
+      ecn: new Uint8Array(frames),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
       clock: new Float64Array(1),

@@ -86,7 +86,7 @@ void io_free(napi_env env, struct io *io) {
 napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   napi_value arrays;
   struct state *state;
-  size_t arena, iov, lengths, cuts, vnet, ready, clock;
+  size_t arena, iov, lengths, cuts, ecn, vnet, ready, clock;
   arguments(env, info, 1, &arrays);
   napi_get_instance_data(env, (void **)&state);
   struct io *io = calloc(1, sizeof *io);
@@ -96,15 +96,16 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
       !take_array(env, arrays, "iov", napi_int32_array, (void **)&io->iov, &iov, reference++) ||
       !take_array(env, arrays, "lengths", napi_int32_array, (void **)&io->lengths, &lengths, reference++) ||
       !take_array(env, arrays, "cuts", napi_int32_array, (void **)&io->cuts, &cuts, reference++) ||
+      !take_array(env, arrays, "ecn", napi_uint8_array, (void **)&io->ecn, &ecn, reference++) ||
       !take_array(env, arrays, "vnet", napi_uint8_array, (void **)&io->vnet, &vnet, reference++) ||
       !take_array(env, arrays, "ready", napi_int32_array, (void **)&io->ready, &ready, reference++) ||
       !take_array(env, arrays, "clock", napi_float64_array, (void **)&io->clock, &clock, reference++)) {
     io_free(env, io);
     return NULL;
   }
-  if (cuts < lengths) {
+  if (cuts < lengths || ecn < lengths) {
     io_free(env, io);
-    throw_range(env, "cuts", "shorter than lengths");
+    throw_range(env, cuts < lengths ? "cuts" : "ecn", "shorter than lengths");
     return NULL;
   }
   io->arena_bytes = arena;

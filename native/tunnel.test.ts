@@ -7,7 +7,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { native, type AeadAlgorithm, UdpRefusal } from './binding.js';
+import { native, type AeadAlgorithm, UdpFeature, UdpRefusal } from './binding.js';
 import { HEADROOM_BYTES, Io, own, releaseAll, SLOT_BYTES } from './fixture.js';
 
 const DATAGRAM_HEADER = 20;
@@ -80,24 +80,29 @@ function seal(plain: Buffer, algorithm: AeadAlgorithm, secret: Uint8Array = SECR
 
 /** Two sockets, connected; `a` sends to `b`. */
 class Line {
+  /** The ECN fields of what `receive` gave last, one by one. */
+  readonly ecn: number[] = [];
   readonly io = new Io(200, 1024, 2048);
   readonly a: number;
   readonly b: number;
   readonly buffers: number;
 
-  constructor() {
-    const bind = { address: '127.0.0.1', port: 0 };
+  constructor(address = '127.0.0.1') {
+    const bind = { address, port: 0 };
     const receiveBufferBytes = 4 << 20;
     const first = native.udpOpen({ bind });
     this.b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
-    const address = native.udpAddress(first);
+    const place = native.udpAddress(first);
     native.close(first);
-    this.a = own(native.udpOpen({ bind: address, connect: native.udpAddress(this.b), sendBufferBytes: 4 << 20 }));
+    this.a = own(native.udpOpen({ bind: place, connect: native.udpAddress(this.b), sendBufferBytes: 4 << 20 }));
     this.buffers = native.udpReceiverCreate();
   }
 
   /** Sends datagrams, each in one piece of the arena; `cuts` as the addon takes them. Returns what the addon says. */
-  send(datagrams: readonly Buffer[], options: { cuts?: readonly number[]; ring?: number; segments?: number } = {}) {
+  send(
+    datagrams: readonly Buffer[],
+    options: { cuts?: readonly number[]; ecn?: readonly number[]; ring?: number; segments?: number } = {},
+  ) {
     const { arrays, handle } = this.io;
     let at = OURS_AT;
     datagrams.forEach((data, i) => {
@@ -105,6 +110,7 @@ class Line {
       arrays.iov.set([at, data.byteLength], 2 * i);
       arrays.lengths[i] = 1;
       arrays.cuts[i] = options.cuts?.[i] ?? 0;
+      arrays.ecn[i] = options.ecn?.[i] ?? 0;
       at += data.byteLength;
     });
     return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1);
@@ -114,6 +120,7 @@ class Line {
   receive(ring = 0, slots = 90): (Buffer | number)[] {
     const { arrays, handle } = this.io;
     const all: (Buffer | number)[] = [];
+    this.ecn.length = 0;
     for (;;) {
       this.io.offerSlots(slots);
       const n = native.udpRead(handle, this.buffers, this.b, slots, ring);
@@ -125,6 +132,7 @@ class Line {
           all.push(-length);
           continue;
         }
+        this.ecn.push(arrays.ecn[i]!);
         const parts = [Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES + HEADROOM_BYTES, (slot + 1) * SLOT_BYTES))];
         for (slot++; parts.reduce((sum, part) => sum + part.byteLength, 0) < length; slot++)
           parts.push(Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES)));
@@ -322,6 +330,62 @@ describe('a long datagram', () => {
   });
 });
 
+describe.each(['127.0.0.1', '::1'])('the ECN field over %s', (address) => {
+  let own: Line;
+  beforeEach(() => {
+    own = new Line(address);
+  });
+  afterEach(() => {
+    own.close();
+  });
+  const all = [0, 1, 2, 3];
+  const of = (counter: number, length: number) =>
+    datagram({ payload: bytes(length, counter), counter: BigInt(counter), frameId: counter });
+
+  it('is what the sender says, datagram by datagram', () => {
+    expect(native.udpFeatures(own.b) & UdpFeature.ecn).toBe(UdpFeature.ecn);
+    for (const segments of [0, 1]) {
+      const datagrams = [2, 2, 0, 3, 3, 1, 1, 2].map((_, i) => of(i, 500));
+      const ecn = [2, 2, 0, 3, 3, 1, 1, 2];
+      expect(own.send(datagrams, { ecn, segments })).toBe(8);
+      expect(own.receive()).toEqual(datagrams);
+      expect(own.ecn).toEqual(ecn);
+    }
+  });
+
+  it.each([0, 7])('goes with a segmented send of epoch %i', (epoch) => {
+    const [sealing, opening] = epoch === 0 ? [0, 0] : [keyring(true), keyring(false)];
+    for (const ecn of all) {
+      const long = datagram({ payload: bytes(10_000), epoch, counter: BigInt(100 * ecn) });
+      expect(own.send([long], { cuts: [3000], ecn: [ecn], ring: sealing })).toBe(1);
+      expect(own.receive(opening)).toEqual([long]);
+      expect(own.ecn).toEqual([ecn]);
+    }
+  });
+
+  it('keeps datagrams of one frame apart that differ in it', () => {
+    const frame = bytes(9000);
+    for (const segments of [0, 1]) {
+      const pieces = [0, 3000, 6000].map((offset, i) =>
+        datagram({
+          payload: frame.subarray(offset, offset + 3000),
+          frameBytes: 9000,
+          offset,
+          counter: BigInt(100 * segments + i),
+        }),
+      );
+      expect(own.send(pieces, { ecn: [2, 2, 3], segments })).toBe(3);
+      expect(own.receive().map((got) => (got as Buffer).byteLength - HEADERS)).toEqual([6000, 3000]);
+      expect(own.ecn).toEqual([2, 3]);
+    }
+  });
+
+  it('is two bits', () => {
+    expect(own.send([of(0, 10)], { ecn: [4] })).toBe(-22);
+    expect(own.receive()).toEqual([]);
+  });
+});
+
 describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
   const plain = (counter: bigint, payload = bytes(100)) => datagram({ epoch: 7, counter, payload });
 
@@ -335,6 +399,7 @@ describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
       arrays.iov.set([at, data.byteLength], 2 * i);
       arrays.lengths[i] = 1;
       arrays.cuts[i] = 0;
+      arrays.ecn[i] = 0;
       at += data.byteLength;
     });
     const before = Buffer.from(arrays.arena);

@@ -7,8 +7,9 @@
  *   given      [ DH CH │ payload 0     payload 1     …          payload n │ copy       ]     in slots
  *
  * which is exactly what the chunks say: the first header with the lengths of all. Only neighbours that agree in every
- * field and follow each other in counter and offset are joined; anything else is a datagram of its own, and rebuilding
- * (vswitch/tunnel/reassembly.ts) takes it from there. So any grouping gives the same frames.
+ * field, that of ECN in their IP header included, and follow each other in counter and offset are joined; anything else is
+ * a datagram of its own, and rebuilding (vswitch/tunnel/reassembly.ts) takes it from there. So any grouping gives the same
+ * frames.
  *
  * What was received and found no room in the slots offered stays here until the next call.
  */
@@ -35,6 +36,9 @@
 #define COPY_AT 12
 #define OFFSET_AT 13
 
+/* The lower two bits of TOS and traffic class: RFC 3168 §5. */
+#define ECN_MASK 3
+
 /* UdpRefusal in binding.ts: why a datagram was refused, as a negative length. */
 enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC };
 
@@ -49,12 +53,13 @@ struct receiver {
   struct mmsghdr messages[MESSAGES];
   struct iovec parts[MESSAGES];
   union {
-    char bytes[CMSG_SPACE(sizeof(int)) + 64];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + 64];
     struct cmsghdr align;
   } controls[MESSAGES];
   int count;             /* messages of the last call to the kernel */
   int message;           /* the one that is being taken apart; `count` when none is left */
   size_t at, segment;    /* in it */
+  uint8_t ecn;           /* of it: the kernel merges none that differ (inet_gro_receive, ipv6_gro_receive) */
   bool is_large;         /* what came last was merged */
   bool is_full;          /* the kernel gave as many as it was asked for */
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
@@ -104,22 +109,30 @@ napi_value native_udpReceiverDestroy(napi_env env, napi_callback_info info) {
 
 /* --- from the kernel --------------------------------------------------------------------------------------------- */
 
-static size_t segment_of(struct msghdr *header, size_t bytes) {
+/* What the kernel says beside the bytes of a message: how long its datagrams are, and their ECN field. */
+static void read_controls(struct receiver *receiver, struct mmsghdr *message) {
+  struct msghdr *header = &message->msg_hdr;
+  receiver->segment = message->msg_len;
+  receiver->ecn = 0;
   for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control != NULL; control = CMSG_NXTHDR(header, control)) {
     int value;
-    if (control->cmsg_level != IPPROTO_UDP || control->cmsg_type != UDP_GRO) continue;
+    if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
+      receiver->ecn = *(const uint8_t *)CMSG_DATA(control) & ECN_MASK;
+      continue;
+    }
+    if (control->cmsg_len < CMSG_LEN(sizeof value)) continue;
     memcpy(&value, CMSG_DATA(control), sizeof value);
-    return value > 0 ? (size_t)value : bytes;
+    if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS) receiver->ecn = value & ECN_MASK;
+    if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && value > 0)
+      receiver->segment = (size_t)value;
   }
-  return bytes;
 }
 
 /* Turns to message `receiver->message`, if there is one. */
 static void turn(struct receiver *receiver) {
   if (receiver->message == receiver->count) return;
-  struct mmsghdr *message = &receiver->messages[receiver->message];
   receiver->at = 0;
-  receiver->segment = segment_of(&message->msg_hdr, message->msg_len);
+  read_controls(receiver, &receiver->messages[receiver->message]);
 }
 
 static int receive(struct receiver *receiver, int fd) {
@@ -161,6 +174,7 @@ struct run {
   int32_t index;    /* entry of `lengths` */
   /* What the next one must say. */
   bool is_open;
+  uint8_t ecn;
   uint64_t counter;
   uint32_t offset, payload_bytes;
 };
@@ -187,8 +201,8 @@ static bool is_single(const uint8_t *datagram, size_t bytes) {
   return HEADERS_BYTES + get_be(chunk + PAYLOAD_AT, 2) + chunk[COPY_AT] == bytes;
 }
 
-static bool carries_on(const struct run *run, const uint8_t *datagram, size_t bytes) {
-  if (!run->is_open || !is_single(datagram, bytes)) return false;
+static bool carries_on(const struct run *run, const uint8_t *datagram, size_t bytes, uint8_t ecn) {
+  if (!run->is_open || run->ecn != ecn || !is_single(datagram, bytes)) return false;
   const uint8_t *ours = run->headers + DATAGRAM_HEADER_BYTES;
   const uint8_t *chunk = datagram + DATAGRAM_HEADER_BYTES;
   uint32_t payload = get_be(chunk + PAYLOAD_AT, 2);
@@ -281,7 +295,7 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
     if (opened < 0) {
       /* It takes no slot, so a frame goes on behind it: garbage in between costs what it costs, and no more. */
       io->lengths[count++] = opened;
-    } else if (carries_on(&run, datagram, (size_t)opened)) {
+    } else if (carries_on(&run, datagram, (size_t)opened, receiver->ecn)) {
       extend(io, &run, datagram);
       io->lengths[run.index] = (int32_t)run.bytes;
       io->cuts[run.index]++;
@@ -292,6 +306,7 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
       /* Of sealed ones, the replay window has let none through twice. */
       if (ring == NULL && is_late(receiver, datagram)) run.is_open = false;
       run.index = count;
+      run.ecn = io->ecn[count] = receiver->ecn;
       io->cuts[count] = 1;
       io->lengths[count++] = opened;
     }

@@ -7,7 +7,7 @@
  *
  * Each piece has the first headers with the counter, the offset and the lengths that are its own. Datagrams in a row that
  * are equally long (but the last, which may be shorter) leave in one segmented send (UDP_SEGMENT): one way through the
- * kernel for up to 64 KiB. Sealed ones are put together in a buffer of ours and sealed there, so that what lies in the
+ * kernel for up to 64 KiB; they have one ECN field. Sealed ones are put together in a buffer of ours and sealed there, so that what lies in the
  * arena stays as it is: other ports may be sending the same frame.
  */
 #include "addon.h"
@@ -34,6 +34,8 @@
 #define MAX_PIECES 256
 #define SEALED_BYTES (4 * 65536)
 #define MAX_PARTS 2048
+/* Two bits: RFC 3168 §5. */
+#define MAX_ECN 3
 
 struct send {
   /* Headers of pieces that are not sealed; sealed ones lie in `sealed` with all that they have. */
@@ -42,7 +44,7 @@ struct send {
   struct iovec parts[MAX_PARTS];
   struct mmsghdr messages[MAX_PIECES];
   union {
-    char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    char bytes[CMSG_SPACE(sizeof(uint16_t)) + 2 * CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
   } controls[MAX_PIECES];
   /* Per message: entries of the caller's list that are done when it is sent. */
@@ -162,17 +164,18 @@ struct work {
   size_t segment, bytes;
   int segments;
   bool is_ended, is_sealed;
+  uint8_t ecn;
 };
 
 /* Whether the entry's pieces can follow those of the open message. */
-static bool continues(const struct work *work, const struct entry *entry, bool is_sealed) {
-  if (work->messages == 0 || work->is_ended || work->is_sealed != is_sealed) return false;
+static bool continues(const struct work *work, const struct entry *entry, bool is_sealed, uint8_t ecn) {
+  if (work->messages == 0 || work->is_ended || work->is_sealed != is_sealed || work->ecn != ecn) return false;
   size_t more = (size_t)(entry->pieces - 1) * entry->piece_bytes + entry->last_bytes;
   bool fits = entry->pieces == 1 ? entry->last_bytes <= work->segment : entry->piece_bytes == work->segment;
   return fits && work->bytes + more <= SEND_BYTES && work->segments + entry->pieces <= SEND_PIECES;
 }
 
-static void begin(struct work *work, const struct entry *entry, bool is_sealed) {
+static void begin(struct work *work, const struct entry *entry, bool is_sealed, uint8_t ecn) {
   struct send *send = work->send;
   send->messages[work->messages].msg_hdr = (struct msghdr){.msg_iov = send->parts + work->parts};
   send->entries[work->messages++] = 0;
@@ -181,6 +184,7 @@ static void begin(struct work *work, const struct entry *entry, bool is_sealed) 
   work->segments = 0;
   work->is_ended = false;
   work->is_sealed = is_sealed;
+  work->ecn = ecn;
 }
 
 static bool add_sealed(struct work *work, const struct entry *entry, struct key *key) {
@@ -242,16 +246,28 @@ static bool has_room(const struct work *work, const struct entry *entry, bool is
          (!is_sealed || work->sealed_bytes + bytes <= SEALED_BYTES);
 }
 
-static void set_segment(struct send *send, int message, size_t segment) {
-  struct msghdr *header = &send->messages[message].msg_hdr;
-  header->msg_control = send->controls[message].bytes;
-  header->msg_controllen = sizeof send->controls[message].bytes;
-  struct cmsghdr *control = CMSG_FIRSTHDR(header);
-  uint16_t value = (uint16_t)segment;
-  control->cmsg_level = IPPROTO_UDP;
-  control->cmsg_type = UDP_SEGMENT;
-  control->cmsg_len = CMSG_LEN(sizeof value);
-  memcpy(CMSG_DATA(control), &value, sizeof value);
+static void add_control(struct msghdr *header, int level, int type, const void *value, size_t bytes) {
+  struct cmsghdr *control = (struct cmsghdr *)(void *)((char *)header->msg_control + header->msg_controllen);
+  control->cmsg_level = level;
+  control->cmsg_type = type;
+  control->cmsg_len = CMSG_LEN(bytes);
+  memcpy(CMSG_DATA(control), value, bytes);
+  header->msg_controllen += CMSG_SPACE(bytes);
+}
+
+/* Says beside the open message's bytes how they are cut, and their ECN field; the DSCP is 0 (RFC 2983 §3, the pipe model). */
+static void set_controls(struct work *work) {
+  struct send *send = work->send;
+  struct msghdr *header = &send->messages[work->messages - 1].msg_hdr;
+  uint16_t segment = (uint16_t)work->segment;
+  int tos = work->ecn;
+  header->msg_control = send->controls[work->messages - 1].bytes;
+  header->msg_controllen = 0;
+  if (work->segments > 1) add_control(header, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment);
+  if (tos == 0) return;
+  /* A socket heeds that of its own family, and passes over the other (ip_cmsg_send, ip6_datagram_send_ctl). */
+  add_control(header, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+  add_control(header, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos);
 }
 
 /* Whether a datagram's header names an epoch: a handshake's does not, and is not sealed. */
@@ -266,7 +282,8 @@ static void prepare(struct io *io, struct work *work, int32_t first, int32_t at,
   for (int done = 0; done < count; done++) {
     struct entry entry = {.parts = parts, .part_count = io->lengths[first + done], .cut = 0};
     *error = EINVAL;
-    if (io->cuts[first + done] < 0 || !io_pairs(io, at, entry.part_count, parts)) break;
+    uint8_t ecn = io->ecn[first + done];
+    if (io->cuts[first + done] < 0 || ecn > MAX_ECN || !io_pairs(io, at, entry.part_count, parts)) break;
     entry.cut = (size_t)io->cuts[first + done];
     for (int i = 0; i < entry.part_count; i++) entry.bytes += parts[i].iov_len;
     bool is_sealed = ring != NULL && is_of_epoch(parts[0]);
@@ -276,7 +293,7 @@ static void prepare(struct io *io, struct work *work, int32_t first, int32_t at,
     if (is_sealed && (key = keyring_find(ring, parts[0].iov_base)) == NULL) break;
     *error = 0;
     if (!has_room(work, &entry, is_sealed)) break;
-    if (!segments || !continues(work, &entry, is_sealed)) begin(work, &entry, is_sealed);
+    if (!segments || !continues(work, &entry, is_sealed, ecn)) begin(work, &entry, is_sealed, ecn);
     if (!is_sealed) {
       add_plain(work, &entry);
     } else if (!add_sealed(work, &entry, key)) {
@@ -290,7 +307,7 @@ static void prepare(struct io *io, struct work *work, int32_t first, int32_t at,
     work->bytes += (size_t)(entry.pieces - 1) * entry.piece_bytes + entry.last_bytes;
     work->is_ended = entry.last_bytes < work->segment;
     work->send->entries[work->messages - 1]++;
-    if (work->segments > 1) set_segment(work->send, work->messages - 1, work->segment);
+    if (work->segments > 1 || ecn != 0) set_controls(work);
     parts += entry.part_count;
     at += entry.part_count;
   }

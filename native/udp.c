@@ -93,6 +93,9 @@ static const char *udp_configure(int sock, const struct udp_options *options) {
     if (setsockopt(sock, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe, sizeof probe) != 0)
       return "setsockopt(IPV6_MTU_DISCOVER)";
   }
+  /* The ECN field of what arrives, for the tunnel to look at; one that cannot be seen is not looked at. */
+  if (options->bind.any.sa_family == AF_INET) setsockopt(sock, IPPROTO_IP, IP_RECVTOS, &one, sizeof one);
+  else setsockopt(sock, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof one);
   /* A kernel that does not know it (before 5.0) merges nothing, and nothing else is different. */
   setsockopt(sock, IPPROTO_UDP, UDP_GRO, &one, sizeof one);
   if (options->has_receive_buffer && !set_buffer(sock, SO_RCVBUFFORCE, SO_RCVBUF, options->receive_buffer_bytes))
@@ -156,6 +159,7 @@ napi_value native_udpReceiveBufferBytes(napi_env env, napi_callback_info info) {
 /* Bits of UdpFeature in binding.ts. A kernel that does not know an option says so. */
 #define FEATURE_SEGMENT 1
 #define FEATURE_GRO 2
+#define FEATURE_ECN 4
 
 napi_value native_udpFeatures(napi_env env, napi_callback_info info) {
   napi_value argument;
@@ -166,5 +170,9 @@ napi_value native_udpFeatures(napi_env env, napi_callback_info info) {
   int features = 0;
   if (getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &bytes) == 0) features |= FEATURE_SEGMENT;
   if (getsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, &bytes) == 0 && value != 0) features |= FEATURE_GRO;
+  /* The one of the other family is refused, or was never set. */
+  if ((getsockopt(fd, IPPROTO_IP, IP_RECVTOS, &value, &bytes) == 0 && value != 0) ||
+      (getsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &value, &bytes) == 0 && value != 0))
+    features |= FEATURE_ECN;
   return make_int(env, features);
 }

@@ -36,6 +36,8 @@ export const DropReason = {
   replayed: 16,
   /** The tag is wrong: forged, or damaged. */
   notAuthentic: 17,
+  /** Tunnel: marked CE on its way, and the frame's own transport does not understand that (RFC 6040 §4.2). */
+  ecnConflict: 18,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

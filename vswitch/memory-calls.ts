@@ -8,8 +8,9 @@ import { HEADROOM_BYTES, SLOT_BYTES, slotsFor } from './arena.js';
 import type { DeviceCalls } from './device/native-io.js';
 
 const VNET_HDR_BYTES = 12;
-/** Bit of `udpFeatures`. A long datagram arrives as one, as if the receiving addon had joined its pieces. */
+/** Bits of `udpFeatures`. A long datagram arrives as one, as if the receiving addon had joined its pieces. */
 const FEATURE_SEGMENT = 1;
+const FEATURE_ECN = 4;
 
 export interface OfferedFrame {
   /** Its virtio_net_hdr. */
@@ -17,11 +18,16 @@ export interface OfferedFrame {
   readonly bytes: Uint8Array;
 }
 
+interface Datagram {
+  readonly bytes: Uint8Array;
+  readonly ecn: number;
+}
+
 export class MemoryCalls implements DeviceCalls {
   readonly #nowNs: () => number;
   /** By descriptor: frames and datagrams to be read there. */
   readonly #frames: Map<number, OfferedFrame[]>;
-  readonly #datagrams: Map<number, Uint8Array[]>;
+  readonly #datagrams: Map<number, Datagram[]>;
   /** By descriptor: the socket at the other end. */
   readonly #peers: Map<number, number>;
   #io: IoArrays | undefined;
@@ -96,10 +102,11 @@ export class MemoryCalls implements DeviceCalls {
   udpRead(_: number, __: number, fd: number, slots: number): number {
     const queue = this.#datagrams.get(fd)!;
     let read = 0;
-    for (let used = 0; queue.length > 0 && used + slotsFor(queue[0]!.byteLength) <= slots; read++) {
-      const bytes = queue.shift()!;
+    for (let used = 0; queue.length > 0 && used + slotsFor(queue[0]!.bytes.byteLength) <= slots; read++) {
+      const { bytes, ecn } = queue.shift()!;
       this.#io!.lengths[read] = bytes.byteLength;
       this.#io!.cuts[read] = 1;
+      this.#io!.ecn[read] = ecn;
       used += this.#fill(used, bytes);
     }
     return read;
@@ -110,7 +117,7 @@ export class MemoryCalls implements DeviceCalls {
   }
 
   udpFeatures(): number {
-    return FEATURE_SEGMENT;
+    return FEATURE_SEGMENT | FEATURE_ECN;
   }
 
   udpReceiverCreate(): number {
@@ -151,7 +158,7 @@ export class MemoryCalls implements DeviceCalls {
         const at = io.iov[2 * entry]!;
         parts.push(io.arena.subarray(at, at + io.iov[2 * entry + 1]!));
       }
-      queue.push(Buffer.concat(parts));
+      queue.push({ bytes: Buffer.concat(parts), ecn: io.ecn[first + i]! });
     }
     return datagrams;
   }

@@ -7,7 +7,7 @@
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
- *   …                         MAX_PORTS × 6             per port that is a tunnel: see `TunnelField`
+ *   …                         MAX_PORTS × 7             per port that is a tunnel: see `TunnelField`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
 import { DROP_REASONS } from './drops.js';
@@ -20,8 +20,16 @@ const GAUGES = 8;
 export const PortField = { rxPackets: 0, rxBytes: 1, txPackets: 2, txBytes: 3, rxDropped: 4, txDropped: 5 } as const;
 const PORT_FIELDS = 6;
 /** Offsets within a tunnel's fields. What is not known is NaN. */
-export const TunnelField = { state: 0, sinceNs: 1, rttNs: 2, leastRttNs: 3, lossRatio: 4, pathMtuBytes: 5 } as const;
-const TUNNEL_FIELDS = 6;
+export const TunnelField = {
+  state: 0,
+  sinceNs: 1,
+  rttNs: 2,
+  leastRttNs: 3,
+  lossRatio: 4,
+  pathMtuBytes: 5,
+  ecnAnomalies: 6,
+} as const;
+const TUNNEL_FIELDS = 7;
 /** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
 const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
 
@@ -109,6 +117,7 @@ export class Telemetry {
     if (liveness === undefined) return undefined;
     const rttNs = this.tunnels[base + TunnelField.rttNs]!;
     const lossRatio = this.tunnels[base + TunnelField.lossRatio]!;
+    const ecnAnomalies = this.tunnels[base + TunnelField.ecnAnomalies]!;
     return {
       liveness,
       sinceNs: this.tunnels[base + TunnelField.sinceNs]!,
@@ -117,6 +126,7 @@ export class Telemetry {
         ? {}
         : { rttNs: Math.round(rttNs), leastRttNs: this.tunnels[base + TunnelField.leastRttNs]! }),
       ...(Number.isNaN(lossRatio) ? {} : { lossRatio }),
+      ...(ecnAnomalies === 0 ? {} : { ecnAnomalies }),
     };
   }
 

@@ -162,6 +162,9 @@ function eventsOf(device: string): TunnelEvents {
     volume: (epoch) => {
       tell({ event: 'volume', device, epoch });
     },
+    ecnAnomalies: (frames) => {
+      tell({ event: 'ecnAnomalies', device, frames });
+    },
   };
 }
 

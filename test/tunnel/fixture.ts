@@ -11,6 +11,7 @@ import { TunnelSender } from '../../vswitch/tunnel/sender.js';
 import { ChunkHeader, DATAGRAM_HEADER_BYTES, DatagramHeader } from '../../vswitch/tunnel/wire.js';
 import { put16, put32 } from '../../vswitch/wire/bytes.js';
 import { internetChecksum, pseudoHeaderSum } from '../../vswitch/wire/checksum.js';
+import { Ecn } from '../../vswitch/wire/ecn.js';
 import { FrameHeaders } from '../../vswitch/wire/headers.js';
 import { RecordingSink } from '../compliance/recording-sink.js';
 
@@ -29,6 +30,7 @@ export interface PacketOptions {
   readonly tcpFlags?: number;
   readonly ipId?: number;
   readonly sequence?: number;
+  readonly ecn?: Ecn;
 }
 
 /** An Ethernet frame as a kernel with checksum and segmentation offload leaves it: the pseudo-header sum in place. */
@@ -54,10 +56,12 @@ export function packet(options: PacketOptions): Uint8Array {
     put16(frame, network + 6, 0x4000);
     frame[network + 8] = 64;
     frame[network + 9] = number;
+    frame[network + 1] = options.ecn ?? Ecn.notEct;
     frame.set([10, 0, 1, 2, 10, 0, 2, 3], network + 12);
     put16(frame, network + 10, internetChecksum(frame, network, 20));
   } else {
     frame[network] = 0x60;
+    frame[network + 1] = (options.ecn ?? Ecn.notEct) << 4;
     put16(frame, network + 4, extensionBytes + lengthBytes);
     frame[network + 6] = extensionBytes > 0 ? 60 : number;
     frame[network + 7] = 64;
@@ -146,9 +150,10 @@ export class TestSender {
   readonly sender: TunnelSender;
   readonly #iov = new Int32Array(16_384);
   readonly #lengths = new Int32Array(128);
+  readonly #ecn = new Uint8Array(128);
 
   constructor(pathMtuBytes = 1500, lane = 0) {
-    const scatter = { iov: this.#iov, lengths: this.#lengths };
+    const scatter = { iov: this.#iov, lengths: this.#lengths, ecn: this.#ecn };
     const options = { networkNumber: NETWORK, lane, pathMtuBytes, ipHeaderBytes: 20, ...scatter };
     this.sender = new TunnelSender(this.context, options);
   }
@@ -170,11 +175,16 @@ export class TestSender {
 
   /** Sends all of `frames` as one batch. */
   send(frames: readonly Frame[]): Uint8Array[] {
+    return this.sendMarked(frames).map(({ datagram }) => datagram);
+  }
+
+  /** The same, with the ECN field that each datagram gets. */
+  sendMarked(frames: readonly Frame[]): { datagram: Uint8Array; ecn: Ecn }[] {
     const batch = batchOf(this.context.arena, frames);
-    const all: Uint8Array[] = [];
+    const all: { datagram: Uint8Array; ecn: Ecn }[] = [];
     for (let done = 0; done < batch.count;) {
       const count = this.sender.pack(batch, done);
-      all.push(...this.datagrams(count));
+      all.push(...this.datagrams(count).map((datagram, i) => ({ datagram, ecn: this.#ecn[i] as Ecn })));
       done += this.sender.finish(count);
     }
     return all;
@@ -194,10 +204,15 @@ export class TestReceiver {
   }
 
   take(...datagrams: readonly Uint8Array[]): this {
+    return this.takeMarked(Ecn.notEct, ...datagrams);
+  }
+
+  /** Datagrams whose IP headers have this ECN field. */
+  takeMarked(ecn: Ecn, ...datagrams: readonly Uint8Array[]): this {
     for (const datagram of datagrams) {
       const frame = this.context.arena.write(datagram);
       if (frame === -1) throw new Error('the arena is too small for this test');
-      this.receiver.datagram(frame, this.context.clock.nowNs());
+      this.receiver.datagram(frame, this.context.clock.nowNs(), ecn);
     }
     return this;
   }

@@ -91,6 +91,11 @@ export interface TunnelEvents {
   epoch(epoch: number): void;
   /** An epoch has sealed so much that it should be replaced. */
   volume(epoch: number): void;
+  /**
+   * So many frames came whose ECN field goes together with that of their datagrams as nobody should make it; told once a
+   * minute (RFC 6040 §4.2).
+   */
+  ecnAnomalies(frames: number): void;
 }
 
 /** What every device is given by the engine that runs it. */

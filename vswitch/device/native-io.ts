@@ -49,6 +49,7 @@ export class NativeIo implements Clock {
   readonly iov: Int32Array;
   readonly lengths: Int32Array;
   readonly cuts: Int32Array;
+  readonly ecn: Uint8Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
   readonly #clock: Float64Array;
@@ -62,6 +63,7 @@ export class NativeIo implements Clock {
       iov: new Int32Array(2 * IO_ENTRIES),
       lengths: new Int32Array(IO_FRAMES),
       cuts: new Int32Array(IO_FRAMES),
+      ecn: new Uint8Array(IO_FRAMES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
       clock: new Float64Array(1),
@@ -72,6 +74,7 @@ export class NativeIo implements Clock {
     this.iov = arrays.iov;
     this.lengths = arrays.lengths;
     this.cuts = arrays.cuts;
+    this.ecn = arrays.ecn;
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
     this.#clock = arrays.clock;

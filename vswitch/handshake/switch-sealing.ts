@@ -17,9 +17,17 @@ export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
       case 'volume':
         handshakes.usedUp(said.device, said.epoch);
         break;
+      case 'ecnAnomalies':
+        void warnOfAnomalies(said.device, said.frames);
+        break;
     }
   };
   return handshakes;
+}
+
+async function warnOfAnomalies(tunnel: string, frames: number): Promise<void> {
+  const what = 'the ECN fields of datagrams and of the frames in them do not go together (RFC 6040 §4.2)';
+  (await log()).warn({ tunnel, frames }, `${what}: something on the way marks what it must not`);
 }
 
 function sealing(engine: EngineThread): SealingEngine {

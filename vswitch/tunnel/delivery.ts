@@ -12,6 +12,7 @@ import { Checksum, SLOT_BYTES, type Arena, type FrameBatch } from '../arena.js';
 import type { DeviceContext } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { FrameHeaders } from '../wire/headers.js';
+import { decapsulateEcn, EcnFate, NO_MARKS } from './decapsulation.js';
 
 /** The frames of one read, 64 datagrams of 64 chunks, and as many salvaged ones again. A power of two. */
 const RING_FRAMES = 8192;
@@ -23,6 +24,8 @@ export class Delivery {
   readonly #headers: FrameHeaders;
   readonly #ids: Int32Array;
   readonly #channels: Uint16Array;
+  /** See `TunnelReceiver.ecnAnomalies`. */
+  ecnAnomalies: number;
   #head: number;
   #tail: number;
 
@@ -33,6 +36,7 @@ export class Delivery {
     this.#headers = new FrameHeaders();
     this.#ids = new Int32Array(RING_FRAMES);
     this.#channels = new Uint16Array(RING_FRAMES);
+    this.ecnAnomalies = 0;
     this.#head = 0;
     this.#tail = 0;
   }
@@ -44,12 +48,20 @@ export class Delivery {
 
   /**
    * Takes a whole frame. Where its checksum is partial, the place of the checksum comes from its headers and from nothing
-   * that the peer says: a frame whose headers do not tell is refused.
+   * that the peer says: a frame whose headers do not tell is refused. `marks` are the ECN fields of its datagrams.
    */
-  deliver(frame: number, channel: number, gsoSize: number, checksum: Checksum): void {
+  deliver(frame: number, channel: number, gsoSize: number, checksum: Checksum, marks: number): void {
     const arena = this.#arena;
+    const contiguous = Math.min(arena.length[frame]!, SLOT_BYTES - arena.offset[frame]!);
+    if (marks !== NO_MARKS) {
+      const fate = decapsulateEcn(arena.bytes, arena.start(frame), contiguous, marks);
+      if (fate !== EcnFate.kept) this.ecnAnomalies++;
+      if (fate === EcnFate.dropped) {
+        this.#refuse(DropReason.ecnConflict, frame);
+        return;
+      }
+    }
     if (checksum === Checksum.partial) {
-      const contiguous = Math.min(arena.length[frame]!, SLOT_BYTES - arena.offset[frame]!);
       const isKnown = this.#headers.parse(arena.bytes, arena.start(frame), contiguous);
       if (!isKnown || (gsoSize > 0 && arena.length[frame]! <= this.#headers.payload)) {
         this.#refuse(DropReason.badDatagram, frame);

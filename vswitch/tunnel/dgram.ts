@@ -1,7 +1,8 @@
 /**
  * The tunnel over Node's own UDP sockets: the wire format of `udp.ts` without the addon, and the oracle for it (a test puts
  * one on each end). It runs on Node's event loop, so it suits tests and machines without a C compiler, not the engine's
- * thread; what arrives between two `rxBatch` waits in a bounded queue.
+ * thread; what arrives between two `rxBatch` waits in a bounded queue. Node neither sets nor tells the ECN field of a
+ * datagram, so none leaves marked and no mark is seen: such an end loses what a router says to a peer that sets it.
  *
  *   const device = await DgramDevice.open(context, { bind, connect, networkNumber, pathMtuBytes });
  */
@@ -11,6 +12,7 @@ import { isIPv6 } from 'node:net';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DeviceContext, PortDevice } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
+import { Ecn } from '../wire/ecn.js';
 import { BASE_BYTES } from './health/path-mtu.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
@@ -194,7 +196,7 @@ export class DgramDevice implements PortDevice, HealthContext {
   }
 
   #take(frame: number, nowNs: number): void {
-    this.#receiver.datagram(frame, nowNs);
+    this.#receiver.datagram(frame, nowNs, Ecn.notEct);
     if (this.#receiver.isFrames) this.#receivedDatagrams++;
     if (this.#receiver.isOurs) this.#health.heard(nowNs);
     this.#health.answer();

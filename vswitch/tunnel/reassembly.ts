@@ -64,6 +64,8 @@ export class Reassembly {
   readonly #checksum: Uint8Array;
   /** Bytes at the frame's start that a header copy filled: they are no run, and chunks write over them. */
   readonly #copyBytes: Uint8Array;
+  /** The ECN fields of its datagrams, a bit each. */
+  readonly #marks: Uint8Array;
   readonly #receivedBytes: Int32Array;
   readonly #startedNs: Float64Array;
   /** `#arrived` of its lane when its last chunk came. */
@@ -105,6 +107,7 @@ export class Reassembly {
     this.#gsoSize = new Uint16Array(frames);
     this.#checksum = new Uint8Array(frames);
     this.#copyBytes = new Uint8Array(frames);
+    this.#marks = new Uint8Array(frames);
     this.#receivedBytes = new Int32Array(frames);
     this.#startedNs = new Float64Array(frames);
     this.#touched = new Int32Array(frames);
@@ -154,9 +157,9 @@ export class Reassembly {
 
   /**
    * Takes a chunk that is not a whole frame. Its payload stands at offset `at` of `slot`, or behind it in the chain, and
-   * the header copy follows; both are copied.
+   * the header copy follows; both are copied. `marks`: the ECN field of its datagram, as `markOf` has it.
    */
-  add(chunk: ChunkHeader, lane: number, slot: number, at: number, nowNs: number): void {
+  add(chunk: ChunkHeader, lane: number, slot: number, at: number, nowNs: number, marks: number): void {
     const hash = this.#hash(lane, chunk.frameId);
     let entry = this.#find(hash, lane, chunk.frameId);
     if (entry === -1) {
@@ -178,9 +181,10 @@ export class Reassembly {
       this.#place(entry, chunk, slot, at);
       this.#receivedBytes[entry]! += chunk.payloadBytes;
     }
+    this.#marks[entry]! |= marks;
     if (this.#receivedBytes[entry] === chunk.frameBytes) {
       const frame = this.#remove(entry);
-      this.#delivery.deliver(frame, chunk.channel, chunk.gsoSize, chunk.checksum);
+      this.#delivery.deliver(frame, chunk.channel, chunk.gsoSize, chunk.checksum, this.#marks[entry]!);
     } else if (chunk.copyBytes > 0) {
       this.#placeCopy(entry, chunk.copyBytes, slot, at + chunk.payloadBytes);
     }
@@ -225,6 +229,7 @@ export class Reassembly {
     this.#gsoSize[entry] = chunk.gsoSize;
     this.#checksum[entry] = chunk.checksum;
     this.#copyBytes[entry] = 0;
+    this.#marks[entry] = 0;
     this.#receivedBytes[entry] = 0;
     this.#startedNs[entry] = nowNs;
     this.#tailSlot[entry] = frame;
@@ -283,7 +288,8 @@ export class Reassembly {
     const frame = this.#remove(entry);
     // Counted once, whatever can be saved of it. Bytes that never came are not shown to the flight recorder.
     this.#drops.drop(DropReason.incomplete, headerBytes > 0 ? frame : -1, this.#port);
-    if (gsoSize > 0) this.#salvage.save(frame, channel, gsoSize, headerBytes, this.#runs, runsAt, runCount);
+    const marks = this.#marks[entry]!;
+    if (gsoSize > 0) this.#salvage.save(frame, channel, gsoSize, marks, headerBytes, this.#runs, runsAt, runCount);
     this.#arena.release(frame);
   }
 

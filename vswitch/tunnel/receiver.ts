@@ -12,6 +12,7 @@ import { HEADROOM_BYTES, SLOT_BYTES, type Arena, type FrameBatch } from '../aren
 import type { DeviceContext } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { copyChain } from '../wire/chain.js';
+import { markOf } from './decapsulation.js';
 import { Delivery } from './delivery.js';
 import { Reassembly, defaultLimits, type ReassemblyLimits } from './reassembly.js';
 import {
@@ -103,8 +104,16 @@ export class TunnelReceiver {
     return this.#isOurs && this.#header.type === DatagramType.frames;
   }
 
-  /** Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). */
-  datagram(frame: number, nowNs: number): void {
+  /** Frames whose ECN field goes together with that of their datagrams as nobody should make it, dropped ones included. */
+  get ecnAnomalies(): number {
+    return this.#delivery.ecnAnomalies;
+  }
+
+  /**
+   * Takes a datagram, which the caller read into the arena as a frame (`adopt`, `write`). `ecn` is the field of the IP
+   * header that it came with.
+   */
+  datagram(frame: number, nowNs: number, ecn: number): void {
     const header = this.#header;
     const { bytes, length } = this.#arena;
     let isKept = false;
@@ -114,7 +123,7 @@ export class TunnelReceiver {
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     } else if (header.type === DatagramType.frames && header.epoch > 0 === this.#isSealed) {
       this.#reassembly.arrived(header.lane);
-      isKept = this.#readChunks(frame, nowNs);
+      isKept = this.#readChunks(frame, nowNs, markOf(ecn));
     } else if (!this.#controlled(frame)) {
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     }
@@ -152,7 +161,7 @@ export class TunnelReceiver {
   }
 
   /** True when the datagram's slots became a frame; else they are still to be released. */
-  #readChunks(datagram: number, nowNs: number): boolean {
+  #readChunks(datagram: number, nowNs: number, marks: number): boolean {
     const arena = this.#arena;
     const chunk = this.#chunk;
     let slot = datagram;
@@ -170,11 +179,11 @@ export class TunnelReceiver {
       }
       left -= chunk.bytes;
       at += CHUNK_HEADER_BYTES;
-      if (!chunk.isWhole) this.#reassembly.add(chunk, this.#header.lane, slot, at, nowNs);
+      if (!chunk.isWhole) this.#reassembly.add(chunk, this.#header.lane, slot, at, nowNs, marks);
       else if (left === 0 && slot === datagram && this.#canStay(at)) {
-        this.#deliverInPlace(datagram, at);
+        this.#deliverInPlace(datagram, at, marks);
         return true;
-      } else this.#deliverCopy(slot, at);
+      } else this.#deliverCopy(slot, at, marks);
       at += chunk.payloadBytes + chunk.copyBytes;
     }
     return false;
@@ -205,14 +214,14 @@ export class TunnelReceiver {
     return copyBytes === 0 && (at === FIRST_PAYLOAD_AT || at + payloadBytes <= SLOT_BYTES);
   }
 
-  #deliverInPlace(datagram: number, at: number): void {
+  #deliverInPlace(datagram: number, at: number, marks: number): void {
     const { channel, gsoSize, checksum, frameBytes } = this.#chunk;
     this.#arena.offset[datagram] = at;
     this.#arena.length[datagram] = frameBytes;
-    this.#delivery.deliver(datagram, channel, gsoSize, checksum);
+    this.#delivery.deliver(datagram, channel, gsoSize, checksum, marks);
   }
 
-  #deliverCopy(slot: number, at: number): void {
+  #deliverCopy(slot: number, at: number, marks: number): void {
     const { channel, gsoSize, checksum, frameBytes } = this.#chunk;
     const frame = this.#arena.alloc(frameBytes);
     if (frame === -1) {
@@ -220,6 +229,6 @@ export class TunnelReceiver {
       return;
     }
     copyChain(this.#arena, slot, at, frame, HEADROOM_BYTES, frameBytes);
-    this.#delivery.deliver(frame, channel, gsoSize, checksum);
+    this.#delivery.deliver(frame, channel, gsoSize, checksum, marks);
   }
 }

@@ -31,13 +31,15 @@ export class Salvage {
   }
 
   /**
-   * Delivers the whole segments of `frame`, which stays the caller's. Its first `headerBytes` bytes are known; the runs
+   * Delivers the whole segments of `frame`, which stays the caller's. Its first `headerBytes` bytes are known, and the
+   * `marks` of its datagrams; the runs
    * of received bytes are the `count` pairs (start, end) from `runs[at]` on, in order.
    */
   save(
     frame: number,
     channel: number,
     gsoSize: number,
+    marks: number,
     headerBytes: number,
     runs: Int32Array,
     at: number,
@@ -51,14 +53,14 @@ export class Salvage {
       const end = runs[at + 2 * i + 1]!;
       const first = Math.max(0, Math.ceil(start / gsoSize));
       const after = end === frameBytes ? segmenter.segments : Math.floor((end - segmenter.headerBytes) / gsoSize);
-      if (after > first) this.#saveRun(channel, first, after);
+      if (after > first) this.#saveRun(channel, first, after, marks);
     }
   }
 
   /** Delivers segments `first` … `after - 1` as one frame. */
-  #saveRun(channel: number, first: number, after: number): void {
+  #saveRun(channel: number, first: number, after: number, marks: number): void {
     const saved = this.#segmenter.run(first, after);
     if (saved === -1) this.#drops.drop(DropReason.arenaFull, -1, this.#port);
-    else this.#delivery.deliver(saved, channel, this.#arena.gsoSize[saved]!, Checksum.partial);
+    else this.#delivery.deliver(saved, channel, this.#arena.gsoSize[saved]!, Checksum.partial, marks);
   }
 }

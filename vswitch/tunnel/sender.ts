@@ -20,6 +20,7 @@
  *    its datagram with what follows. So ten frames of 1514 bytes over a path of 1500 make 11 datagrams, where halves
  *    would make 20, and all but the last are equally long, as UDP_SEGMENT wants them.
  *  - A super-frame begins a datagram of its own, so that its chunks lie at the same places in each.
+ *  - A datagram has the ECN field of the frames in it (RFC 6040 §4.1, normal mode), so a frame with another begins one too.
  *
  * Use, in this order: `pack`, then send datagrams 0 … n-1, `fail` for each that could not be sent, `finish(sent)`. A frame
  * of which only some datagrams went out stays with the caller, and the sender holds a reference to it: when the same
@@ -29,6 +30,7 @@ import { Checksum, MAX_FRAME_BYTES, MAX_FRAME_SLOTS, SLOT_BYTES, type Arena, typ
 import { exceedsMtu, type DeviceContext } from '../device/device.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { completeFrameChecksum } from '../wire/checksum.js';
+import { Ecn, getEcn, ipHeaderAt } from '../wire/ecn.js';
 import { ETHERNET_BYTES } from '../wire/ethernet.js';
 import { FrameHeaders } from '../wire/headers.js';
 import {
@@ -75,6 +77,10 @@ export interface TunnelSenderOptions {
    * bytes of each piece; 0 of any other.
    */
   readonly cuts?: Int32Array;
+  /** Out, as long as `lengths`, where it can be had: the ECN field that a datagram's IP header gets. */
+  readonly ecn?: Uint8Array;
+  /** RFC 6040 §4.1 and §4.3; in compatibility mode it is Not-ECT always. Normal by default. */
+  readonly ecnMode?: 'normal' | 'compatibility';
   /** Bytes that each datagram grows by when it is sealed: 0 by default. */
   readonly tagBytes?: number;
 }
@@ -88,6 +94,8 @@ export class TunnelSender {
   readonly #iov: Int32Array;
   readonly #lengths: Int32Array;
   readonly #cuts: Int32Array | undefined;
+  readonly #ecn: Uint8Array | undefined;
+  readonly #copiesEcn: boolean;
   readonly #ipHeaderBytes: number;
   readonly #tagBytes: number;
   /** Payload bytes of a datagram that has one chunk. */
@@ -116,6 +124,9 @@ export class TunnelSender {
   #entries: number;
   #isOpen: boolean;
   #leftBytes: number;
+  /** Of the open datagram, and of the frame that is being placed. */
+  #openEcn: Ecn;
+  #frameEcn: Ecn;
   #chunks: number;
   #headerSlot: number;
   #headerAt: number;
@@ -144,6 +155,8 @@ export class TunnelSender {
     this.#iov = options.iov;
     this.#lengths = options.lengths;
     this.#cuts = options.cuts;
+    this.#ecn = options.ecn;
+    this.#copiesEcn = options.ecn !== undefined && options.ecnMode !== 'compatibility';
     this.#ipHeaderBytes = ipHeaderBytes;
     this.#tagBytes = options.tagBytes ?? 0;
     this.#chunkBytes = 0;
@@ -167,6 +180,8 @@ export class TunnelSender {
     this.#entries = 0;
     this.#isOpen = false;
     this.#leftBytes = 0;
+    this.#openEcn = Ecn.notEct;
+    this.#frameEcn = Ecn.notEct;
     this.#chunks = 0;
     this.#headerSlot = 0;
     this.#headerAt = 0;
@@ -335,6 +350,7 @@ export class TunnelSender {
     chunk.gsoSize = arena.gsoSize[frame]!;
     // A frame that is whole in one chunk has its headers there.
     const copyBytes = frameBytes > this.#chunkBytes ? this.#copyBytes : 0;
+    if (this.#copiesEcn) this.#frameEcn = this.#ecnOf(frame);
     if (offset === 0 && this.#isOpen && !this.#startsHere(frameBytes, chunk.gsoSize)) this.#isOpen = false;
     let slot = frame;
     let at = arena.offset[frame]! + offset;
@@ -375,8 +391,16 @@ export class TunnelSender {
     return Math.min(this.#longPieces, Math.ceil(leftBytes / this.#chunkBytes));
   }
 
+  #ecnOf(frame: number): Ecn {
+    const { bytes, length, offset } = this.#arena;
+    const at = this.#arena.start(frame);
+    const ip = ipHeaderAt(bytes, at, Math.min(length[frame]!, SLOT_BYTES - offset[frame]!));
+    return ip === -1 ? Ecn.notEct : getEcn(bytes, ip);
+  }
+
   /** Whether a frame begins in what is left of the open datagram. */
   #startsHere(frameBytes: number, gsoSize: number): boolean {
+    if (this.#frameEcn !== this.#openEcn) return false;
     if (CHUNK_HEADER_BYTES + frameBytes <= this.#leftBytes) return true;
     if (frameBytes <= this.#chunkBytes || gsoSize > 0) return false;
     return this.#leftBytes >= CHUNK_HEADER_BYTES + MIN_CUT_BYTES;
@@ -403,6 +427,8 @@ export class TunnelSender {
     if (!isNew) return true;
     this.#lengths[this.#datagrams] = 0;
     if (this.#cuts !== undefined) this.#cuts[this.#datagrams] = 0;
+    if (this.#ecn !== undefined) this.#ecn[this.#datagrams] = this.#frameEcn;
+    this.#openEcn = this.#frameEcn;
     this.#datagrams++;
     this.#isOpen = true;
     this.#chunks = 0;

@@ -6,6 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { RecordingSink } from '../../test/compliance/recording-sink.js';
 import {
@@ -23,6 +24,7 @@ import type { Native } from '../../native/binding.js';
 import { Checksum, FrameBatch } from '../arena.js';
 import { NativeIo } from '../device/native-io.js';
 import { Telemetry } from '../telemetry.js';
+import { Ecn } from '../wire/ecn.js';
 import { BASE_BYTES } from './health/path-mtu.js';
 import { UdpDevice } from './udp.js';
 import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, WIRE_VERSION } from './wire.js';
@@ -79,6 +81,8 @@ interface Open {
   readonly epochs: number[];
   /** That it passed on. */
   readonly handshakes: Uint8Array[];
+  /** How many frames it complained of, each time. */
+  readonly anomalies: number[];
 }
 
 interface Place {
@@ -94,6 +98,7 @@ function open(peerPort: number, place: Place = {}): Open {
   const { port: ownPort = 0, seal = 'none', ...namespace } = place;
   const epochs: number[] = [];
   const handshakes: Uint8Array[] = [];
+  const anomalies: number[] = [];
   const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
   const telemetry = new Telemetry(Telemetry.allocate());
@@ -103,6 +108,7 @@ function open(peerPort: number, place: Place = {}): Open {
     handshake: (payload: Uint8Array) => void handshakes.push(payload),
     epoch: (epoch: number) => void epochs.push(epoch),
     volume: () => undefined,
+    ecnAnomalies: (frames: number) => void anomalies.push(frames),
   };
   const device = new UdpDevice({ ...context, tunnelEvents }, options);
   closing.push(() => {
@@ -110,7 +116,7 @@ function open(peerPort: number, place: Place = {}): Open {
     io.close();
     expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
   });
-  return { device, io, drops, port, telemetry, epochs, handshakes };
+  return { device, io, drops, port, telemetry, epochs, handshakes, anomalies };
 }
 
 function send({ device, io }: Open, frames: readonly Frame[]): void {
@@ -359,6 +365,65 @@ describe.skipIf(narrow === undefined)(`udp devices over a path that takes less t
     expect([end.device.failedDatagrams, end.drops.reasons]).toEqual([0, []]);
     expect(end.telemetry.tunnel(0)).toMatchObject({ liveness: 'alive', pathMtuBytes: 1400 });
     expect(end.telemetry.tunnel(0)!.rttNs).toBeGreaterThan(0);
+  });
+
+  /** Datagrams by the ECN field that the kernel has seen in the namespace: Not-ECT, ECT(1), ECT(0), CE. */
+  function seen(): number[] {
+    const text = readFileSync(narrow!.netns.replace('ns/net', 'net/netstat'), 'utf8');
+    const [names, values] = text.split('\n').flatMap((line) => (line.startsWith('IpExt:') ? [line.split(' ')] : []));
+    return ['InNoECTPkts', 'InECT1Pkts', 'InECT0Pkts', 'InCEPkts'].map((name) => Number(values![names!.indexOf(name)]));
+  }
+
+  /** One that something on the way has marked. */
+  function sendMarked({ device, io }: Open, [datagram]: readonly Uint8Array[], ecn: Ecn): void {
+    const frame = io.arena.write(datagram!);
+    io.iov.set([io.arena.start(frame), datagram!.byteLength]);
+    io.lengths[0] = 1;
+    io.cuts[0] = 0;
+    io.ecn[0] = ecn;
+    expect(native.udpWrite(io.handle, device.fd, 0, 0, 1, 0, 0)).toBe(1);
+    io.arena.release(frame);
+  }
+
+  const tcp = (ecn: Ecn, payloadBytes = 300): Frame =>
+    superFrame({ version: 4, protocol: 'tcp', payload: pattern(payloadBytes), ecn }, payloadBytes > 1448 ? 1448 : 0);
+
+  it('send datagrams with the ECN field of their frames, probes with none', async () => {
+    await narrow!.setMtu(1500);
+    const ends = pair();
+    const before = seen();
+    const frames = [Ecn.ect1, Ecn.ect0, Ecn.ect0, Ecn.ce, Ecn.notEct].map((ecn) => tcp(ecn));
+    // Of 16 pieces at the path MTU that a tunnel begins with; merged or not, each is counted.
+    frames.push(tcp(Ecn.ect0, 19_000));
+    send(ends[0], frames);
+    const got: Frame[] = [];
+    await until(() => got.push(...breathe(ends)) > 0 && got.length === frames.length);
+    expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+    const [probes, ...counts] = seen().map((count, i) => count - before[i]!);
+    expect(counts).toEqual([1, 17, 1]);
+    expect(probes).toBeGreaterThan(1);
+    expect(ends[1].telemetry.tunnel(0)).not.toHaveProperty('ecnAnomalies');
+  });
+
+  it('give frames the marks of their datagrams, and complain once a minute of those that nobody should make', async () => {
+    const ends = pair();
+    const [from, to] = ends;
+    const deliver = async (frame: Frame, ecn: Ecn): Promise<Frame[]> => {
+      const sender = new TestSender();
+      sendMarked(from, sender.send([frame]), ecn);
+      // What follows says that it has been there.
+      sendMarked(from, sender.send([plainFrame(60)]), Ecn.notEct);
+      const got: Frame[] = [];
+      await until(() => got.push(...breathe(ends)) > 0 && got.at(-1)!.bytes.byteLength === 60);
+      return got.slice(0, -1);
+    };
+    expect((await deliver(tcp(Ecn.ect0), Ecn.ce)).map(describeFrame)).toEqual([describeFrame(tcp(Ecn.ce))]);
+    expect(to.drops.reasons).toEqual([]);
+    for (let i = 0; i < 3; i++) expect(await deliver(tcp(Ecn.notEct), Ecn.ce)).toEqual([]);
+    expect(to.drops.reasons).toEqual(Array(3).fill('ecnConflict'));
+    expect(to.anomalies).toEqual([1]);
+    to.device.poll(to.io.nowNs());
+    expect(to.telemetry.tunnel(0)).toMatchObject({ ecnAnomalies: 3 });
   });
 
   it('drop and count what is too long even for the least path', async () => {

@@ -23,9 +23,10 @@ import {
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { TokenBucket } from '../handshake/token-bucket.js';
-import { Telemetry } from '../telemetry.js';
+import { Telemetry, TunnelField } from '../telemetry.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
 import { get32 } from '../wire/bytes.js';
+import { Ecn } from '../wire/ecn.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { TunnelSender } from './sender.js';
@@ -40,6 +41,7 @@ const READ_SLOTS = 256;
 const READS = 8;
 /** Bits of `udpFeatures`, as `UdpFeature` of native/binding.ts, which cannot be imported without loading the addon. */
 const FEATURE_SEGMENT = 1;
+const FEATURE_ECN = 4;
 /** By `UdpRefusal` of native/binding.ts. */
 const REFUSALS = [
   DropReason.badDatagram,
@@ -52,6 +54,8 @@ const REFUSALS = [
 /** RFC 9001 appendix B.1.1 allows 2²⁸ datagrams of 2¹¹ bytes with a key of AES-GCM; a key that is asked for comes later. */
 const REKEY_DATAGRAMS = 2 ** 26;
 const REKEY_BYTES = 2 ** 37;
+/** RFC 6040 §4.2 wants them logged; whoever makes them can make many. */
+const ANOMALY_PAUSE_NS = 60e9;
 /**
  * Handshake datagrams that are passed on in a row, and how often one more: of those with the tunnel's mark, and of others,
  * of which strangers send as many as they like. A peer that has a wrong certificate of us is one of these, and is heard, so
@@ -118,6 +122,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   #spentEpoch: number;
   #markHigh: number;
   #markLow: number;
+  /** `ecnAnomalies` of the receiver when they were told last, and when they may be told again. */
+  #toldAnomalies: number;
+  #tellNs: number;
   readonly #marked: TokenBucket;
   readonly #unmarked: TokenBucket;
 
@@ -132,7 +139,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#pathMtuBytes = options.pathMtuBytes;
     this.#networkNumber = options.networkNumber;
     this.#events = context.tunnelEvents;
-    this.#segments = (io.native.udpFeatures(options.fd) & FEATURE_SEGMENT) === 0 ? 0 : 1;
+    const features = io.native.udpFeatures(options.fd);
+    this.#segments = (features & FEATURE_SEGMENT) === 0 ? 0 : 1;
     this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
     this.#buffers = io.native.udpReceiverCreate();
     const isSealed = this.#keys !== undefined;
@@ -155,8 +163,11 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       lane: options.lane ?? 0,
       pathMtuBytes: this.#health.pathMtuBytes,
       ...(this.#segments === 1 ? { cuts: io.cuts } : {}),
+      ecn: io.ecn,
+      // Whether the peer looks at the field is not asked; one that runs on a kernel like ours does.
+      ecnMode: (features & FEATURE_ECN) === 0 ? 'compatibility' : 'normal',
     });
-    this.#probes = new ProbePacker(context.arena, this.#sender, { ...shape, cuts: io.cuts });
+    this.#probes = new ProbePacker(context.arena, this.#sender, { ...shape, cuts: io.cuts, ecn: io.ecn });
     this.#fd = options.fd;
     this.#receivedDatagrams = 0;
     this.#hasMore = false;
@@ -165,6 +176,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#spentEpoch = 0;
     this.#markHigh = 0;
     this.#markLow = 0;
+    this.#toldAnomalies = 0;
+    this.#tellNs = 0;
     const nowMs = context.clock.nowNs() / 1e6;
     this.#marked = new TokenBucket(MARKED.burst, MARKED.intervalMs, nowMs);
     this.#unmarked = new TokenBucket(UNMARKED.burst, UNMARKED.intervalMs, nowMs);
@@ -277,11 +290,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     datagram.set(payload, DATAGRAM_HEADER_BYTES);
     const frame = this.#fd === -1 ? -1 : this.#arena.write(datagram);
     if (frame === -1) return;
-    const { iov, lengths, cuts } = this.#io;
+    const { iov, lengths, cuts, ecn } = this.#io;
     iov[0] = this.#arena.start(frame);
     iov[1] = datagram.byteLength;
     lengths[0] = 1;
     cuts[0] = 0;
+    ecn[0] = Ecn.notEct;
     this.#writeOne(0);
     this.#arena.release(frame);
   }
@@ -306,7 +320,10 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
 
   #report(): void {
     const { index, telemetry } = this.#context;
-    if (telemetry !== undefined) this.#health.report(telemetry.tunnels, Telemetry.tunnelBase(index));
+    if (telemetry === undefined) return;
+    const base = Telemetry.tunnelBase(index);
+    this.#health.report(telemetry.tunnels, base);
+    telemetry.tunnels[base + TunnelField.ecnAnomalies] = this.#receiver.ecnAnomalies;
   }
 
   #onProbe(at: number, payloadBytes: number): boolean {
@@ -352,7 +369,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
    */
   #read(): number {
     if (this.#fd === -1) return 0;
-    const { native, handle, cuts, lengths, iov } = this.#io;
+    const { native, handle, cuts, ecn, lengths, iov } = this.#io;
     const slots = this.#io.offerSlots(READ_SLOTS);
     // A datagram has at most 64 KiB.
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
@@ -378,7 +395,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
         this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
         continue;
       }
-      this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs);
+      this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs, ecn[i]!);
       if (this.#receiver.isFrames) this.#receivedDatagrams += cuts[i]!;
       if (this.#keys === undefined ? this.#receiver.isOurs : this.#receiver.epoch !== 0) isHeard = true;
       at += slotsFor(bytes);
@@ -386,7 +403,15 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     }
     if (isHeard) this.#health.heard(nowNs);
     this.#health.answer();
+    if (this.#receiver.ecnAnomalies !== this.#toldAnomalies && nowNs >= this.#tellNs) this.#tellAnomalies(nowNs);
     return native.udpMore(this.#buffers);
+  }
+
+  #tellAnomalies(nowNs: number): void {
+    const { ecnAnomalies } = this.#receiver;
+    this.#events?.ecnAnomalies(ecnAnomalies - this.#toldAnomalies);
+    this.#toldAnomalies = ecnAnomalies;
+    this.#tellNs = nowNs + ANOMALY_PAUSE_NS;
   }
 
   #meetEpoch(): void {

@@ -3,6 +3,7 @@
  * tunnel's sender fills else. Called by `../udp.ts` and `../dgram.ts`.
  */
 import { HEADROOM_BYTES, SLOT_BYTES, type Arena } from '../../arena.js';
+import { Ecn } from '../../wire/ecn.js';
 import type { TunnelSender } from '../sender.js';
 import { DATAGRAM_HEADER_BYTES, DatagramType, UDP_HEADER_BYTES } from '../wire.js';
 import { PROBE_BYTES } from './probe.js';
@@ -18,6 +19,7 @@ export interface ProbePackerOptions {
   readonly iov: Int32Array;
   readonly lengths: Int32Array;
   readonly cuts?: Int32Array;
+  readonly ecn?: Uint8Array;
 }
 
 export class ProbePacker {
@@ -38,7 +40,7 @@ export class ProbePacker {
    * Returns the frame that it lies in, to be released when it was sent; -1 when there is no memory.
    */
   pack(message: Uint8Array, packetBytes: number): number {
-    const { cuts, iov, lengths } = this.#options;
+    const { cuts, ecn, iov, lengths } = this.#options;
     const arena = this.#arena;
     const bytes = packetBytes === 0 ? HEADERS_BYTES : packetBytes - this.#overheadBytes;
     const frame = arena.alloc(bytes);
@@ -56,6 +58,7 @@ export class ProbePacker {
     }
     lengths[0] = entries;
     if (cuts !== undefined) cuts[0] = 0;
+    if (ecn !== undefined) ecn[0] = Ecn.notEct;
     const start = arena.start(frame);
     this.#sender.emitHeader(DatagramType.probe, start);
     for (let i = 0; i < PROBE_BYTES; i++) arena.bytes[start + DATAGRAM_HEADER_BYTES + i] = message[i]!;
