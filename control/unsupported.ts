@@ -7,9 +7,8 @@
 import { UnsupportedError } from '../model/errors.js';
 import { LINK_PROPERTIES } from '../model/scenario.js';
 import type { RawLink, RawLinkProperties, RawScenario } from '../model/scenario.js';
-import { splitEndpoint } from '../model/scenario.js';
 import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
-import type { Path, Scenario } from './scenario/index.js';
+import type { LinkPlan, Path, Scenario } from './scenario/index.js';
 import { checkedTopology, located, resolve, switchMachines } from './scenario/index.js';
 import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
 
@@ -23,7 +22,7 @@ interface Refusal {
 /** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
 export function refuseUnsupported(scenario: Scenario): void {
   const { raw } = scenario;
-  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(raw), ...ofEvents(raw), ...ofSize(scenario)];
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(scenario), ...ofEvents(raw), ...ofSize(scenario)];
   const [first] = refusals
     .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
     .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
@@ -61,23 +60,27 @@ function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
   }
 }
 
-function* ofLinks({ nodes, links = [] }: RawScenario): Generator<Refusal> {
-  for (const [index, link] of links.entries()) {
-    const path = ['links', index];
-    yield* ofProperties(link, path);
-    if (link.forward !== undefined) yield* ofProperties(link.forward, [...path, 'forward']);
-    if (link.reverse !== undefined) yield* ofProperties(link.reverse, [...path, 'reverse']);
-    yield* ofOneWay(link, path);
-    const [a, b] = endNodes(link);
-    const betweenSwitches = nodes[a]?.kind === 'switch' && nodes[b]?.kind === 'switch';
-    if (!betweenSwitches) continue;
-    if (link.mtu !== undefined) {
-      yield {
-        path: [...path, 'mtu'],
-        message: 'an MTU between two switches is not built yet',
-        hint: 'write "mtu" on the links of hosts and routers',
-      };
-    }
+/** Of the first link that has any: a list is in the order of the file, and to find a place for each of 65535 takes long. */
+function* ofLinks(scenario: Scenario): Generator<Refusal> {
+  for (const link of checkedTopology(scenario).links) {
+    const refusals = [...ofLink(link)];
+    yield* refusals;
+    if (refusals.length > 0) return;
+  }
+}
+
+function* ofLink({ raw: link, path, ends }: LinkPlan): Generator<Refusal> {
+  yield* ofProperties(link, path);
+  if (link.forward !== undefined) yield* ofProperties(link.forward, [...path, 'forward']);
+  if (link.reverse !== undefined) yield* ofProperties(link.reverse, [...path, 'reverse']);
+  yield* ofOneWay(link, path);
+  const betweenSwitches = ends.every(({ port }) => port === undefined);
+  if (betweenSwitches && link.mtu !== undefined) {
+    yield {
+      path: [...path, 'mtu'],
+      message: 'an MTU between two switches is not built yet',
+      hint: 'write "mtu" on the links of hosts and routers',
+    };
   }
 }
 
@@ -187,10 +190,4 @@ function* ofMachines(scenario: Scenario): Generator<Refusal> {
       break;
     }
   }
-}
-
-function endNodes({ endpoints: [first, second] }: RawLink): readonly [string, string] {
-  const nodeOf = (endpoint: RawLink['endpoints'][number]): string =>
-    typeof endpoint === 'string' ? splitEndpoint(endpoint).node : endpoint.node;
-  return [nodeOf(first), nodeOf(second)];
 }

@@ -11,4 +11,4 @@ export type { Scenario } from './load.js';
 export { located } from './problems.js';
 export type { Path } from './problems.js';
 export { checkedTopology, resolve, switchMachines } from './resolve.js';
-export type { Topology } from './topology.js';
+export type { LinkPlan, Topology } from './topology.js';
