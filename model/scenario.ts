@@ -231,8 +231,8 @@ function endpointProblem(value: string): string | undefined {
 
 /** `h3:eth0` → node h3, port eth0; `h3` → node h3. */
 export function splitEndpoint(value: string): { readonly node: string; readonly port?: string } {
-  const [node = '', portName] = value.split(':');
-  return portName === undefined ? { node } : { node, port: portName };
+  const colon = value.indexOf(':');
+  return colon === -1 ? { node: value } : { node: value.slice(0, colon), port: value.slice(colon + 1) };
 }
 
 const endpoint = z.union([

@@ -1,6 +1,6 @@
 /**
  * IP addresses and subnets as numbers, and the two things that resolving does with them: giving out the lowest free
- * address of a subnet, and the lowest free subnet of a pool. Parsing and writing are ip-address's.
+ * address of a subnet, and the lowest free subnet of a pool. Parsing, and writing IPv6, are ip-address's.
  *
  * Parsers throw `UsageError`. Called by `topology.ts` and `resolve.ts`.
  */
@@ -103,7 +103,9 @@ const RESERVED_SUBNETS = RESERVED.map(({ subnet, why }) => {
 
 /** `10.0.1.77`, or as RFC 5952 has it, `fd00:1::77`. */
 export function formatAddress(family: Family, address: bigint): string {
-  return (family === 4 ? Address4.fromBigInt(address) : Address6.fromBigInt(address)).correctForm();
+  if (family === 6) return Address6.fromBigInt(address).correctForm();
+  const bits = Number(address);
+  return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
 }
 
 export function formatSubnet({ family, base, prefixLength }: Subnet): string {
@@ -149,28 +151,28 @@ export function addressProblem(subnet: Subnet, address: bigint): string | undefi
 
 /** Hands out a subnet's addresses, each once, the lowest first. */
 export class AddressAllocator {
-  readonly #taken = new Set<bigint>();
-  readonly #range: { readonly first: bigint; readonly last: bigint };
+  readonly #reserved = new Set<bigint>();
+  readonly #last: bigint;
+  /** All below are taken, or not assignable. */
   #next: bigint;
 
   constructor(subnet: Subnet) {
-    this.#range = assignable(subnet);
-    this.#next = this.#range.first;
+    const { first, last } = assignable(subnet);
+    this.#next = first;
+    this.#last = last;
   }
 
   /** Takes `address` out of what is free; false when it is not assignable or taken already. */
   reserve(address: bigint): boolean {
-    if (address < this.#range.first || address > this.#range.last || this.#taken.has(address)) return false;
-    this.#taken.add(address);
+    if (address < this.#next || address > this.#last || this.#reserved.has(address)) return false;
+    this.#reserved.add(address);
     return true;
   }
 
   /** Undefined when the subnet is full. */
   lowestFree(): bigint | undefined {
-    while (this.#taken.has(this.#next)) this.#next++;
-    if (this.#next > this.#range.last) return undefined;
-    this.#taken.add(this.#next);
-    return this.#next++;
+    while (this.#reserved.has(this.#next)) this.#next++;
+    return this.#next > this.#last ? undefined : this.#next++;
   }
 }
 

@@ -14,6 +14,7 @@ import type { EndPlan, LanPlan, LinkPlan, Written } from './topology.js';
 
 /** The LAN of a switch that names none; no name is empty. */
 const UNTAGGED = '';
+const UNTAGGED_ALONE = [UNTAGGED];
 
 /** Part of a LAN on one switch. A link that carries the LAN between two switches joins their parts. */
 interface Part {
@@ -33,7 +34,7 @@ export function buildLans(
   const order = new Map([...nodes.keys()].map((name, i) => [name, i]));
   const lans: LanPlan[] = [];
   const done = new Set<Part>();
-  for (const part of parts.values()) {
+  for (const part of parts) {
     if (part.lan !== UNTAGGED || done.has(part)) continue;
     const component = reach(part, done);
     const switches = inOrder(component, order);
@@ -48,7 +49,7 @@ export function buildLans(
     });
   }
   const partsOfLan = new Map(Object.keys(raw.lans ?? {}).map((name): [string, Part[]] => [name, []]));
-  for (const part of parts.values()) partsOfLan.get(part.lan)?.push(part);
+  for (const part of parts) partsOfLan.get(part.lan)?.push(part);
   for (const [name, { subnet, subnet6 }] of Object.entries(raw.lans ?? {})) {
     const own = partsOfLan.get(name)!;
     const component = own[0] === undefined ? [] : reach(own[0], done);
@@ -84,18 +85,24 @@ export function buildLans(
   return lans;
 }
 
-/** Every part of every LAN, keyed by switch and LAN. A switch that only carries named LANs has no untagged one. */
+/** Every part of every LAN. A switch that only carries named LANs has no untagged one. */
 function connectParts(
   nodes: ReadonlyMap<string, RawNode>,
   links: readonly LinkPlan[],
   problems: Problems,
-): ReadonlyMap<string, Part> {
+): readonly Part[] {
   const segments = new Segments();
-  const parts = new Map<string, Part>();
+  const parts: Part[] = [];
+  const ofSwitches = new Map<string, Map<string, Part>>();
   const partOf = (switchName: string, lan: string): Part => {
-    const key = `${switchName}/${lan}`;
-    const part = parts.get(key) ?? { switchName, lan, members: [], joined: [] };
-    parts.set(key, part);
+    let own = ofSwitches.get(switchName);
+    if (own === undefined) ofSwitches.set(switchName, (own = new Map<string, Part>()));
+    let part = own.get(lan);
+    if (part === undefined) {
+      part = { switchName, lan, members: [], joined: [] };
+      own.set(lan, part);
+      parts.push(part);
+    }
     return part;
   };
   const linked = new Set<string>();
@@ -105,9 +112,8 @@ function connectParts(
     if (node.subnet !== undefined || node.subnet6 !== undefined || !linked.has(name)) partOf(name, UNTAGGED);
   }
   for (const [order, { ends, raw, path }] of links.entries()) {
-    const carried = carriedLans(raw);
-    for (const [index, lan] of carried.entries()) {
-      const [a, b] = ends;
+    const [a, b] = ends;
+    for (const [index, lan] of carriedLans(raw).entries()) {
       const first = a.port === undefined ? partOf(a.node, lan) : undefined;
       const second = b.port === undefined ? partOf(b.node, lan) : undefined;
       if (first !== undefined && second !== undefined) {
@@ -163,7 +169,7 @@ function carriedLans({ endpoints }: RawLink): readonly string[] {
     if (endpoint.trunk !== undefined) return endpoint.trunk;
     if (endpoint.lan !== undefined) return [endpoint.lan];
   }
-  return [UNTAGGED];
+  return UNTAGGED_ALONE;
 }
 
 /** All parts that are joined to `start`, which are then `done`. */

@@ -10,7 +10,6 @@
 import { ScenarioError } from '../../model/errors.js';
 import type { SourcePosition } from '../../model/errors.js';
 import type { RawScenario } from '../../model/scenario.js';
-import { deepFreeze } from '../../model/freeze.js';
 import type { Path, Positions } from './problems.js';
 import { checkedTopology } from './resolve.js';
 import { checkShape } from './shape.js';
@@ -43,7 +42,7 @@ export function parseScenario(raw: unknown, positionOf?: (path: Path) => SourceP
 
 function check(source: Source): Scenario {
   return guarded(source.position([]), () => {
-    const raw = deepFreeze(checkShape(source));
+    const raw = checkShape(source);
     const scenario: Scenario = {
       file: source.file,
       raw,

@@ -30,8 +30,13 @@ const DEFAULT_MTU = 1500;
 /** What of a port is decided while the scenario is checked. */
 export type PortPlan = Pick<Port, 'name' | 'lan' | 'addresses'>;
 
-/** Of each end with a port, its addresses with prefix length, v4 before v6. */
-export type Addresses = ReadonlyMap<EndPlan, readonly string[]>;
+/** What each LAN has given its members: LAN by LAN, v4 before v6. */
+export type Addresses = readonly Filled[];
+
+interface Filled {
+  readonly subnet: Subnet;
+  readonly addresses: ReadonlyMap<EndPlan, bigint>;
+}
 
 /** The ports, by number, of the nodes that are asked for. */
 export function planPorts(
@@ -39,10 +44,12 @@ export function planPorts(
   addresses: Addresses,
   wanted: ReadonlySet<string>,
 ): ReadonlyMap<string, readonly PortPlan[]> {
-  const lanOf = lansByEnd(topology);
   const ports = new Map<string, PortPlan[]>([...wanted].map((name) => [name, []]));
+  if (wanted.size === 0) return ports;
+  const lanOf = lansByEnd(topology);
+  const texts = writeAddresses(addresses, wanted);
   for (const end of portEnds(topology)) {
-    ports.get(end.node)?.push({ name: end.port!, lan: lanOf.get(end)!, addresses: addresses.get(end) ?? [] });
+    ports.get(end.node)?.push({ name: end.port!, lan: lanOf.get(end)!, addresses: texts.get(end) ?? [] });
   }
   for (const own of ports.values()) own.sort(byNumber);
   return ports;
@@ -56,6 +63,7 @@ export function completePorts(
 ): ReadonlyMap<string, readonly Port[]> {
   const lanOf = lansByEnd(topology);
   const macs = giveMacs(network, topology);
+  const texts = writeAddresses(addresses);
   const ports = new Map<string, Port[]>();
   for (const [name, node] of topology.nodes) if (node.kind !== 'switch') ports.set(name, []);
   for (const link of topology.links) {
@@ -64,7 +72,7 @@ export function completePorts(
       ports.get(end.node)!.push({
         name: end.port,
         mac: macs.get(end)!,
-        addresses: addresses.get(end) ?? [],
+        addresses: texts.get(end) ?? [],
         mtuBytes: link.raw.mtu ?? DEFAULT_MTU,
         link: link.name,
         lan: lanOf.get(end)!,
@@ -90,21 +98,30 @@ function* portEnds({ links }: Topology): Generator<EndPlan> {
 /** Problems are left to the caller to throw. */
 export function giveAddresses(resolving: Resolving, subnets: ReadonlyMap<string, LanSubnets>): Addresses {
   const before = new PreviousAddresses(resolving.previous);
-  const given = new Map<EndPlan, string[]>();
+  const given: Filled[] = [];
   for (const lan of resolving.topology.lans) {
     for (const family of FAMILIES) {
       const subnet = subnets.get(lan.name)![family];
-      if (subnet === undefined) {
-        refuseAddresses(lan, family, resolving);
-        continue;
-      }
-      for (const [member, address] of fillLan(lan, subnet, before, resolving)) {
-        const written = `${formatAddress(family, address)}/${subnet.prefixLength}`;
-        given.set(member, [...(given.get(member) ?? []), written]);
-      }
+      if (subnet === undefined) refuseAddresses(lan, family, resolving);
+      else given.push({ subnet, addresses: fillLan(lan, subnet, before, resolving) });
     }
   }
   return given;
+}
+
+/** With prefix length, v4 before v6. `wanted`: of these nodes alone. */
+function writeAddresses(given: Addresses, wanted?: ReadonlySet<string>): ReadonlyMap<EndPlan, readonly string[]> {
+  const texts = new Map<EndPlan, string[]>();
+  for (const { subnet, addresses } of given) {
+    for (const [end, address] of addresses) {
+      if (wanted?.has(end.node) === false) continue;
+      const text = `${formatAddress(subnet.family, address)}/${subnet.prefixLength}`;
+      const others = texts.get(end);
+      if (others === undefined) texts.set(end, [text]);
+      else others.push(text);
+    }
+  }
+  return texts;
 }
 
 /** A LAN without a subnet is layer 2 alone: an address on it would be a part of no route. */

@@ -29,7 +29,7 @@ import { Problems } from './problems.js';
 import { resolveSubnets } from './subnets.js';
 import type { LanSubnets, Resolving } from './subnets.js';
 import { readTopology } from './topology.js';
-import type { EndPlan, Topology } from './topology.js';
+import type { EndPlan, LinkPlan, Topology } from './topology.js';
 
 const DEFAULT_SEED = 1;
 /** The tunnel's channel is 16 bits wide; 0 is none. */
@@ -47,7 +47,6 @@ type Gateways = Readonly<Partial<Record<Family, 'none' | Omit<Route, 'destinatio
 interface Decided {
   readonly topology: Topology;
   readonly previous: Network | undefined;
-  readonly links: readonly Link[];
   readonly subnets: ReadonlyMap<string, LanSubnets>;
   readonly addresses: Addresses;
   readonly gateways: ReadonlyMap<string, Gateways>;
@@ -88,17 +87,18 @@ function decideOnce(scenario: Scenario): Decided {
 function decide(scenario: Scenario, previous: Network | undefined): Decided {
   const topology = readTopology(scenario.raw, scenario);
   const resolving: Resolving = { scenario, topology, previous, problems: new Problems(scenario) };
-  const links = resolveLinks(resolving);
+  refuseTooManyLinks(resolving);
   const subnets = resolveSubnets(resolving);
   const addresses = giveAddresses(resolving, subnets);
   checkMacs(resolving);
   const gateways = readGateways(resolving, addresses, subnets);
   resolving.problems.throwFirst();
-  return { topology, previous, links, subnets, addresses, gateways };
+  return { topology, previous, subnets, addresses, gateways };
 }
 
 function complete({ raw }: Scenario, known: Decided): Network {
-  const { topology, previous, links, subnets, addresses, gateways } = known;
+  const { topology, previous, subnets, addresses, gateways } = known;
+  const links = completeLinks(topology.links, previous);
   const ports = completePorts(raw.name, topology, addresses);
   const lans = topology.lans.map(({ name, switches }): Lan => {
     const { 4: subnet, 6: subnet6 } = subnets.get(name)!;
@@ -126,11 +126,14 @@ function complete({ raw }: Scenario, known: Decided): Network {
 
 // --- links -----------------------------------------------------------------------------------------------------------
 
-function resolveLinks({ topology: { links }, previous, problems }: Resolving): Link[] {
-  if (links.length > MOST_LINKS) {
-    problems.add(links[MOST_LINKS]!.path, `a network has at most ${MOST_LINKS} links, this one has ${links.length}`);
-    problems.throwFirst();
-  }
+function refuseTooManyLinks({ topology: { links }, problems }: Resolving): void {
+  const excess = links[MOST_LINKS];
+  if (excess === undefined) return;
+  problems.add(excess.path, `a network has at most ${MOST_LINKS} links, this one has ${links.length}`);
+  problems.throwFirst();
+}
+
+function completeLinks(links: readonly LinkPlan[], previous: Network | undefined): Link[] {
   const most = links.length > MOST_CHANNEL_LINKS ? MOST_LINKS : MOST_CHANNEL_LINKS;
   const ids = keptIds(links, previous?.links, 1, most);
   return links.map(({ name, raw, ends: [first, second] }) => ({

@@ -15,6 +15,7 @@ import type { YamlText } from './yaml-text.js';
 
 export interface Source extends Positions {
   readonly file: string | undefined;
+  /** Frozen through and through. */
   readonly value: unknown;
 }
 
@@ -68,7 +69,7 @@ function refuseBulk(text: string, places: Places): void {
         marks++;
         break;
       case 0x3a: // `:`, but not those of a MAC or IPv6 address
-        if (!/[0-9a-f:]/i.test(text.charAt(offset + 1))) marks++;
+        if (!continuesAddress(text.charCodeAt(offset + 1))) marks++;
         break;
     }
     if (marks > MAX_MARKS) {
@@ -81,6 +82,12 @@ function refuseBulk(text: string, places: Places): void {
       );
     }
   }
+}
+
+/** Hexadecimal digits, and another colon. */
+function continuesAddress(code: number): boolean {
+  const lowerCase = code | 0x20;
+  return (code >= 0x30 && code <= 0x3a) || (lowerCase >= 0x61 && lowerCase <= 0x66);
 }
 
 /** Lines and columns of offsets; most texts are never asked for one. */
@@ -128,13 +135,14 @@ export function objectSource(
     if (typeof part !== 'object') throw refuse(`a ${typeof part} is no part of a scenario`);
     const entries = Array.isArray(part) ? part.length : Object.keys(part).length;
     if (entries > MAX_ENTRIES) throw refuse(`a list or mapping has at most ${MAX_ENTRIES} entries`);
-    if (Array.isArray(part)) return Array.from(part as readonly unknown[], (item, i) => plain(item, [...path, i]));
+    if (Array.isArray(part))
+      return Object.freeze(Array.from(part as readonly unknown[], (item, i) => plain(item, [...path, i])));
     const copy: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(part)) {
       if (key === '__proto__') throw refuse('the key "__proto__" is not allowed');
       if (item !== undefined) copy[key] = plain(item, [...path, key]);
     }
-    return copy;
+    return Object.freeze(copy);
   };
   return {
     file: undefined,

@@ -10,7 +10,7 @@
  */
 import { quoted, suggestion } from '../../model/names.js';
 import { splitEndpoint } from '../../model/scenario.js';
-import type { RawLink, RawNode, RawScenario } from '../../model/scenario.js';
+import type { RawEndpoint, RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { buildLans } from './lans.js';
 import { Problems } from './problems.js';
 import type { Path, Positions } from './problems.js';
@@ -81,32 +81,26 @@ interface ReadLink {
   readonly ends: readonly [ReadEnd, ReadEnd];
 }
 
-/** An endpoint in its long form, whichever was written. */
-interface ReadEnd {
-  readonly node: Written<string>;
-  readonly port?: Written<string> | undefined;
-  readonly address?: Written<string> | undefined;
-  readonly address6?: Written<string> | undefined;
-  readonly mac?: Written<string> | undefined;
+/** An endpoint, whichever of its forms was written; its port, if one was. */
+interface ReadEnd extends EndPlan {
+  readonly raw: RawEndpoint;
   /** LANs that the link carries, as this end says it. */
-  readonly lans?: Written<readonly string[]> | undefined;
-  readonly path: Path;
+  readonly lans: Written<readonly string[]> | undefined;
 }
 
 function readLink(raw: RawLink, index: number): ReadLink {
-  const path = ['links', index];
   const [first, second] = raw.endpoints;
   return {
     raw,
-    path,
-    ends: [readEnd(first, [...path, 'endpoints', 0]), readEnd(second, [...path, 'endpoints', 1])],
+    path: ['links', index],
+    ends: [readEnd(first, ['links', index, 'endpoints', 0]), readEnd(second, ['links', index, 'endpoints', 1])],
   };
 }
 
-function readEnd(raw: RawLink['endpoints'][number], path: Path): ReadEnd {
+function readEnd(raw: RawEndpoint, path: Path): ReadEnd {
   if (typeof raw === 'string') {
     const { node, port } = splitEndpoint(raw);
-    return { node: { value: node, path }, port: port === undefined ? undefined : { value: port, path }, path };
+    return { node, port, address: undefined, address6: undefined, mac: undefined, path, raw, lans: undefined };
   }
   const written = <Key extends keyof typeof raw>(key: Key): Written<NonNullable<(typeof raw)[Key]>> | undefined => {
     const value = raw[key];
@@ -114,14 +108,20 @@ function readEnd(raw: RawLink['endpoints'][number], path: Path): ReadEnd {
   };
   const one = written('lan');
   return {
-    node: { value: raw.node, path: [...path, 'node'] },
-    port: written('port'),
+    node: raw.node,
+    port: raw.port,
     address: written('address'),
     address6: written('address6'),
     mac: written('mac'),
-    lans: written('trunk') ?? (one && { value: [one.value], path: one.path }),
     path,
+    raw,
+    lans: written('trunk') ?? (one && { value: [one.value], path: one.path }),
   };
+}
+
+/** Where an endpoint says it: one that is a text says everything in one place. */
+function placeOf({ raw, path }: ReadEnd, key: keyof Exclude<RawEndpoint, string>): Path {
+  return typeof raw === 'string' ? path : [...path, key];
 }
 
 // --- names -----------------------------------------------------------------------------------------------------------
@@ -170,6 +170,9 @@ function refuseMachine(machine: string, path: Path, { machines }: RawScenario, p
   problems.add(path, `there is no machine ${quoted(machine)}`, hint);
 }
 
+/** What an endpoint says of its port: a switch has none. */
+const OF_PORTS = ['port', 'address', 'address6', 'mac'] as const;
+
 function checkEnds(
   link: ReadLink,
   nodes: ReadonlyMap<string, RawNode>,
@@ -178,32 +181,30 @@ function checkEnds(
 ): void {
   const [first, second] = link.ends;
   for (const end of link.ends) {
-    const node = nodes.get(end.node.value);
+    const node = nodes.get(end.node);
     if (node === undefined) {
-      const { value, path } = end.node;
-      problems.add(path, `there is no node ${quoted(value)}`, () => suggestion(value, nodes.keys()));
+      const hint = (): string | undefined => suggestion(end.node, nodes.keys());
+      problems.add(placeOf(end, 'node'), `there is no node ${quoted(end.node)}`, hint);
       continue;
     }
     if (node.kind === 'switch') {
-      for (const written of [end.port, end.address, end.address6, end.mac]) {
-        if (written === undefined) continue;
-        const { path } = written;
-        const key = path.at(-1);
-        const what = typeof key === 'string' ? key : 'port';
-        problems.add(path, `the switch ${quoted(end.node.value)} takes no ${what}`, 'ports of a switch are its links');
+      for (const key of OF_PORTS) {
+        if (end[key] === undefined) continue;
+        const message = `the switch ${quoted(end.node)} takes no ${key}`;
+        problems.add(placeOf(end, key), message, 'ports of a switch are its links');
       }
     }
     if (end.lans !== undefined) checkCarried(end.lans, lans, problems);
   }
-  if (first.node.value === second.node.value) {
-    problems.add(second.node.path, `the link joins ${quoted(first.node.value)} to itself`, 'a link joins two nodes');
+  if (first.node === second.node) {
+    problems.add(placeOf(second, 'node'), `the link joins ${quoted(first.node)} to itself`, 'a link joins two nodes');
   }
   const a = first.lans?.value.toSorted().join();
   const b = second.lans?.value.toSorted().join();
   if (a !== undefined && b !== undefined && a !== b) {
     problems.add(second.lans!.path, 'the two ends say different LANs', 'say it at one end');
   }
-  const onSwitch = link.ends.some(({ node }) => nodes.get(node.value)?.kind === 'switch');
+  const onSwitch = link.ends.some(({ node }) => nodes.get(node)?.kind === 'switch');
   if (!onSwitch) {
     for (const { lans } of link.ends) {
       if (lans !== undefined) problems.add(lans.path, 'a link without a switch is a LAN of its own');
@@ -255,8 +256,9 @@ function checkVlans(raw: RawScenario, problems: Problems): void {
 }
 
 function checkEvents(raw: RawScenario, links: readonly LinkPlan[], problems: Problems): void {
+  if (raw.events === undefined) return;
   const byName = new Map(links.map((link) => [link.name, link]));
-  for (const [index, event] of (raw.events ?? []).entries()) {
+  for (const [index, event] of raw.events.entries()) {
     const path = ['events', index];
     const link = byName.get(event.link);
     if (link === undefined) {
@@ -286,7 +288,7 @@ class LinkNames {
   readonly #counts = new Map<string, number>();
 
   next([first, second]: ReadLink['ends']): string {
-    const base = `${first.node.value}--${second.node.value}`;
+    const base = `${first.node}--${second.node}`;
     const count = (this.#counts.get(base) ?? 0) + 1;
     this.#counts.set(base, count);
     return count === 1 ? base : `${base}.${count}`;
@@ -294,10 +296,10 @@ class LinkNames {
 }
 
 function endPlan(end: ReadEnd, nodes: ReadonlyMap<string, RawNode>, ports: PortNumbers): EndPlan {
-  const { address, address6, mac, path } = end;
-  const onSwitch = nodes.get(end.node.value)?.kind === 'switch';
-  const port = onSwitch ? undefined : (end.port?.value ?? ports.next(end));
-  return { node: end.node.value, port, address, address6, mac, path };
+  const { node, address, address6, mac, path } = end;
+  const onSwitch = nodes.get(node)?.kind === 'switch';
+  const port = onSwitch ? undefined : (end.port ?? ports.next(end));
+  return { node, port, address, address6, mac, path };
 }
 
 /** eth0 to eth9999. */
@@ -315,21 +317,19 @@ class PortNumbers {
     for (const { ends } of links) for (const end of ends) this.#take(end);
   }
 
-  #take({ node, port }: ReadEnd): void {
+  #take(end: ReadEnd): void {
+    const { node, port } = end;
     if (port === undefined) return;
-    const taken = this.#taken.get(node.value) ?? new Set<string>();
-    if (taken.has(port.value)) {
-      this.#problems.add(
-        port.path,
-        `the port ${node.value}:${port.value} has a link already`,
-        'leave the port out: the next one is taken',
-      );
+    const taken = this.#taken.get(node) ?? new Set<string>();
+    if (taken.has(port)) {
+      const message = `the port ${node}:${port} has a link already`;
+      this.#problems.add(placeOf(end, 'port'), message, 'leave the port out: the next one is taken');
     }
-    taken.add(port.value);
-    this.#taken.set(node.value, taken);
+    taken.add(port);
+    this.#taken.set(node, taken);
   }
 
-  next({ node: { value: node }, path }: ReadEnd): string {
+  next({ node, path }: ReadEnd): string {
     const taken = this.#taken.get(node);
     let number = this.#next.get(node) ?? 0;
     while (taken?.has(`eth${number}`) === true) number++;

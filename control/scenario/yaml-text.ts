@@ -3,8 +3,8 @@
  * here, because a scenario is stricter than YAML: one document, keys that are strings and stand once, no tags, and a
  * bound on depth and on values, aliases expanded.
  *
- * Values keep no trace of the text. Their places are in an `Outline`, a few numbers each, which is searched only when
- * something is to be told: 65535 links cost it nothing.
+ * Values are frozen as they are made, and keep no trace of the text. Their places are in an `Outline`, a few numbers each,
+ * which is searched only when something is to be told: 65535 links cost it nothing.
  *
  * Called by `source.ts` alone.
  */
@@ -84,7 +84,7 @@ interface Anchored {
 class Reader {
   readonly #text: string;
   readonly #events: readonly Event[];
-  readonly #outline = new Outline();
+  readonly #outline: Outline;
   readonly #anchors = new Map<string, Anchored>();
   /** Anchors of what is being read at the moment: nothing may hold itself. */
   readonly #open = new Set<string>();
@@ -96,6 +96,7 @@ class Reader {
   constructor(text: string, events: readonly Event[]) {
     this.#text = text;
     this.#events = events;
+    this.#outline = new Outline(events.length);
   }
 
   read(): YamlText {
@@ -153,13 +154,13 @@ class Reader {
     return event.style === SCALAR_STYLE.PLAIN ? plainValue(text) : text;
   }
 
-  #list(): unknown[] {
+  #list(): readonly unknown[] {
     const list: unknown[] = [];
     while (!this.#ends()) this.#countEntries(list.push(this.#node()));
-    return list;
+    return Object.freeze(list);
   }
 
-  #mapping(): Record<string, unknown> {
+  #mapping(): Readonly<Record<string, unknown>> {
     const map: Record<string, unknown> = {};
     for (let entries = 1; !this.#ends(); entries++) {
       this.#countEntries(entries);
@@ -173,7 +174,7 @@ class Reader {
       }
       map[key] = this.#node();
     }
-    return map;
+    return Object.freeze(map);
   }
 
   #key(): string {
@@ -278,21 +279,29 @@ function plainValue(text: string): unknown {
 
 /** Where everything stands: the nodes of the text in their order, each with its offset and where its own nodes end. */
 export class Outline {
-  readonly #offsets: number[] = [];
-  readonly #ends: number[] = [];
-  readonly #names: (string | undefined)[] = [];
+  readonly #offsets: Int32Array;
+  readonly #ends: Int32Array;
+  /** Of those that are keys. */
+  readonly #names: (string | undefined)[];
+  #length = 0;
   readonly #aliases = new Map<number, number>();
   /** Of the collections that were asked about: their members' nodes, by key or number. */
   readonly #members = new Map<number, ReadonlyMap<string | number, Member>>();
 
+  /** `most`: as many nodes as there can be. */
+  constructor(most: number) {
+    this.#offsets = new Int32Array(most);
+    this.#ends = new Int32Array(most);
+    this.#names = new Array<string | undefined>(most);
+  }
+
   open(offset: number): number {
-    this.#ends.push(0);
-    this.#names.push(undefined);
-    return this.#offsets.push(offset) - 1;
+    this.#offsets[this.#length] = offset;
+    return this.#length++;
   }
 
   close(index: number): void {
-    this.#ends[index] = this.#offsets.length;
+    this.#ends[index] = this.#length;
   }
 
   alias(offset: number, target: number): void {
@@ -303,7 +312,7 @@ export class Outline {
 
   /** The node that was closed last is a key. */
   nameLast(key: string): void {
-    this.#names[this.#offsets.length - 1] = key;
+    this.#names[this.#length - 1] = key;
   }
 
   /** Of a path's key or value; where the path ends early, of the last thing that is there. */
