@@ -61,14 +61,14 @@ export interface Commands {
   useKeys: [arguments: { device: string; epoch: number }, answer: undefined];
   dropKeys: [arguments: { device: string; epoch: number }, answer: undefined];
   markHandshakes: [arguments: { device: string; mark: Uint8Array }, answer: undefined];
-  sendHandshake: [arguments: { device: string; payload: Uint8Array }, answer: undefined];
+  sendHandshake: [arguments: { device: string; payload: Uint8Array; isSealed: boolean }, answer: undefined];
   /** Releases everything; the thread ends. */
   end: [arguments: undefined, answer: undefined];
 }
 
 /** What the engine says unasked: as `TunnelEvents` has it. `device` is the tunnel's name. */
 export type EngineEvent =
-  | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array }
+  | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array; readonly isSealed: boolean }
   | { readonly event: 'epoch' | 'volume'; readonly device: string; readonly epoch: number }
   | { readonly event: 'ecnAnomalies'; readonly device: string; readonly frames: number };
 

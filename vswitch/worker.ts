@@ -131,8 +131,8 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
     return undefined;
   },
 
-  sendHandshake: ({ device, payload }) => {
-    tunnel(device).sendHandshake(payload);
+  sendHandshake: ({ device, payload, isSealed }) => {
+    tunnel(device).sendHandshake(payload, isSealed);
     return undefined;
   },
 
@@ -153,8 +153,8 @@ function eventsOf(device: string): TunnelEvents {
     port.postMessage(event);
   };
   return {
-    handshake: (payload) => {
-      tell({ event: 'handshake', device, payload });
+    handshake: (payload, isSealed) => {
+      tell({ event: 'handshake', device, payload, isSealed });
     },
     epoch: (epoch) => {
       tell({ event: 'epoch', device, epoch });

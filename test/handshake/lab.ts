@@ -16,12 +16,21 @@ export interface Path {
   readonly duplicateRatio?: number;
   /** Of these, one byte is another on arrival. */
   readonly corruptRatio?: number;
+  /** The same, of those that are not sealed alone. */
+  readonly openCorruptRatio?: number;
+}
+
+/** With what it is sealed. */
+interface Seal {
+  readonly epoch: number;
+  readonly key: Uint8Array;
 }
 
 interface Arrival {
   readonly atMs: number;
   readonly to: End;
   readonly payload: Uint8Array;
+  readonly seal: Seal | undefined;
 }
 
 export class Lab {
@@ -32,7 +41,12 @@ export class Lab {
   #arrivals: Arrival[] = [];
   readonly #random: () => number;
 
-  constructor(path: Path, seed = 1) {
+  /** `rekeyMs`: as of the tunnels' options. */
+  constructor(
+    path: Path,
+    seed = 1,
+    readonly rekeyMs?: number,
+  ) {
     const generator = xoroshiro128plus(seed);
     this.path = path;
     this.#random = () => (generator.next() >>> 0) / 2 ** 32;
@@ -43,15 +57,24 @@ export class Lab {
     return Uint8Array.from({ length: count }, () => Math.floor(this.#random() * 256));
   }
 
-  carry(from: End, payload: Uint8Array): void {
-    const { delayMs, jitterMs = 0, lossRatio = 0, duplicateRatio = 0, corruptRatio = 0 } = this.path;
+  carry(from: End, payload: Uint8Array, seal: Seal | undefined): void {
+    const {
+      delayMs,
+      jitterMs = 0,
+      lossRatio = 0,
+      duplicateRatio = 0,
+      corruptRatio = 0,
+      openCorruptRatio = 0,
+    } = this.path;
     const to = from === this.ends.initiator ? this.ends.responder : this.ends.initiator;
     if (this.#random() < lossRatio) return;
     for (let copies = this.#random() < duplicateRatio ? 2 : 1; copies > 0; copies--) {
       const copy = payload.slice();
-      if (this.#random() < corruptRatio)
-        copy[Math.floor(this.#random() * copy.byteLength)]! ^= 1 + Math.floor(this.#random() * 255);
-      this.#arrivals.push({ atMs: this.nowMs + delayMs + this.#random() * jitterMs, to, payload: copy });
+      const isCorrupted = this.#random() < Math.max(corruptRatio, seal === undefined ? openCorruptRatio : 0);
+      if (isCorrupted) copy[Math.floor(this.#random() * copy.byteLength)]! ^= 1 + Math.floor(this.#random() * 255);
+      // A seal is broken so, and its counter let through once.
+      if (seal !== undefined && (isCorrupted || copies > 1)) continue;
+      this.#arrivals.push({ atMs: this.nowMs + delayMs + this.#random() * jitterMs, to, payload: copy, seal });
     }
   }
 
@@ -72,7 +95,7 @@ export class Lab {
       this.nowMs = Math.max(this.nowMs, nextMs);
       const due = this.#arrivals.filter(({ atMs }) => atMs <= this.nowMs).sort((a, b) => a.atMs - b.atMs);
       this.#arrivals = this.#arrivals.filter(({ atMs }) => atMs > this.nowMs);
-      for (const { to, payload } of due) to.receive(payload);
+      for (const { to, payload, seal } of due) to.receive(payload, seal);
       for (const end of Object.values(this.ends)) end.poll();
     }
     return this.nowMs - startMs;
@@ -99,12 +122,17 @@ export class Lab {
 export class End {
   readonly sent: Uint8Array[] = [];
   readonly failures: string[] = [];
+  /** Those of them that were not sealed. */
+  readonly sentOpen: Uint8Array[] = [];
   sealed = 0;
   state!: TunnelHandshake;
   /** By epoch: what can be opened. */
   installed = new Map<number, EpochKeys>();
   sendsWith: number | undefined;
   startSession: StartSession;
+  /** What the engine says to all keys, and to those that it is to seal with: refused where it is anything. */
+  installRefusal: string | undefined;
+  sendRefusal: string | undefined;
   readonly #lab: Lab;
   readonly #role: Role;
   isAlive = true;
@@ -123,20 +151,33 @@ export class End {
     this.sendsWith = undefined;
     this.state = new TunnelHandshake({
       role: this.#role,
+      ...(this.#lab.rekeyMs === undefined ? {} : { rekeyMs: this.#lab.rekeyMs }),
       peer: this.#role === 'initiator' ? 'responder' : 'initiator',
       nowMs: () => this.#lab.nowMs,
       random: (bytes) => this.#lab.randomBytes(bytes),
-      send: (payload) => {
+      send: (payload, isSealed) => {
+        const keys = isSealed ? this.installed.get(this.sendsWith!) : undefined;
+        if (isSealed && keys === undefined) return;
         this.sent.push(payload);
-        this.#lab.carry(this, payload);
+        if (!isSealed) this.sentOpen.push(payload);
+        this.#lab.carry(this, payload, keys === undefined ? undefined : { epoch: keys.epoch, key: keys.send[0]! });
       },
       startSession: (role, events) => this.startSession(role, events),
       keys: {
         // What is installed is a copy, as the engine's is: the keys are wiped behind it.
-        install: (keys) =>
-          this.installed.set(keys.epoch, { ...keys, send: keys.send.map(copy), receive: keys.receive.map(copy) }),
-        sendWith: (epoch) => (this.sendsWith = epoch),
-        drop: (epoch) => this.installed.delete(epoch),
+        install: (keys, done) => {
+          const own = { ...keys, send: keys.send.map(copy), receive: keys.receive.map(copy) };
+          if (this.installRefusal === undefined) this.installed.set(keys.epoch, own);
+          done(this.installRefusal);
+        },
+        sendWith: (epoch, done) => {
+          if (this.sendRefusal === undefined) this.sendsWith = epoch;
+          done(this.sendRefusal);
+        },
+        drop: (epoch) => {
+          this.installed.delete(epoch);
+          if (this.sendsWith === epoch) this.sendsWith = undefined;
+        },
       },
       onChanged: () => undefined,
       onFailed: (reason) => this.failures.push(reason),
@@ -152,8 +193,10 @@ export class End {
     return this.isAlive ? this.state.nextMs : Infinity;
   }
 
-  receive(payload: Uint8Array): void {
-    if (this.isAlive) this.state.receive(payload);
+  receive(payload: Uint8Array, seal?: Seal): void {
+    if (!this.isAlive) return;
+    if (seal === undefined) this.state.receive(payload, false);
+    else if (this.#opens(seal)) this.state.receive(payload, true);
   }
 
   poll(): void {
@@ -166,8 +209,12 @@ export class End {
     const other = this === initiator ? responder : initiator;
     if (!this.isAlive || !other.isAlive || this.sendsWith === undefined) return false;
     const own = this.installed.get(this.sendsWith);
-    const theirs = other.installed.get(this.sendsWith);
-    return own !== undefined && theirs !== undefined && Buffer.compare(own.send[0]!, theirs.receive[0]!) === 0;
+    return own !== undefined && other.#opens({ epoch: this.sendsWith, key: own.send[0]! });
+  }
+
+  #opens({ epoch, key }: Seal): boolean {
+    const own = this.installed.get(epoch);
+    return own !== undefined && Buffer.compare(own.receive[0]!, key) === 0;
   }
 }
 

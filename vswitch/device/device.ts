@@ -79,14 +79,17 @@ export interface TunnelControl {
   dropKeys(epoch: number): void;
   /** Eight bytes that handshake datagrams of both ends bear, so that a flood of strangers' takes no place of theirs. */
   markHandshakes(mark: Uint8Array): void;
-  /** Sends a piece of a handshake, 1 … 1200 bytes; it may be lost. */
-  sendHandshake(payload: Uint8Array): void;
+  /**
+   * Sends a piece of a handshake, 1 … 1184 bytes, sealed with the keys that are used, or open; it may be lost, and is where
+   * there are no such keys.
+   */
+  sendHandshake(payload: Uint8Array, isSealed: boolean): void;
 }
 
 /** What a tunnel tells; none of it is on a frame's way. */
 export interface TunnelEvents {
-  /** A handshake datagram came, from whomever. The bytes are the receiver's own. */
-  handshake(payload: Uint8Array): void;
+  /** A handshake datagram came: sealed, of the peer; else from whomever. The bytes are the receiver's own. */
+  handshake(payload: Uint8Array, isSealed: boolean): void;
   /** The first authentic datagram of an epoch came. */
   epoch(epoch: number): void;
   /** An epoch has sealed so much that it should be replaced. */

@@ -18,10 +18,14 @@ export interface Conduct {
   readonly peer: string;
   readonly nowMs: () => number;
   readonly random: (bytes: number) => Uint8Array;
+  /** What comes and goes is sealed with keys that work: the peer alone can have said it. */
+  readonly isSealed: boolean;
   /** One datagram to the peer; it may get lost. */
   readonly send: (payload: Uint8Array) => void;
   readonly startSession: StartSession;
   readonly epochs: Epochs;
+  /** Initiator: an attempt has given keys, so that no other is to give some as well. */
+  readonly onAuthenticated: () => void;
   /** An attempt came to nothing, and why. */
   readonly onFailed: (reason: string) => void;
   /** Both ends have new keys. */
@@ -34,10 +38,14 @@ export interface Conduct {
 export interface Handshaker {
   /** When `poll` has something to do. */
   readonly nextMs: number;
+  /** Keys are needed, and gone on for until there are some. */
+  readonly isWanted: boolean;
   receive(packet: Packet, nowMs: number): void;
   poll(nowMs: number): void;
-  /** The keys that work are used up: others, soon. */
-  rekey(nowMs: number): void;
+  /** Keys are needed, at once. */
+  want(nowMs: number): void;
+  /** There are some, from elsewhere. What has not come to keys yet is left alone. */
+  rest(): void;
   /** The first datagram came that only a holder of this epoch's keys can have sealed. */
   epochSeen(epoch: number): void;
   close(): void;
@@ -62,6 +70,7 @@ export class Attempt {
   readonly #session: Session;
   readonly #events: AttemptEvents;
   readonly #endMs: number;
+  #isClosed: boolean;
 
   constructor(role: Role, id: Uint8Array, cookie: Uint8Array, conduct: Conduct, events: AttemptEvents) {
     this.id = id;
@@ -72,6 +81,7 @@ export class Attempt {
     this.#conduct = conduct;
     this.#events = events;
     this.#endMs = conduct.nowMs() + LONGEST_MS;
+    this.#isClosed = false;
     const send = (offset: number, acknowledged: number, data: Uint8Array): void =>
       conduct.send(
         emitPacket({ kind: PacketKind.piece, attempt: this.id, cookie: this.cookie, offset, acknowledged, data }),
@@ -143,25 +153,39 @@ export class Attempt {
 
   /** It has come to nothing here, and the peer is told. */
   abort(): void {
-    this.#session.close();
+    this.close();
     this.#conduct.send(emitPacket(bare(PacketKind.close, this.id, this.cookie)));
   }
 
   /** Another takes its place. */
   close(): void {
+    this.#isClosed = true;
     this.#session.close();
   }
 
   #authenticated(keys: EpochKeys): void {
-    const isNew = this.#conduct.epochs.install(keys);
+    this.#conduct.epochs.install(keys, (refusal) => {
+      if (this.#isClosed) return;
+      if (refusal === undefined) this.#installed(keys.epoch);
+      else this.#events.failed(refusal);
+      this.#conduct.onChanged();
+    });
     for (const key of [...keys.send, ...keys.receive]) key.fill(0);
-    if (!isNew) {
-      this.#events.failed('the new epoch has the number of one that is in use');
+  }
+
+  #installed(epoch: number): void {
+    this.epoch = epoch;
+    if (this.#role === 'responder') {
+      this.#session.confirm();
       return;
     }
-    this.epoch = keys.epoch;
     // The responder installed its own before it let us know who it is.
-    if (this.#role === 'initiator') this.#conduct.epochs.confirm(keys.epoch, this.#conduct.nowMs());
-    this.#session.confirm();
+    this.#conduct.onAuthenticated();
+    this.#conduct.epochs.confirm(epoch, this.#conduct.nowMs(), (refusal) => {
+      if (this.#isClosed) return;
+      if (refusal === undefined) this.#session.confirm();
+      else this.#events.failed(refusal);
+      this.#conduct.onChanged();
+    });
   }
 }

@@ -47,22 +47,31 @@ class Process {
   readonly marks: string[] = [];
   readonly dropped: number[] = [];
   isCut = false;
+  /** Of the engine, to all keys. */
+  refusal: string | undefined;
 
   constructor(pair: () => Record<Name, Process>, name: Name) {
     const hex = (keys: readonly Uint8Array[]): string => Buffer.concat(keys).toString('hex');
     this.handshakes = new Handshakes(
       {
-        installKeys: (_, { epoch, send, receive }) =>
-          this.installed.set(epoch, { send: hex(send), receive: hex(receive) }),
-        useKeys: (_, epoch) => (this.used = epoch),
+        installKeys: (_, { epoch, send, receive }) => {
+          if (this.refusal !== undefined) return Promise.reject(new Error(this.refusal));
+          this.installed.set(epoch, { send: hex(send), receive: hex(receive) });
+          return Promise.resolve();
+        },
+        useKeys: (_, epoch) => {
+          this.used = epoch;
+          return Promise.resolve();
+        },
         dropKeys: (_, epoch) => {
           this.dropped.push(epoch);
           this.installed.delete(epoch);
         },
         markHandshakes: (_, mark) => this.marks.push(Buffer.from(mark).toString('hex')),
-        sendHandshake: (_, payload) => {
+        sendHandshake: (_, payload, isSealed) => {
           const peer = pair()[other[name]];
-          if (!this.isCut) setImmediate(() => peer.handshakes.received(`udp:${name}`, payload));
+          const isOpened = !isSealed || peer.installed.has(this.used!);
+          if (!this.isCut && isOpened) setImmediate(() => peer.handshakes.received(`udp:${name}`, payload, isSealed));
         },
       },
       this.timer,

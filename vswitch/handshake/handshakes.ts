@@ -8,17 +8,19 @@ import type { SwitchConfig, SwitchIdentity, TunnelState, UdpConfig } from '../..
 import type { Timer } from '../timer.js';
 import { WIRE_VERSION } from '../tunnel/wire.js';
 import type { EpochKeys } from '../device/device.js';
+import type { Done } from './epochs.js';
 import type { Role } from './session.js';
 import type { tlsSessions } from './tls-session.js';
 import { TunnelHandshake } from './tunnel-handshake.js';
 
 /** What the engine's thread does for us, in the order in which it is asked. */
 export interface SealingEngine {
-  installKeys(device: string, keys: EpochKeys): void;
-  useKeys(device: string, epoch: number): void;
+  /** Rejects where the engine refuses, and says why. */
+  installKeys(device: string, keys: EpochKeys): Promise<unknown>;
+  useKeys(device: string, epoch: number): Promise<unknown>;
   dropKeys(device: string, epoch: number): void;
   markHandshakes(device: string, mark: Uint8Array): void;
-  sendHandshake(device: string, payload: Uint8Array): void;
+  sendHandshake(device: string, payload: Uint8Array, isSealed: boolean): void;
 }
 
 /** What people are told, in a switch process's log. */
@@ -106,9 +108,9 @@ export class Handshakes {
     });
   }
 
-  /** A handshake datagram's payload, from anybody. */
-  received(device: string, payload: Uint8Array): void {
-    this.#tunnels.get(device)?.keys?.receive(payload);
+  /** A handshake datagram's payload: of the peer where it came sealed, else from anybody. */
+  received(device: string, payload: Uint8Array, isSealed: boolean): void {
+    this.#tunnels.get(device)?.keys?.receive(payload, isSealed);
     this.#attend();
   }
 
@@ -143,14 +145,14 @@ export class Handshakes {
       peer,
       nowMs: () => this.#timer.nowMs(),
       random: (bytes) => randomBytes(bytes),
-      send: (payload) => engine.sendHandshake(device, payload),
+      send: (payload, isSealed) => engine.sendHandshake(device, payload, isSealed),
       startSession: identity.tlsSessions(
         { certificate, privateKey, peerCertificate },
         { wireVersion: WIRE_VERSION, networkNumber, machine, peer, lanes: LANES, aesIsFast },
       ),
       keys: {
-        install: (epochKeys) => engine.installKeys(device, epochKeys),
-        sendWith: (epoch) => engine.useKeys(device, epoch),
+        install: (epochKeys, done) => this.#settle(engine.installKeys(device, epochKeys), done),
+        sendWith: (epoch, done) => this.#settle(engine.useKeys(device, epoch), done),
         drop: (epoch) => engine.dropKeys(device, epoch),
       },
       // It may be in the middle of something: what is due is done when it has ended.
@@ -159,6 +161,15 @@ export class Handshakes {
       onSealed: () => this.#sealed(peer),
     });
     return { config, peer, keys };
+  }
+
+  #settle(answer: Promise<unknown>, done: Done): void {
+    answer
+      .then(
+        () => done(),
+        (error: unknown) => done(`this machine's switch does not take the keys: ${(error as Error).message}`),
+      )
+      .finally(() => this.#attend());
   }
 
   #sealed(peer: string): void {

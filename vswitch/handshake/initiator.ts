@@ -1,14 +1,12 @@
 /**
- * The end of a tunnel that begins attempts: when it starts, when keys are due to be replaced, and when the other end asks.
- * An attempt that fails is followed by another, but for one that somebody only asked for while keys work: a `please` can
- * be forged, and must not keep us busy.
+ * The end of a tunnel that begins attempts: while keys are wanted, and when the other end asks. An attempt that fails is
+ * followed by another, but for one that somebody only asked for while keys work: a `please` can be forged, and must not
+ * keep us busy.
  */
 import { Attempt, type Conduct, type Handshaker } from './attempt.js';
 import { ATTEMPT_BYTES, NO_COOKIE, PacketKind, type Packet } from './packet.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** Keys are replaced this often. */
-export const REKEY_MS = 600_000;
 const FIRST_PAUSE_MS = 250;
 const LAST_PAUSE_MS = 5_000;
 /** An attempt that goes on is not begun anew because somebody asks: whoever can, asks all the time. */
@@ -27,8 +25,6 @@ export class Initiator implements Handshaker {
   /** When the next attempt begins, while keys are needed. */
   #beginMs: number;
   #pauseMs: number;
-  /** When the keys that work are to be replaced. */
-  #dueMs: number;
 
   constructor(conduct: Conduct) {
     const nowMs = conduct.nowMs();
@@ -36,22 +32,33 @@ export class Initiator implements Handshaker {
     this.#pleas = new TokenBucket(PLEAS.burst, PLEAS.intervalMs, nowMs);
     this.#attempt = undefined;
     this.#isWritten = false;
-    this.#isWanted = true;
+    this.#isWanted = false;
     this.#beginMs = nowMs;
     this.#pauseMs = FIRST_PAUSE_MS;
-    this.#dueMs = Infinity;
   }
 
   get nextMs(): number {
     const attemptMs = this.#attempt?.nextMs ?? Infinity;
     if (this.#isBusy) return attemptMs;
-    return Math.min(attemptMs, this.#isWanted ? this.#beginMs : this.#dueMs);
+    return Math.min(attemptMs, this.#isWanted ? this.#beginMs : Infinity);
   }
 
-  rekey(nowMs: number): void {
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
+  want(nowMs: number): void {
     if (this.#isWanted) return;
     this.#isWanted = true;
     this.#beginMs = nowMs;
+  }
+
+  rest(): void {
+    this.#isWanted = false;
+    this.#pauseMs = FIRST_PAUSE_MS;
+    if (!this.#isBusy || this.#attempt?.epoch !== undefined) return;
+    this.#attempt?.close();
+    this.#attempt = undefined;
   }
 
   receive(packet: Packet, nowMs: number): void {
@@ -63,7 +70,7 @@ export class Initiator implements Handshaker {
     if (attempt?.is(packet) !== true) return;
     if (packet.kind === PacketKind.piece) {
       attempt.receive(packet, nowMs);
-      this.#finishIfAcknowledged(nowMs);
+      this.#finishIfAcknowledged();
     } else if (attempt.isDone) {
       return;
     } else if (packet.kind === PacketKind.close) {
@@ -85,7 +92,6 @@ export class Initiator implements Handshaker {
       attempt.close();
       this.#failed(`${this.#conduct.peer} does not answer`, 0);
     }
-    if (nowMs >= this.#dueMs) this.rekey(nowMs);
     if (this.#isWanted && !this.#isBusy && nowMs >= this.#beginMs) this.#begin();
   }
 
@@ -111,7 +117,7 @@ export class Initiator implements Handshaker {
   }
 
   #begin(): void {
-    const { random, nowMs } = this.#conduct;
+    const { random } = this.#conduct;
     // We seal with keys that the peer may not have.
     if (this.#isBusy && this.#attempt?.epoch !== undefined) this.#isWanted = true;
     this.#attempt?.close();
@@ -119,7 +125,7 @@ export class Initiator implements Handshaker {
     this.#attempt = new Attempt('initiator', random(ATTEMPT_BYTES), NO_COOKIE, this.#conduct, {
       confirmed: () => {
         this.#isWritten = true;
-        this.#finishIfAcknowledged(nowMs());
+        this.#finishIfAcknowledged();
       },
       failed: (reason) => {
         this.#attempt?.abort();
@@ -129,13 +135,12 @@ export class Initiator implements Handshaker {
   }
 
   /** When all of ours is with the peer, it has the keys too. */
-  #finishIfAcknowledged(nowMs: number): void {
+  #finishIfAcknowledged(): void {
     const attempt = this.#attempt;
     if (attempt === undefined || attempt.isDone || !this.#isWritten || !attempt.isAcknowledged) return;
     attempt.done();
     this.#isWanted = false;
     this.#pauseMs = FIRST_PAUSE_MS;
-    this.#dueMs = nowMs + REKEY_MS;
     this.#conduct.onSealed();
   }
 

@@ -26,8 +26,8 @@ export const PacketKind = {
 export type PacketKind = (typeof PacketKind)[keyof typeof PacketKind];
 
 export const PACKET_HEADER_BYTES = 28;
-/** Fits the least path MTU of IPv6 (1280) with all headers around it. */
-export const MAX_PACKET_BYTES = 1200;
+/** Fits the least path MTU of IPv6 (1280) with all headers around it, and sealed. */
+export const MAX_PACKET_BYTES = 1184;
 export const MAX_DATA_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES;
 export const ATTEMPT_BYTES = 8;
 export const COOKIE_BYTES = 8;

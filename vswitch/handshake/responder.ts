@@ -1,15 +1,13 @@
 /**
  * The end of a tunnel that answers attempts. It keeps no memory of, and sends no more to, whoever has not shown that it
- * hears us (the cookie, as in RFC 9147 §5.1); of one that has, the latest attempt counts. While it lacks keys, it asks.
+ * hears us (the cookie, as in RFC 9147 §5.1; what is sealed needs none); of one that has, the latest attempt counts. While
+ * keys are wanted, it asks.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Attempt, type Conduct, type Handshaker } from './attempt.js';
-import { REKEY_MS } from './initiator.js';
 import { bare, COOKIE_BYTES, emitPacket, NO_ATTEMPT, NO_COOKIE, PacketKind, type Packet } from './packet.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** The initiator replaces keys by itself; we ask where it has not. */
-const OVERDUE_MS = REKEY_MS + 60_000;
 const FIRST_PLEA_MS = 100;
 const LAST_PLEA_MS = 1_000;
 /** An initiator that fails pauses for less: without any attempt for so long, there is none. */
@@ -31,7 +29,6 @@ export class Responder implements Handshaker {
   #pleas: number;
   /** Since when nobody has begun an attempt. */
   #unansweredMs: number;
-  #overdueMs: number;
 
   constructor(conduct: Conduct) {
     const nowMs = conduct.nowMs();
@@ -39,25 +36,36 @@ export class Responder implements Handshaker {
     this.#secret = conduct.random(SECRET_BYTES);
     this.#starts = new TokenBucket(STARTS.burst, STARTS.intervalMs, nowMs);
     this.#attempt = undefined;
-    this.#isWanted = true;
+    this.#isWanted = false;
     this.#pleaMs = nowMs;
     this.#pleas = 0;
     this.#unansweredMs = nowMs;
-    this.#overdueMs = Infinity;
   }
 
   get nextMs(): number {
     const attemptMs = this.#attempt?.nextMs ?? Infinity;
     if (this.#isBusy) return attemptMs;
-    return Math.min(attemptMs, this.#isWanted ? this.#pleaMs : this.#overdueMs);
+    return Math.min(attemptMs, this.#isWanted ? this.#pleaMs : Infinity);
   }
 
-  rekey(nowMs: number): void {
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
+  want(nowMs: number): void {
     if (this.#isWanted) return;
     this.#isWanted = true;
     this.#pleas = 0;
     this.#pleaMs = nowMs;
     this.#unansweredMs = nowMs;
+  }
+
+  rest(): void {
+    this.#isWanted = false;
+    this.#pleas = 0;
+    if (!this.#isBusy || this.#attempt?.epoch !== undefined) return;
+    this.#attempt?.close();
+    this.#attempt = undefined;
   }
 
   receive(packet: Packet, nowMs: number): void {
@@ -66,7 +74,7 @@ export class Responder implements Handshaker {
       if (this.#isBusy && this.#attempt!.is(packet))
         this.#failed(`${this.#conduct.peer} gave the handshake up: its log says why`);
     } else if (kind === PacketKind.piece) {
-      if (this.#isProven(packet, nowMs)) this.#piece(packet, nowMs);
+      if (this.#conduct.isSealed || this.#isProven(packet, nowMs)) this.#piece(packet, nowMs);
       else if (isFirst(packet)) this.#challenge(packet, nowMs);
     }
   }
@@ -86,10 +94,6 @@ export class Responder implements Handshaker {
     attempt?.poll(nowMs);
     if (attempt !== undefined && this.#isBusy && nowMs >= attempt.deadlineMs)
       this.#failed(`${this.#conduct.peer} does not answer any more`);
-    if (nowMs >= this.#overdueMs) {
-      this.#overdueMs = Infinity;
-      this.rekey(nowMs);
-    }
     if (this.#isWanted && !this.#isBusy && nowMs >= this.#pleaMs) this.#ask(nowMs);
   }
 
@@ -147,12 +151,17 @@ export class Responder implements Handshaker {
   }
 
   #confirmed(epoch: number): void {
-    const nowMs = this.#conduct.nowMs();
-    if (!this.#conduct.epochs.confirm(epoch, nowMs)) return;
-    this.#isWanted = false;
-    this.#pleas = 0;
-    this.#overdueMs = nowMs + OVERDUE_MS;
-    this.#conduct.onSealed();
+    this.#conduct.epochs.confirm(epoch, this.#conduct.nowMs(), (refusal) => {
+      if (refusal === undefined) {
+        this.#isWanted = false;
+        this.#pleas = 0;
+        this.#conduct.onSealed();
+      } else {
+        this.#isWanted = true;
+        this.#failed(refusal);
+      }
+      this.#conduct.onChanged();
+    });
   }
 
   #failed(reason: string): void {

@@ -9,7 +9,7 @@ export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
   engine.onEvent = (said) => {
     switch (said.event) {
       case 'handshake':
-        handshakes.received(said.device, said.payload);
+        handshakes.received(said.device, said.payload, said.isSealed);
         break;
       case 'epoch':
         handshakes.epochSeen(said.device, said.epoch);
@@ -36,11 +36,11 @@ function sealing(engine: EngineThread): SealingEngine {
       (await log()).warn(error, 'the engine did not do its part of a handshake');
     });
   return {
-    installKeys: (device, keys) => asked(engine.call('installKeys', { device, keys })),
-    useKeys: (device, epoch) => asked(engine.call('useKeys', { device, epoch })),
+    installKeys: (device, keys) => engine.call('installKeys', { device, keys }),
+    useKeys: (device, epoch) => engine.call('useKeys', { device, epoch }),
     dropKeys: (device, epoch) => asked(engine.call('dropKeys', { device, epoch })),
     markHandshakes: (device, mark) => asked(engine.call('markHandshakes', { device, mark })),
-    sendHandshake: (device, payload) => asked(engine.call('sendHandshake', { device, payload })),
+    sendHandshake: (device, payload, isSealed) => asked(engine.call('sendHandshake', { device, payload, isSealed })),
   };
 }
 

@@ -1,15 +1,15 @@
 /** Both roles against each other on a virtual clock, with an exchange that only has the flights of TLS. */
 import { describe, expect, it } from 'vitest';
 import { Lab, type Path } from '../../test/handshake/lab.js';
-import { bare, emitPacket, PacketKind } from './packet.js';
+import { bare, emitPacket, MAX_PACKET_BYTES, PacketKind } from './packet.js';
 import type { StartSession } from './session.js';
 
 const LAN: Path = { delayMs: 0.1 };
 const BAD: Path = { delayMs: 20, jitterMs: 40, lossRatio: 0.2, duplicateRatio: 0.1 };
 const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
 
-function sealed(path: Path, seed = 1): Lab {
-  const lab = new Lab(path, seed);
+function sealed(path: Path, seed = 1, rekeyMs?: number): Lab {
+  const lab = new Lab(path, seed, rekeyMs);
   lab.until(() => lab.isSealed, 60_000);
   return lab;
 }
@@ -150,7 +150,7 @@ describe('strangers', () => {
       const old = recorded[i % recorded.length]!.slice();
       const forged = i % 3 === 0 ? lab.randomBytes(i % 1300) : old;
       if (i % 3 === 1) forged[i % forged.byteLength]! ^= 1 << (i & 7);
-      for (const end of [initiator, responder]) end.state.receive(forged);
+      for (const end of [initiator, responder]) end.receive(forged);
       if (i % 50 === 0) lab.run(1);
     }
     expect(lab.isSealed).toBe(true);
@@ -169,7 +169,7 @@ describe('strangers', () => {
     for (let i = 0; i < 100; i++) {
       const forged = first.slice();
       forged.set(lab.randomBytes(16), 4);
-      responder.state.receive(forged);
+      responder.receive(forged);
     }
     expect(responder.sent).toHaveLength(100);
     for (const answer of responder.sent) {
@@ -182,19 +182,19 @@ describe('strangers', () => {
     const lab = sealed(LAN);
     lab.run(100);
     const { initiator } = lab.ends;
-    const plea = new Uint8Array(1200);
+    const plea = new Uint8Array(MAX_PACKET_BYTES);
     lab.path = { ...LAN, lossRatio: 1 };
     initiator.sent.length = 0;
-    initiator.state.receive(plea.subarray(0, 1199));
+    initiator.receive(plea.subarray(1));
     expect(initiator.sent).toHaveLength(0);
-    initiator.state.receive(plea);
+    initiator.receive(plea);
     lab.run(60_000);
     const bytes = initiator.sent.reduce((sum, { byteLength }) => sum + byteLength, 0);
     expect(bytes).toBeGreaterThan(0);
     expect(bytes).toBeLessThan(3 * plea.byteLength);
     initiator.sent.length = 0;
     for (let i = 0; i < 10_000; i++) {
-      initiator.state.receive(plea);
+      initiator.receive(plea);
       lab.run(1);
     }
     const attempts = new Set(initiator.sent.map((payload) => Buffer.from(payload.subarray(4, 12)).toString('hex')));
@@ -207,14 +207,15 @@ describe('who sees the packets and forges some', () => {
     const lab = sealed({ delayMs: 10 });
     const { initiator, responder } = lab.ends;
     lab.run(1_000);
-    initiator.state.rekey(initiator.sendsWith!);
     let known = new Set(responder.installed.keys());
     for (const endMs = lab.nowMs + 60_000; lab.nowMs < endMs;) {
+      // He asks for attempts as well.
+      initiator.receive(new Uint8Array(MAX_PACKET_BYTES));
       lab.run(1, () => [...responder.installed.keys()].some((epoch) => !known.has(epoch)));
       if ([...responder.installed.keys()].some((epoch) => !known.has(epoch))) {
         // It has answered, and the initiator will use what it has just installed: a forged end, before it does.
         const answer = responder.sent.at(-1)!;
-        responder.state.receive(emitPacket(bare(PacketKind.close, answer.slice(4, 12), answer.slice(12, 20))));
+        responder.receive(emitPacket(bare(PacketKind.close, answer.slice(4, 12), answer.slice(12, 20))));
       }
       known = new Set(responder.installed.keys());
       // Something is always sent.
@@ -233,7 +234,7 @@ describe('who sees the packets and forges some', () => {
     for (let offset = 0; offset < 32; offset++) {
       expect(initiator.failures.length).toBe(offset < 30 ? 0 : 1);
       const piece = { ...bare(PacketKind.piece, attempt, new Uint8Array(8)), offset, data: new Uint8Array(1) };
-      initiator.state.receive(emitPacket(piece));
+      initiator.receive(emitPacket(piece));
       lab.run(1_000);
     }
   });
@@ -241,9 +242,179 @@ describe('who sees the packets and forges some', () => {
   it('asks in vain while an attempt goes on', () => {
     const lab = new Lab({ delayMs: 450 });
     for (let ms = 0; ms < 5_000 && !lab.isSealed; ms += 10) {
-      lab.ends.initiator.state.receive(new Uint8Array(1200));
+      lab.ends.initiator.receive(new Uint8Array(MAX_PACKET_BYTES));
       lab.run(10);
     }
+    expect(lab.isSealed).toBe(true);
+  });
+});
+
+describe('who stands between the ends', () => {
+  /** Datagrams of a handshake that is not sealed: recorded, forged, and made to end and to begin attempts. */
+  function disturb(lab: Lab, salt: number): void {
+    const recorded = Object.values(lab.ends).flatMap(({ sentOpen }) => sentOpen.slice(-50));
+    for (const end of Object.values(lab.ends)) {
+      const old = recorded[salt % recorded.length]!.slice();
+      end.receive(old.slice());
+      end.receive(emitPacket(bare(PacketKind.close, old.slice(4, 12), old.slice(12, 20))));
+      old[salt % old.byteLength]! ^= 1 << (salt & 7);
+      end.receive(old);
+      end.receive(lab.randomBytes(40));
+      end.receive(new Uint8Array(MAX_PACKET_BYTES));
+    }
+  }
+
+  it('and changes all that is not sealed, prevents no rekey', () => {
+    const lab = sealed(LAN, 1, 20_000);
+    lab.run(100);
+    lab.path = { ...LAN, openCorruptRatio: 1 };
+    const { initiator, responder } = lab.ends;
+    for (let i = 0; i < 2_000; i++) {
+      disturb(lab, i);
+      lab.run(100, () => !lab.isSealed);
+      expect(lab.isSealed).toBe(true);
+      // Something is always sent.
+      responder.state.epochSeen(initiator.sendsWith!);
+    }
+    for (const end of [initiator, responder]) {
+      expect(end.state.state).toMatchObject({ state: 'sealed' });
+      expect(end.state.state.rekeys).toBeGreaterThanOrEqual(9);
+      expect(end.state.state.epochAgeSeconds).toBeLessThan(21);
+      expect(end.installed.size).toBeLessThanOrEqual(8);
+    }
+  });
+
+  it('and repeats and adds what is not sealed, prevents no restart', () => {
+    for (const which of [['initiator'], ['responder'], ['initiator', 'responder']] as const) {
+      const lab = sealed({ delayMs: 10 });
+      lab.run(1_000);
+      for (let i = 0; i < 500; i++) {
+        if (i === 100) for (const role of which) lab.ends[role].kill();
+        if (i === 110) for (const role of which) lab.ends[role].restart();
+        disturb(lab, i * 7);
+        lab.run(10);
+      }
+      // He stands aside at last: it was disturbed, and is there at once.
+      lab.until(() => lab.isSealed, 5_000);
+    }
+  });
+
+  it('hears nothing but what is sealed while keys are replaced', () => {
+    const lab = sealed(LAN);
+    lab.run(1_000);
+    for (const end of Object.values(lab.ends)) end.sentOpen.length = 0;
+    lab.run(3_700_000);
+    for (const end of Object.values(lab.ends)) {
+      expect(end.state.state.rekeys).toBe(6);
+      expect(end.sentOpen).toEqual([]);
+    }
+  });
+});
+
+describe('two attempts at once', () => {
+  it('sealed and open, of both ends at any distance in time, leave keys that both have', () => {
+    for (const seed of SEEDS.slice(0, 10)) {
+      const lab = sealed({ delayMs: 10, jitterMs: 15, lossRatio: 0.05 }, seed);
+      lab.run(1_000);
+      const { initiator, responder } = lab.ends;
+      for (let round = 0; round < 10; round++) {
+        const [first, second] = round % 2 === 0 ? [initiator, responder] : [responder, initiator];
+        first.state.rekey(first.sendsWith!);
+        lab.run((seed * 3 + round * 5) % 60, () => !lab.isSealed);
+        expect(lab.isSealed).toBe(true);
+        initiator.receive(new Uint8Array(MAX_PACKET_BYTES));
+        second.state.rekey(second.sendsWith!);
+        // What is sealed is being sent all the time.
+        for (let ms = 0; ms < 15_000; ms += 100) {
+          lab.run(100, () => !lab.isSealed);
+          expect(lab.isSealed).toBe(true);
+          responder.state.epochSeen(initiator.sendsWith!);
+        }
+        expect(initiator.sendsWith).toBe(responder.sendsWith);
+      }
+      expect(initiator.state.state.rekeys).toBeGreaterThanOrEqual(10);
+    }
+  });
+});
+
+describe('an engine that refuses', () => {
+  it.each([
+    ['initiator', 'installRefusal'],
+    ['initiator', 'sendRefusal'],
+    ['responder', 'installRefusal'],
+    ['responder', 'sendRefusal'],
+  ] as const)('at the %s (%s) fails the attempt, which is said and made again, and old keys go on', (role, refusal) => {
+    const lab = sealed(LAN);
+    const end = lab.ends[role];
+    lab.run(1_000);
+    end[refusal] = 'no room';
+    lab.ends.initiator.state.rekey(lab.ends.initiator.sendsWith!);
+    lab.ends.initiator.state.epochSeen(lab.ends.responder.sendsWith!);
+    let seen: number | undefined;
+    for (let ms = 0; ms < 30_000; ms += 100) {
+      lab.run(100, () => !lab.isSealed);
+      expect(lab.isSealed).toBe(true);
+      // Frames are sent all the time.
+      if (lab.ends.initiator.sendsWith !== seen) lab.ends.responder.state.epochSeen(lab.ends.initiator.sendsWith!);
+      seen = lab.ends.initiator.sendsWith;
+    }
+    expect(end.state.state.reason).toBe('no room');
+    const { length } = end.failures;
+    expect(length).toBeGreaterThan(3);
+    expect(length).toBeLessThan(60);
+    end[refusal] = undefined;
+    lab.run(10_000);
+    expect(lab.isSealed).toBe(true);
+    for (const each of Object.values(lab.ends)) {
+      expect(each.state.state.reason).toBeUndefined();
+      expect(each.state.state.epochAgeSeconds).toBeLessThan(41);
+    }
+  });
+
+  it('from the beginning is asked again until it does not', () => {
+    const lab = new Lab(LAN);
+    lab.ends.responder.installRefusal = 'no room';
+    lab.run(20_000);
+    expect(lab.ends.responder.state.state).toEqual({ state: 'failed', reason: 'no room' });
+    lab.ends.responder.installRefusal = undefined;
+    lab.until(() => lab.isSealed, 6_000);
+  });
+});
+
+describe('keys that cannot be replaced', () => {
+  it('are used for an hour, and no longer', () => {
+    const lab = sealed(LAN);
+    lab.path = { ...LAN, lossRatio: 1 };
+    lab.run(3_590_000);
+    expect(lab.isSealed).toBe(true);
+    lab.run(20_000);
+    for (const end of Object.values(lab.ends)) {
+      expect(end.sendsWith).toBeUndefined();
+      expect(end.installed.size).toBe(0);
+      expect(end.state.state.state).toBe('failed');
+    }
+    lab.path = LAN;
+    lab.until(() => lab.isSealed, 6_000);
+  });
+
+  it.each(['initiator', 'responder'] as const)('at the %s, whose frames wait for others', (role) => {
+    const lab = sealed(LAN);
+    lab.run(1_000);
+    lab.path = { ...LAN, lossRatio: 1 };
+    const end = lab.ends[role];
+    end.state.spent(end.sendsWith! ^ 1);
+    expect(end.state.isSealed).toBe(true);
+    end.state.spent(end.sendsWith!);
+    expect(end.state.state).toMatchObject({
+      state: 'failed',
+      reason: expect.stringContaining('sealed as much as they may') as string,
+    });
+    lab.run(20_000);
+    expect(end.state.isSealed).toBe(false);
+    lab.path = LAN;
+    lab.until(() => end.state.isSealed, 6_000);
+    lab.run(100);
+    expect(end.state.state.reason).toBeUndefined();
     expect(lab.isSealed).toBe(true);
   });
 });

@@ -1,6 +1,15 @@
 /**
- * The keys of one tunnel: a role, the epochs that came of it, and what people are told of both. Pure: time, randomness,
- * the way to the peer and the key exchange are arguments. Called by `handshakes.ts`.
+ * The keys of one tunnel: the epochs that there are, and the two ways in which others are agreed on, each with a handshaker
+ * of our role that knows nothing of the other's:
+ *
+ *   sealed   with the keys that work, so that nobody else can say anything in it. Keys are replaced in this way
+ *   open     where an end has no keys, and says so. Anybody can send anything; what comes of it is authenticated by TLS
+ *
+ * So whoever sees an open handshake and disturbs it delays an end that has lost its keys, and nothing else: what works goes
+ * on, and is replaced in time. Where the sealed way comes to nothing, the open one is tried beside it, as the peer may have
+ * other keys than we think.
+ *
+ * Pure: time, randomness, the way to the peer and the key exchange are arguments. Called by `handshakes.ts`.
  */
 import type { TunnelState } from '../../model/messages.js';
 import type { Conduct, Handshaker } from './attempt.js';
@@ -10,8 +19,16 @@ import { parsePacket } from './packet.js';
 import { Responder } from './responder.js';
 import type { Role } from './session.js';
 
-export interface TunnelHandshakeOptions extends Pick<Conduct, 'peer' | 'nowMs' | 'random' | 'send' | 'startSession'> {
+/** Keys are replaced when they are so old, unless it is configured. */
+export const REKEY_MS = 600_000;
+/** The initiator replaces them by itself; the responder asks where it has not. */
+const OVERDUE_MS = 60_000;
+
+export interface TunnelHandshakeOptions extends Pick<Conduct, 'peer' | 'nowMs' | 'random' | 'startSession'> {
   readonly role: Role;
+  readonly rekeyMs?: number;
+  /** One datagram to the peer, sealed with the keys in use, or open; it may get lost. */
+  readonly send: (payload: Uint8Array, isSealed: boolean) => void;
   readonly keys: KeyCommands;
   /** Something is to be done at another time than `nextMs` said. */
   readonly onChanged: () => void;
@@ -22,41 +39,41 @@ export interface TunnelHandshakeOptions extends Pick<Conduct, 'peer' | 'nowMs' |
 }
 
 export class TunnelHandshake {
-  readonly #nowMs: () => number;
+  readonly #options: TunnelHandshakeOptions;
   readonly #epochs: Epochs;
-  readonly #handshaker: Handshaker;
+  readonly #sealed: Handshaker;
+  readonly #open: Handshaker;
+  readonly #lifetimeMs: number;
+  /** When the keys that work are to be replaced. */
+  #dueMs: number;
   #exchanges: number;
   /** Why the last attempt failed, where none has succeeded since. */
   #reason: string | undefined;
+  /** The epoch that seals no frames any more. */
+  #spent: number | undefined;
 
-  constructor({ role, keys, onFailed, onSealed, ...options }: TunnelHandshakeOptions) {
-    this.#nowMs = options.nowMs;
-    this.#epochs = new Epochs(keys);
+  constructor(options: TunnelHandshakeOptions) {
+    const { role, rekeyMs = REKEY_MS } = options;
+    this.#options = options;
+    this.#epochs = new Epochs(options.keys);
+    this.#sealed = this.#way(true);
+    this.#open = this.#way(false);
+    this.#lifetimeMs = role === 'initiator' ? rekeyMs : rekeyMs + OVERDUE_MS;
+    this.#dueMs = Infinity;
     this.#exchanges = 0;
     this.#reason = undefined;
-    const conduct: Conduct = {
-      ...options,
-      epochs: this.#epochs,
-      onFailed: (reason) => {
-        this.#reason = reason;
-        onFailed(reason);
-      },
-      onSealed: () => {
-        this.#exchanges++;
-        this.#reason = undefined;
-        onSealed();
-      },
-    };
-    this.#handshaker = role === 'initiator' ? new Initiator(conduct) : new Responder(conduct);
+    this.#spent = undefined;
+    this.#open.want(options.nowMs());
   }
 
   get nextMs(): number {
-    return Math.min(this.#handshaker.nextMs, this.#epochs.nextMs);
+    return Math.min(this.#sealed.nextMs, this.#open.nextMs, this.#epochs.nextMs, this.#dueMs);
   }
 
   /** Frames go both ways, as far as we can know. */
   get isSealed(): boolean {
-    return this.#epochs.current !== undefined;
+    const { current } = this.#epochs;
+    return current !== undefined && current.epoch !== this.#spent;
   }
 
   get state(): Omit<TunnelState, 'name' | 'peer'> {
@@ -64,37 +81,97 @@ export class TunnelHandshake {
     const reason = this.#reason === undefined ? {} : { reason: this.#reason };
     if (current === undefined) return { state: this.#reason === undefined ? 'handshaking' : 'failed', ...reason };
     return {
-      state: 'sealed',
+      state: this.isSealed ? 'sealed' : 'failed',
       algorithm: current.algorithm,
-      epochAgeSeconds: Math.round(this.#nowMs() - current.sinceMs) / 1e3,
+      epochAgeSeconds: Math.round(this.#options.nowMs() - current.sinceMs) / 1e3,
       rekeys: Math.max(this.#exchanges - 1, 0),
       ...reason,
     };
   }
 
-  /** The payload of a handshake datagram, from anybody. */
-  receive(payload: Uint8Array): void {
+  /** The payload of a handshake datagram: of the peer where it came sealed, else from anybody. */
+  receive(payload: Uint8Array, isSealed: boolean): void {
     const packet = parsePacket(payload);
-    if (packet !== undefined) this.#handshaker.receive(packet, this.#nowMs());
+    if (packet !== undefined) (isSealed ? this.#sealed : this.#open).receive(packet, this.#options.nowMs());
   }
 
+  /** The first datagram came that only a holder of this epoch's keys can have sealed. */
   epochSeen(epoch: number): void {
-    this.#handshaker.epochSeen(epoch);
+    this.#epochs.met(epoch, this.#options.nowMs());
+    this.#sealed.epochSeen(epoch);
+    this.#open.epochSeen(epoch);
   }
 
-  /** An epoch has sealed as much as one may. */
+  /** An epoch has sealed so much that it should be replaced. */
   rekey(epoch: number): void {
-    if (epoch === this.#epochs.current?.epoch) this.#handshaker.rekey(this.#nowMs());
+    if (epoch === this.#epochs.current?.epoch) this.#sealed.want(this.#options.nowMs());
+  }
+
+  /** An epoch has sealed as much as any key may: no frame is sent until there is another. */
+  spent(epoch: number): void {
+    if (epoch !== this.#epochs.current?.epoch) return;
+    this.#spent = epoch;
+    this.rekey(epoch);
+    this.#failed('the keys have sealed as much as they may, and there are no others yet: nothing is sent');
   }
 
   poll(): void {
-    const nowMs = this.#nowMs();
-    this.#handshaker.poll(nowMs);
+    const nowMs = this.#options.nowMs();
+    if (nowMs >= this.#dueMs) {
+      this.#dueMs = Infinity;
+      this.#sealed.want(nowMs);
+    }
     this.#epochs.poll(nowMs);
+    if (this.#epochs.current === undefined && this.#sealed.isWanted) {
+      // What could be said in it is heard by nobody.
+      this.#sealed.rest();
+      this.#open.want(nowMs);
+    }
+    this.#sealed.poll(nowMs);
+    this.#open.poll(nowMs);
   }
 
   /** The device is gone, and all keys with it: the engine is asked nothing more. */
   close(): void {
-    this.#handshaker.close();
+    this.#sealed.close();
+    this.#open.close();
+  }
+
+  #way(isSealed: boolean): Handshaker {
+    const { role, peer, nowMs, random, startSession, send, onChanged } = this.#options;
+    const other = (): Handshaker => (isSealed ? this.#open : this.#sealed);
+    const conduct: Conduct = {
+      ...{ peer, nowMs, random, startSession, onChanged, isSealed },
+      epochs: this.#epochs,
+      send: (payload) => {
+        send(payload, isSealed);
+      },
+      // Both ends have epochs in one order so, and seal with the same.
+      onAuthenticated: () => {
+        other().rest();
+      },
+      onFailed: (reason) => {
+        if (isSealed && this.#sealed.isWanted) this.#open.want(nowMs());
+        this.#failed(reason);
+      },
+      onSealed: () => {
+        other().rest();
+        this.#agreed();
+      },
+    };
+    return role === 'initiator' ? new Initiator(conduct) : new Responder(conduct);
+  }
+
+  #agreed(): void {
+    this.#exchanges++;
+    this.#reason = undefined;
+    this.#spent = undefined;
+    this.#dueMs = this.#options.nowMs() + this.#lifetimeMs;
+    this.#options.onSealed();
+  }
+
+  #failed(reason: string): void {
+    this.#reason = reason;
+    this.#options.onFailed(reason);
   }
 }

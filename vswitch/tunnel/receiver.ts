@@ -26,8 +26,11 @@ import {
 
 /** What a tunnel gets besides frames. The datagram's slots stay the receiver's. */
 export interface ControlSink {
-  /** `payloadBytes` stand at `at` of the arena, in a row; its mark is where others have their counter. */
-  handshake(at: number, payloadBytes: number, markHigh: number, markLow: number): void;
+  /**
+   * `payloadBytes` stand at `at` of the arena, in a row. One that came sealed is of the peer; an open one has a mark where
+   * others have their counter.
+   */
+  handshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void;
   /** The same, of a probe; but only its first PROBE_BYTES stand in a row, the others are padding. False when it is none. */
   probe(at: number, payloadBytes: number): boolean;
 }
@@ -155,8 +158,8 @@ export class TunnelReceiver {
       return header.epoch > 0 === this.#isSealed && this.#control.probe(at, payloadBytes);
     }
     const isInARow = HEADROOM_BYTES + this.#arena.length[frame]! <= SLOT_BYTES;
-    if (header.type !== DatagramType.handshake || header.epoch !== 0 || !this.#isSealed || !isInARow) return false;
-    this.#control.handshake(at, payloadBytes, header.counterHigh, header.counterLow);
+    if (header.type !== DatagramType.handshake || !this.#isSealed || !isInARow) return false;
+    this.#control.handshake(at, payloadBytes, header.epoch !== 0, header.counterHigh, header.counterLow);
     return true;
   }
 

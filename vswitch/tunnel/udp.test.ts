@@ -275,7 +275,7 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
     await until(() => take(end).length === 0 && end.handshakes.length + end.drops.reasons.length === 101);
     expect(end.handshakes.length).toBeLessThan(101);
     expect(end.handshakes.at(-1)![0]).toBe(99);
-    end.device.sendHandshake(pattern(28));
+    end.device.sendHandshake(pattern(28), false);
     await until(() => peer.received.length > 0);
     expect(peer.received[0]!.subarray(12, 20)).toEqual(mark);
   });

@@ -57,10 +57,11 @@ const REKEY_BYTES = 2 ** 37;
 /** RFC 6040 §4.2 wants them logged; whoever makes them can make many. */
 const ANOMALY_PAUSE_NS = 60e9;
 /**
- * Handshake datagrams that are passed on in a row, and how often one more: of those with the tunnel's mark, and of others,
- * of which strangers send as many as they like. A peer that has a wrong certificate of us is one of these, and is heard, so
- * that people are told why.
+ * Handshake datagrams that are passed on in a row, and how often one more: of those that are sealed, of open ones with the
+ * tunnel's mark, and of others, of which strangers send as many as they like. A peer that has a wrong certificate of us is
+ * one of these, and is heard, so that people are told why.
  */
+const SEALED = { burst: 64, intervalMs: 2 };
 const MARKED = { burst: 64, intervalMs: 2 };
 const UNMARKED = { burst: 16, intervalMs: 20 };
 
@@ -125,6 +126,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   /** `ecnAnomalies` of the receiver when they were told last, and when they may be told again. */
   #toldAnomalies: number;
   #tellNs: number;
+  readonly #sealedHandshakes: TokenBucket;
   readonly #marked: TokenBucket;
   readonly #unmarked: TokenBucket;
 
@@ -179,6 +181,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#toldAnomalies = 0;
     this.#tellNs = 0;
     const nowMs = context.clock.nowNs() / 1e6;
+    this.#sealedHandshakes = new TokenBucket(SEALED.burst, SEALED.intervalMs, nowMs);
     this.#marked = new TokenBucket(MARKED.burst, MARKED.intervalMs, nowMs);
     this.#unmarked = new TokenBucket(UNMARKED.burst, UNMARKED.intervalMs, nowMs);
   }
@@ -278,25 +281,24 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#markLow = get32(mark, 4);
   }
 
-  /** Sends a piece of a handshake, of at most 1200 bytes; whether it went out is not known, as on any network. */
-  sendHandshake(payload: Uint8Array): void {
-    const header = new DatagramHeader();
-    header.type = DatagramType.handshake;
-    header.network = this.#networkNumber;
-    header.counterHigh = this.#markHigh;
-    header.counterLow = this.#markLow;
-    const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
-    header.emit(datagram, 0);
-    datagram.set(payload, DATAGRAM_HEADER_BYTES);
-    const frame = this.#fd === -1 ? -1 : this.#arena.write(datagram);
-    if (frame === -1) return;
+  /** Sends a piece of a handshake, of at most 1184 bytes; whether it went out is not known, as on any network. */
+  sendHandshake(payload: Uint8Array, isSealed: boolean): void {
+    const keys = this.#sealed();
+    if (this.#fd === -1 || (isSealed && keys.epoch === 0)) return;
     const { iov, lengths, cuts, ecn } = this.#io;
-    iov[0] = this.#arena.start(frame);
+    const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
+    datagram.set(payload, DATAGRAM_HEADER_BYTES);
+    const frame = this.#arena.write(datagram);
+    if (frame === -1) return;
+    const at = this.#arena.start(frame);
+    if (isSealed) this.#sender.emitHeader(DatagramType.handshake, at);
+    else this.#emitOpenHeader(at);
+    iov[0] = at;
     iov[1] = datagram.byteLength;
     lengths[0] = 1;
     cuts[0] = 0;
     ecn[0] = Ecn.notEct;
-    this.#writeOne(0);
+    this.#writeOne(isSealed ? keys.sendRing : 0);
     this.#arena.release(frame);
   }
 
@@ -316,6 +318,15 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     const n = native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
     if (n >= 0 || !this.#isAsynchronous(-n)) return n;
     return native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
+  }
+
+  #emitOpenHeader(at: number): void {
+    const header = new DatagramHeader();
+    header.type = DatagramType.handshake;
+    header.network = this.#networkNumber;
+    header.counterHigh = this.#markHigh;
+    header.counterLow = this.#markLow;
+    header.emit(this.#arena.bytes, at);
   }
 
   #report(): void {
@@ -354,13 +365,14 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#events?.volume(epoch);
   }
 
-  #onHandshake(at: number, payloadBytes: number, markHigh: number, markLow: number): void {
+  #onHandshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void {
     const isMarked = markHigh === this.#markHigh && markLow === this.#markLow;
-    if (!(isMarked ? this.#marked : this.#unmarked).take(this.#context.clock.nowNs() / 1e6)) {
+    const allowed = isSealed ? this.#sealedHandshakes : isMarked ? this.#marked : this.#unmarked;
+    if (!allowed.take(this.#context.clock.nowNs() / 1e6)) {
       this.#drops.drop(DropReason.queueFull, -1, this.#port);
       return;
     }
-    this.#events?.handshake(this.#arena.bytes.slice(at, at + payloadBytes));
+    this.#events?.handshake(this.#arena.bytes.slice(at, at + payloadBytes), isSealed);
   }
 
   /**

@@ -16,7 +16,7 @@ export const WIRE_VERSION = 1;
 export const DatagramType = {
   /** Chunks of frames. */
   frames: 0,
-  /** A piece of the handshake that gives keys. Never sealed: what is in it protects itself. */
+  /** A piece of the handshake that gives keys: sealed while there are some, else open, as what is in it protects itself. */
   handshake: 1,
   /** Of the tunnel's health: `health/probe.ts`. */
   probe: 2,
