@@ -2,13 +2,15 @@
  * What the addon does to datagrams: cut and joined, sealed and opened. The oracles are what the format says (made here by
  * hand, or by a plain socket's view of what was sent), node:crypto, and a Set for the replay window.
  */
+import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { native, type AeadAlgorithm, UdpFeature, UdpRefusal } from './binding.js';
-import { HEADROOM_BYTES, Io, own, releaseAll, SLOT_BYTES } from './fixture.js';
+import { HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES, until } from './fixture.js';
 
 const DATAGRAM_HEADER = 20;
 const HEADERS = 38;
@@ -87,15 +89,21 @@ class Line {
   readonly b: number;
   readonly buffers: number;
 
-  constructor(address = '127.0.0.1') {
+  constructor(a: number, b: number) {
+    this.a = a;
+    this.b = b;
+    this.buffers = native.udpReceiverCreate();
+  }
+
+  static over(address = '127.0.0.1'): Line {
     const bind = { address, port: 0 };
     const receiveBufferBytes = 4 << 20;
     const first = native.udpOpen({ bind });
-    this.b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
+    const b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
     const place = native.udpAddress(first);
     native.close(first);
-    this.a = own(native.udpOpen({ bind: place, connect: native.udpAddress(this.b), sendBufferBytes: 4 << 20 }));
-    this.buffers = native.udpReceiverCreate();
+    const a = own(native.udpOpen({ bind: place, connect: native.udpAddress(b), sendBufferBytes: 4 << 20 }));
+    return new Line(a, b);
   }
 
   /** Sends datagrams, each in one piece of the arena; `cuts` as the addon takes them. Returns what the addon says. */
@@ -158,13 +166,13 @@ const rings = new Set<number>();
 let line: Line;
 
 beforeEach(() => {
-  line = new Line();
+  line = Line.over();
 });
 
 /** Other ends, which have heard nothing yet: what comes after later datagrams is taken for a repeat. */
 function anew(): void {
   line.close();
-  line = new Line();
+  line = Line.over();
 }
 
 afterEach(() => {
@@ -333,7 +341,7 @@ describe('a long datagram', () => {
 describe.each(['127.0.0.1', '::1'])('the ECN field over %s', (address) => {
   let own: Line;
   beforeEach(() => {
-    own = new Line(address);
+    own = Line.over(address);
   });
   afterEach(() => {
     own.close();
@@ -383,6 +391,62 @@ describe.each(['127.0.0.1', '::1'])('the ECN field over %s', (address) => {
   it('is two bits', () => {
     expect(own.send([of(0, 10)], { ecn: [4] })).toBe(-22);
     expect(own.receive()).toEqual([]);
+  });
+});
+
+/** h1 ── br ── h2: h1 cuts what it sends, br marks every third packet of those that may be, h2 merges what arrives. */
+describe.runIf(isRoot)('a path that marks some datagrams of a frame', () => {
+  it('gives the marks with the bytes that they came with, though the kernel merges the others', async () => {
+    await using keeper = await KeeperFixture.start();
+    const [h1, br, h2] = ['h1', 'br', 'h2'].map((name) => keeper.host(name)) as [number, number, number];
+    const within = (pid: number, ...command: string[]): void => {
+      execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, ...command]);
+    };
+    within(br, 'ip', 'link', 'add', 'lan', 'up', 'type', 'bridge');
+    for (const [pid, address, cable] of [
+      [h1, '10.9.0.1', 'm1'],
+      [h2, '10.9.0.2', 'm2'],
+    ] as const) {
+      within(pid, 'ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', cable, 'netns', String(br));
+      within(pid, 'ethtool', '-K', 'eth0', 'gso', 'off', 'tx-udp-segmentation', 'off', 'gro', 'on');
+      // veth gives its peer's GRO only what could not be longer (veth_skb_is_eligible_for_gro).
+      within(br, 'ethtool', '-K', cable, 'gro', 'off', 'tso', 'off');
+      within(br, 'ip', 'link', 'set', 'dev', cable, 'master', 'lan', 'up');
+      within(pid, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+      within(pid, 'ip', 'link', 'set', 'dev', 'eth0', 'up');
+    }
+    const chain = 'add chain bridge marks forward { type filter hook forward priority 0; }';
+    const rule = 'add rule bridge marks forward ip ecn ect0 numgen inc mod 3 == 2 ip ecn set ce';
+    within(br, 'nft', `add table bridge marks; ${chain}; ${rule}`);
+
+    const place = (address: string) => ({ address, port: 7000 });
+    const from = place('10.9.0.1');
+    const to = place('10.9.0.2');
+    const a = own(native.udpOpen({ netns: `/proc/${h1}/ns/net`, bind: from, connect: to }));
+    const b = own(
+      native.udpOpen({ netns: `/proc/${h2}/ns/net`, bind: to, connect: from, receiveBufferBytes: 4 << 20 }),
+    );
+    const path = new Line(a, b);
+    const got: Buffer[] = [];
+    const ecn: number[] = [];
+    const messages = (): number => {
+      const [names, values] = readFileSync(`/proc/${h2}/net/snmp`, 'utf8')
+        .match(/^Udp:.*$/gm)!
+        .map((line) => line.split(' '));
+      return Number(values![names!.indexOf('InDatagrams')]);
+    };
+    // 30 datagrams, of which some wait for the peer's hardware address before the first goes out.
+    const long = datagram({ payload: bytes(30_000) });
+    expect(path.send([long], { cuts: [1000], ecn: [2] })).toBe(1);
+    await until(() => {
+      got.push(...(path.receive() as Buffer[]));
+      ecn.push(...path.ecn);
+      return got.reduce((sum, part) => sum + part.byteLength - HEADERS, 0) === 30_000;
+    });
+    const marked = got.flatMap((part, i) => Array<number>((part.byteLength - HEADERS) / 1000).fill(ecn[i]!));
+    expect(marked).toEqual(Array.from({ length: 30 }, (_, i) => (i % 3 === 2 ? 3 : 2)));
+    expect(messages()).toBeLessThan(30);
+    path.close();
   });
 });
 
