@@ -22,6 +22,8 @@ export class LiveNetwork {
   readonly isLost: boolean;
   /** A supervisor mends what ends of it. */
   isTended = false;
+  /** Hosts that have announced themselves, and when they are to do so once more, by `performance.now()`. */
+  readonly announced = new Map<string, number>();
   #keeper: KeeperClient | undefined;
 
   constructor(journal: Journal, paths: NetworkPaths, { switchEnv, home }: Pick<AgentOptions, 'switchEnv' | 'home'>) {

@@ -85,4 +85,14 @@ describe('moved', () => {
     }, before);
     expect(moved(before, after)).toEqual(['r1', 'h1', 'h2', 'h3']);
   });
+
+  it('is one whose link comes up again, or all of a LAN that two parts of do; nobody while a link goes down', () => {
+    const whole = network();
+    const cut = (index: number): Network =>
+      network((raw) => Object.assign(links(raw)[index]!, { state: 'down' }), whole);
+    const [withoutH1, apart] = [cut(1), cut(4)];
+    expect([moved(whole, withoutH1), moved(whole, apart)]).toEqual([[], []]);
+    expect(moved(withoutH1, whole)).toEqual(['h1']);
+    expect(moved(apart, whole)).toEqual(['r1', 'h1', 'h2', 'h3']);
+  });
 });

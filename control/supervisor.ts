@@ -2,7 +2,8 @@
  * Keeps a running network whole: a switch process, the keeper or the namespace of a machine that ended is there again a
  * moment later. The descriptors of a switch process are held by the keeper, so that hosts see no carrier change; those of
  * the keeper are opened again. A host that ended stays ended, as nobody knows what ran in it: the next `up` makes it
- * again.
+ * again. What is to be said a second time (`announceAgain`) is said here too: not while somebody works on the network, nor
+ * once it is gone.
  *
  * It holds a connection to each switch process's control socket, which the kernel closes when the process ends: so an
  * agent that adopted a network notices it just as the one that made it. The process itself closes a silent connection
@@ -10,6 +11,7 @@
  * and then, as nothing stands still without it.
  */
 import { createConnection, type Socket } from 'node:net';
+import { announceAgain } from './actions/hosts.js';
 import type { LiveNetwork } from './live.js';
 import { mend } from './operations.js';
 import { inWords, isMendable, tendedLosses } from './repair.js';
@@ -64,8 +66,19 @@ export class Supervisor {
         if (!this.#isInCharge() || !(await this.#repair())) return;
       } else {
         for (const [machine] of this.#live.switches()) this.#connect(machine);
+        await this.#announceAgain();
         await this.#pause(LOOK_MS);
       }
+    }
+  }
+
+  async #announceAgain(): Promise<void> {
+    if (!this.#isInCharge()) return;
+    try {
+      await announceAgain(this.#live);
+    } catch (cause) {
+      // Its host has just ended: others forget it by themselves.
+      this.#log(`network ${this.#live.header.name}: not announced again: ${(cause as Error).message}`);
     }
   }
 

@@ -25,6 +25,8 @@ type Nodes = { readonly nodes: readonly string[] };
 
 /** Between SIGTERM and SIGKILL of a host's command. */
 const COMMAND_GRACE_MS = 1_000;
+/** RFC 5227, 1.1. */
+const ANNOUNCE_INTERVAL_MS = 2_000;
 
 // --- namespaces ------------------------------------------------------------------------------------------------------
 
@@ -73,10 +75,29 @@ export function configureHosts({ live, was, to }: Target, { nodes }: Nodes): Pro
   );
 }
 
+/** Now, and once more later, as the first may be lost: RFC 5227, 2.3 (ANNOUNCE_NUM). Nobody waits for that. */
+export async function announceHosts({ live, to }: Target, { nodes }: Nodes): Promise<void> {
+  await announce(live, pick(to, nodes));
+  const again = performance.now() + ANNOUNCE_INTERVAL_MS;
+  for (const name of nodes) live.announced.set(name, again);
+}
+
+/** Those whose time it is, as far as they are still there. */
+export async function announceAgain(live: LiveNetwork): Promise<void> {
+  const now = performance.now();
+  const due = [...live.announced].filter(([, again]) => again <= now).map(([name]) => name);
+  for (const name of due) live.announced.delete(name);
+  const there = pick(live.network, due).filter(({ name }) => {
+    const init = live.processOf(`host:${name}`);
+    return init !== undefined && isAlive(init);
+  });
+  if (there.length > 0) await announce(live, there);
+}
+
 /** Where a host's interface has gone, its init has: that is found out elsewhere. */
-export function announceHosts({ live, to }: Target, { nodes }: Nodes): Promise<void> {
+function announce(live: LiveNetwork, nodes: readonly NetnsNode[]): Promise<void> {
   return runSections(
-    pick(to, nodes).map((node) => {
+    nodes.map((node) => {
       const { pid, start } = live.process(`host:${node.name}`);
       return [`@${pid}:${start}`, ...node.ports.map(({ name }) => `-announce ${name}`)];
     }),

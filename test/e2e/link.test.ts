@@ -1,7 +1,9 @@
 /** `link up|down`: carrier at the interfaces of a link's ends, which stays as it was set whatever is killed meanwhile. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NetworkState } from '../../model/messages.js';
-import { Bench } from './machine.js';
+import { Bench, LUTHIER, run } from './machine.js';
 
 let bench: Bench;
 let file: string;
@@ -63,6 +65,38 @@ it('gives it back, by link and by port, and an up says again what the file says'
   expect(await bench.ok('up', '--plan', file)).toMatch(/~ link direct\n\s+state: down → up/);
   await bench.ok('up', file);
   expect([await carrier('h3', 'eth1'), await carrier('h4')]).toEqual(['1', '1']);
+});
+
+it('has a host that is back say where it is, and once more, to those who believe something else', async () => {
+  const file = bench.path('heard.pcapng');
+  const capture = spawn(LUTHIER, ['capture', 'h2:eth0', '-w', file], { env: bench.env });
+  const ended = once(capture, 'close');
+  await once(capture.stderr, 'data');
+  await bench.ok('link', 'down', 'h1--s1');
+  const { mac, addresses } = (await inspect()).nodes.find(({ name }) => name === 'h1')!.ports[0]!;
+  const address = addresses[0]!.split('/')[0]!;
+  const wrong = ['neigh', 'replace', address, 'lladdr', '02:00:00:00:00:99', 'dev', 'eth0', 'nud', 'stale'];
+  await bench.ok('exec', 'h2', '--', 'ip', ...wrong);
+  await bench.ok('link', 'up', 'h1--s1');
+  // Neither of the two has anything to say to the other.
+  const known = (): Promise<string> => bench.ok('exec', 'h2', '--', 'ip', 'neigh', 'show', address);
+  await expect.poll(known).toContain(mac);
+  const heard = async (): Promise<number> => {
+    const filter = `arp.isgratuitous && arp.src.proto_ipv4 == ${address}`;
+    const { stdout } = await run('tshark', ['-r', file, '-Y', filter, '-T', 'fields', '-e', 'arp.src.hw_mac']);
+    return stdout.split('\n').filter((line) => line === mac).length;
+  };
+  await expect.poll(heard, { timeout: 30_000 }).toBe(2);
+  capture.kill('SIGINT');
+  await ended;
+});
+
+it('takes the network down while hosts are still to be announced, and nothing is said of what is gone', async () => {
+  await bench.ok('link', 'down', 'h1--s1');
+  await bench.ok('link', 'up', 'h1--s1');
+  await bench.ok('down', 'cables');
+  await bench.nothingLeft();
+  await bench.ok('up', file);
 });
 
 it('refuses what is no link, with the nearest name', async () => {
