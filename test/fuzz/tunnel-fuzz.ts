@@ -1,6 +1,7 @@
 /**
  * A tunnel under attack: a `UdpDevice` on a real socket, with the addon, and at the other end somebody who sends anything,
- * even with the right keys (a hostile member), one by one and in segmented sends, which UDP_GRO hands over merged.
+ * even with the right keys (a hostile member), one by one and in segmented sends, which UDP_GRO hands over merged, on a path
+ * that changes their ECN fields.
  * After each burst must hold:
  *
  *   - a datagram that nobody touched, among the others, gave its frame;
@@ -20,6 +21,7 @@ import { VnetHeaders } from '../../vswitch/device/vnet-header.js';
 import { defaultLimits } from '../../vswitch/tunnel/reassembly.js';
 import { UdpDevice } from '../../vswitch/tunnel/udp.js';
 import {
+  CHUNK_HEADER_BYTES,
   ChunkHeader,
   DATAGRAM_HEADER_BYTES,
   DatagramHeader,
@@ -28,6 +30,7 @@ import {
 } from '../../vswitch/tunnel/wire.js';
 import { completeFrameChecksum } from '../../vswitch/wire/checksum.js';
 import { put32 } from '../../vswitch/wire/bytes.js';
+import { Ecn } from '../../vswitch/wire/ecn.js';
 import { Segmenter } from '../../vswitch/wire/segmenter.js';
 import { Random } from '../chaos/random.js';
 import { RecordingSink } from '../compliance/recording-sink.js';
@@ -276,8 +279,9 @@ export class TunnelFuzz {
    * the smallest receive buffer holds; returns the marks' frames that came meanwhile.
    */
   #send(datagrams: readonly Uint8Array[]): Set<string> {
-    const { native, arena, iov, lengths, cuts, handle } = this.#enemy;
+    const { native, arena, iov, lengths, cuts, ecn, handle } = this.#enemy;
     const segments = this.#random.int(0, 1);
+    let field = this.#random.int(Ecn.notEct, Ecn.ce);
     const got = new Set<string>();
     for (let done = 0; done < datagrams.length;) {
       let count = 0;
@@ -288,6 +292,9 @@ export class TunnelFuzz {
         iov[2 * count + 1] = data.byteLength;
         lengths[count] = 1;
         cuts[count] = 0;
+        if (this.#random.chance(0.1)) field = this.#random.int(Ecn.notEct, Ecn.ce);
+        // CE would cost a mark its frame, which is no IP packet.
+        ecn[count] = field === Ecn.ce && this.#isMark(data) ? Ecn.ect0 : field;
         at += data.byteLength;
       }
       const sent = native.udpWrite(handle, this.#enemyFd, 0, 0, count, 0, segments);
@@ -297,6 +304,12 @@ export class TunnelFuzz {
     }
     this.tally.datagrams += datagrams.length;
     return got;
+  }
+
+  /** By its length: others may have that as well. */
+  #isMark({ byteLength }: Uint8Array): boolean {
+    const tagBytes = this.#isSealed ? TAG_BYTES : 0;
+    return byteLength === DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES + MARK_BYTES + tagBytes;
   }
 
   /** All that has come is seen to be fit for a TAP; marks' frames are added to `got`. */
