@@ -67,7 +67,7 @@ async function addon(): Promise<Check> {
     // epoll_pwait2 (Linux 5.11) is what the engine waits with: a wait that only looks is a call of it.
     const epoll = native.epollCreate();
     const io = native.ioCreate(emptyArrays());
-    const ready = native.wait(io, epoll, 0);
+    const ready = native.wait(io, epoll);
     native.ioDestroy(io);
     native.close(epoll);
     if (ready < 0)
@@ -219,6 +219,6 @@ function emptyArrays(): Parameters<typeof import('../native/binding.js').native.
     ecn: new Uint8Array(1),
     vnet: new Uint8Array(12),
     ready: new Int32Array(1),
-    clock: new Float64Array(1),
+    clock: new Float64Array(2),
   };
 }

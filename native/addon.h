@@ -62,7 +62,7 @@ struct io {
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
   int32_t ready_count;
-  double *clock;
+  double *clock; /* [0]: now; [1]: until when to wait */
   int64_t start_ns; /* CLOCK_MONOTONIC at ioCreate */
 
   /* Scratch, as large as any call can need: a header and every entry of `iov`; a message for every length. */

@@ -43,7 +43,10 @@ export interface IoArrays {
   readonly vnet: Uint8Array;
   /** Out of `wait`: tokens of the ready descriptors. */
   readonly ready: Int32Array;
-  /** `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. */
+  /**
+   * `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
+   * Infinity for no deadline. Here and not an argument: a double that crosses a call is an allocation.
+   */
   readonly clock: Float64Array;
 }
 
@@ -196,10 +199,10 @@ export interface Native {
   /** Writes the time to `clock[0]`. */
   tick(io: number): number;
   /**
-   * epoll_pwait2 until a descriptor is ready or `clock` reaches `deadlineNs` (-1: no deadline; one that has passed:
-   * only looks). Fills `ready`, returns how many; then does what `tick` does. EINTR counts as 0.
+   * epoll_pwait2 until a descriptor is ready or `clock[0]` would reach `clock[1]` (one that has passed: only looks). Fills
+   * `ready`, returns how many; then does what `tick` does. EINTR counts as 0.
    */
-  wait(io: number, epoll: number, deadlineNs: number): number;
+  wait(io: number, epoll: number): number;
   /**
    * Reads up to `maxFrames` frames into the slots `iov[0 … slotCount)`. Each frame takes the next `slotsFor(length)`
    * slots in order: data from HEADROOM_BYTES in its first, from 0 in the others (arena.ts). Stops at EAGAIN, or when

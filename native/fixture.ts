@@ -179,7 +179,7 @@ export class Io {
       ecn: new Uint8Array(frames),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
-      clock: new Float64Array(1),
+      clock: new Float64Array(2),
     };
     this.handle = native.ioCreate(this.arrays);
     handles.add(this.handle);

@@ -103,6 +103,11 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     io_free(env, io);
     return NULL;
   }
+  if (clock < 2) {
+    io_free(env, io);
+    throw_range(env, "clock", "shorter than two");
+    return NULL;
+  }
   if (cuts < lengths || ecn < lengths) {
     io_free(env, io);
     throw_range(env, cuts < lengths ? "cuts" : "ecn", "shorter than lengths");

@@ -95,7 +95,8 @@ async function joinTaps(first: number, second: number, vnet: 0 | 1, work: Promis
   };
   while (!state.done) {
     native.tick(io.handle);
-    native.wait(io.handle, epoll, io.arrays.clock[0]! + 1e6);
+    io.arrays.clock[1] = io.arrays.clock[0]! + 1e6;
+    native.wait(io.handle, epoll);
     forward(first, second);
     forward(second, first);
     await new Promise(setImmediate);

@@ -71,17 +71,14 @@ napi_value native_tick(napi_env env, napi_callback_info info) {
   return make_int(env, 0);
 }
 
-static int io_wait(struct io *io, int epoll, double deadline_ns) {
+static int io_wait(struct io *io, int epoll) {
   struct timespec timeout = {0, 0};
-  bool forever = deadline_ns == -1;
-  if (!forever) {
-    double left_ns = deadline_ns - io_now(io);
-    if (left_ns >= 9e18) forever = true; /* 285 years: beyond what 64 bits of nanoseconds hold */
-    else if (left_ns > 0) {
-      /* Rounded up: never early. */
-      int64_t ns = (int64_t)ceil(left_ns);
-      timeout = (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
-    }
+  double left_ns = io->clock[1] - io_now(io);
+  bool forever = left_ns >= 9e18; /* 285 years: beyond what 64 bits of nanoseconds hold */
+  if (!forever && left_ns > 0) {
+    /* Rounded up: never early. */
+    int64_t ns = (int64_t)ceil(left_ns);
+    timeout = (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
   }
   long got = syscall(SYS_epoll_pwait2, epoll, io->events, io->ready_count, forever ? NULL : &timeout, NULL, 0);
   int result = got >= 0 ? (int)got : errno == EINTR ? 0 : -errno;
@@ -91,15 +88,8 @@ static int io_wait(struct io *io, int epoll, double deadline_ns) {
 }
 
 napi_value native_wait(napi_env env, napi_callback_info info) {
-  napi_value argument[3];
-  int32_t handle, epoll;
-  double deadline_ns;
+  int32_t n[2];
   struct io *io;
-  arguments(env, info, 3, argument);
-  if (napi_get_value_int32(env, argument[0], &handle) != napi_ok ||
-      napi_get_value_int32(env, argument[1], &epoll) != napi_ok ||
-      napi_get_value_double(env, argument[2], &deadline_ns) != napi_ok || isnan(deadline_ns) ||
-      (io = io_of(env, handle)) == NULL)
-    return make_int(env, -EINVAL);
-  return make_int(env, io_wait(io, epoll, deadline_ns));
+  if (!numbers(env, info, 2, n) || (io = io_of(env, n[0])) == NULL || isnan(io->clock[1])) return make_int(env, -EINVAL);
+  return make_int(env, io_wait(io, n[1]));
 }

@@ -6,8 +6,9 @@
  * A frame that comes in is the bridge's: it leaves by `Egress.send`, one reference per branch, or is released and
  * counted.
  */
-import type { Arena } from './arena.js';
+import type { Clock } from '../model/clock.js';
 import type { BridgeConfig } from '../model/messages.js';
+import type { Arena } from './arena.js';
 import { DropReason, type DropSink } from './drops.js';
 import { Fdb } from './fdb.js';
 
@@ -15,7 +16,7 @@ import { Fdb } from './fdb.js';
 export interface Egress {
   readonly up: boolean;
   /** Takes ownership of one reference. */
-  send(frame: number, nowNs: number): void;
+  send(frame: number): void;
 }
 
 export interface BridgeEnd {
@@ -41,9 +42,9 @@ export class Bridge {
   /** By end index; null where an end was removed. */
   readonly #ends: (BridgeEnd | null)[];
 
-  constructor(config: BridgeConfig, arena: Arena, drops: DropSink) {
+  constructor(config: BridgeConfig, arena: Arena, drops: DropSink, clock: Clock) {
     this.config = config;
-    this.fdb = new Fdb(config.fdbLimit, config.ageingSeconds * 1e9);
+    this.fdb = new Fdb(config.fdbLimit, config.ageingSeconds * 1e9, clock);
     this.#arena = arena;
     this.#drops = drops;
     this.#ends = [];
@@ -66,12 +67,12 @@ export class Bridge {
   }
 
   /** Addresses with the link that they are behind, in no order. */
-  addresses(nowNs: number): { hi: number; lo: number; link: number; ageNs: number }[] {
-    return this.fdb.entries(nowNs).map(({ hi, lo, end, ageNs }) => ({ hi, lo, link: this.#ends[end]!.link, ageNs }));
+  addresses(): { hi: number; lo: number; link: number; ageNs: number }[] {
+    return this.fdb.entries().map(({ hi, lo, end, ageNs }) => ({ hi, lo, link: this.#ends[end]!.link, ageNs }));
   }
 
   /** The frame came in at end `ingress`. */
-  forward(frame: number, ingress: number, nowNs: number): void {
+  forward(frame: number, ingress: number): void {
     const { bytes } = this.#arena;
     const at = this.#arena.start(frame);
     const hi = (bytes[at]! << 8) | bytes[at + 1]!;
@@ -79,35 +80,35 @@ export class Bridge {
     const sourceHi = (bytes[at + 6]! << 8) | bytes[at + 7]!;
     const sourceLo = (bytes[at + 8]! << 24) | (bytes[at + 9]! << 16) | (bytes[at + 10]! << 8) | bytes[at + 11]!;
 
-    this.fdb.learn(sourceHi, sourceLo, ingress, nowNs);
+    this.fdb.learn(sourceHi, sourceLo, ingress);
 
     if ((bytes[at]! & GROUP_BIT) !== 0) {
       // 7.12.6 and table 7-10: spanning tree, pause, LACP and others are between neighbours.
       const reserved = hi === 0x0180 && (lo & 0xfffffff0) === (0xc2000000 | 0);
       if (reserved && !this.config.transparent) this.#drop(DropReason.reservedGroup, frame, ingress);
-      else this.#flood(frame, ingress, nowNs);
+      else this.#flood(frame, ingress);
       return;
     }
-    const end = this.fdb.lookup(hi, lo, nowNs);
-    if (end === -1) this.#flood(frame, ingress, nowNs);
+    const end = this.fdb.lookup(hi, lo);
+    if (end === -1) this.#flood(frame, ingress);
     else if (!this.#mayPass(ingress, end)) this.#drop(DropReason.hairpin, frame, ingress);
-    else this.#ends[end]!.egress.send(frame, nowNs);
+    else this.#ends[end]!.egress.send(frame);
   }
 
   /** 7.7.1: to all ends that are up, but the one that it came by. Each branch holds a reference of its own. */
-  #flood(frame: number, ingress: number, nowNs: number): void {
+  #flood(frame: number, ingress: number): void {
     let last: Egress | null = null;
     for (let i = 0; i < this.#ends.length; i++) {
       const end = this.#ends[i];
       if (end == null || !end.egress.up || !this.#mayPass(ingress, i)) continue;
       if (last !== null) {
         this.#arena.retain(frame);
-        last.send(frame, nowNs);
+        last.send(frame);
       }
       last = end.egress;
     }
     if (last === null) this.#drop(DropReason.noPort, frame, ingress);
-    else last.send(frame, nowNs);
+    else last.send(frame);
   }
 
   #mayPass(from: number, to: number): boolean {

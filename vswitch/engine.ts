@@ -13,7 +13,7 @@
  * is writable; a device without a descriptor is tried again on each breath. A device that has no memory to read into is
  * not watched until other ports have let go of enough: its frames wait in it, and no breath is spent on them.
  *
- * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated; time is read once.
+ * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated, and time stands still.
  */
 import type { Clock } from '../model/clock.js';
 import { StateError } from '../model/errors.js';
@@ -72,7 +72,7 @@ export class Engine {
     this.#clock = options.clock;
     const recorder = options.recorder ?? new FlightRecorder(FlightRecorder.allocate());
     this.#drops = new DropCounter(this.arena, this.#clock, this.telemetry, recorder);
-    this.#transmitList = new TransmitList();
+    this.#transmitList = new TransmitList(this.#clock);
     this.#poller = options.poller;
     this.#readyPorts = new ActiveList();
     this.#dirtyPorts = new ActiveList();
@@ -124,13 +124,12 @@ export class Engine {
 
   /** Does all that is due now; returns how many frames were received or passed on. */
   breath(): number {
-    const nowNs = this.#clock.nowNs();
-    if (nowNs >= this.#pollNs) this.#pollDevices(nowNs);
-    let frames = this.#transmitList.run(nowNs, TRANSMIT_BUDGET);
-    frames += this.#readPorts(nowNs);
-    this.#flushPorts(nowNs);
+    if (this.#clock.nowNs() >= this.#pollNs) this.#pollDevices();
+    let frames = this.#transmitList.run(TRANSMIT_BUDGET);
+    frames += this.#readPorts();
+    this.#flushPorts();
     if (this.#starvedPorts.count > 0) this.#watchStarved();
-    if (nowNs >= this.#sweepNs && frames > 0) this.#sweep(nowNs);
+    if (frames > 0 && this.#clock.nowNs() >= this.#sweepNs) this.#sweep();
     this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
     return frames;
   }
@@ -159,15 +158,15 @@ export class Engine {
     this.topology.close();
   }
 
-  #readPorts(nowNs: number): number {
+  #readPorts(): number {
     const ready = this.#readyPorts;
     let kept = 0;
     let frames = 0;
     this.#readAgain = false;
     for (let i = 0; i < ready.count; i++) {
       const port = ready.items[i]!;
-      const received = this.#receive(port, nowNs);
-      if (received > 0) frames += received + this.#transmitList.run(nowNs, TRANSMIT_BUDGET);
+      const received = this.#receive(port);
+      if (received > 0) frames += received + this.#transmitList.run(TRANSMIT_BUDGET);
       const more = received === port.device.batchSize;
       if (more) this.#readAgain = true;
       if (!port.gone && (more || port.device.fd === -1)) ready.items[kept++] = port;
@@ -178,7 +177,7 @@ export class Engine {
   }
 
   /** Takes one batch and hands its frames to the links that begin at the port. */
-  #receive(port: Port, nowNs: number): number {
+  #receive(port: Port): number {
     const batch = this.#batch;
     batch.count = 0;
     const received = port.device.rxBatch(batch);
@@ -186,7 +185,7 @@ export class Engine {
     if (received === RX_GONE) this.#lose(port);
     else if (received === RX_NO_MEMORY) this.#starve(port);
     if (received <= 0) return 0;
-    port.received(batch, nowNs);
+    port.received(batch);
     const directions = port.directions;
     for (let i = 0; i < received; i++) {
       const frame = batch.ids[i]!;
@@ -199,7 +198,7 @@ export class Engine {
         this.#drops.drop(channel === 0 ? DropReason.noPort : DropReason.unknownChannel, frame, port.index);
         this.arena.release(frame);
       } else {
-        direction.send(frame, nowNs);
+        direction.send(frame);
       }
     }
     return received;
@@ -211,12 +210,12 @@ export class Engine {
     if (port.device.fd !== -1) this.#poller?.remove(port.device.fd);
   }
 
-  #flushPorts(nowNs: number): void {
+  #flushPorts(): void {
     const dirty = this.#dirtyPorts;
     let kept = 0;
     for (let i = 0; i < dirty.count; i++) {
       const port = dirty.items[i]!;
-      port.flush(nowNs);
+      port.flush();
       if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
       if (port.blocked && port.device.fd === -1) {
         dirty.items[kept++] = port;
@@ -256,7 +255,8 @@ export class Engine {
   }
 
   /** What a poll yields comes out of the `rxBatch` that follows in this breath. */
-  #pollDevices(nowNs: number): void {
+  #pollDevices(): void {
+    const nowNs = this.#clock.nowNs();
     this.#pollNs = Infinity;
     const ports = this.topology.portsByIndex;
     for (let i = 0; i < ports.length; i++) {
@@ -279,10 +279,10 @@ export class Engine {
   }
 
   /** One bridge at a time. Nobody waits for it: what is too old is not found anyway. */
-  #sweep(nowNs: number): void {
+  #sweep(): void {
     const bridges = this.topology.bridgeList;
-    this.#sweepNs = nowNs + SWEEP_NS;
+    this.#sweepNs = this.#clock.nowNs() + SWEEP_NS;
     this.#sweptBridge = this.#sweptBridge + 1 < bridges.length ? this.#sweptBridge + 1 : 0;
-    if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(nowNs, SWEEP_SLOTS);
+    if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(SWEEP_SLOTS);
   }
 }

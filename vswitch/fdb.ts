@@ -13,6 +13,8 @@
  * Called by `bridge.ts`, per frame, and by the engine for sweeping and dumps. An address is two integers: the first 2
  * bytes (`hi`) and the last 4 (`lo`, as an int32).
  */
+import type { Clock } from '../model/clock.js';
+
 export interface FdbEntry {
   readonly hi: number;
   readonly lo: number;
@@ -27,6 +29,7 @@ export class Fdb {
   count: number;
   /** How often an address was not learned because the table was full. */
   refused: number;
+  readonly #clock: Clock;
   readonly #endPlus1: Uint16Array;
   readonly #hi: Uint16Array;
   readonly #lo: Int32Array;
@@ -36,7 +39,7 @@ export class Fdb {
   #cursor: number;
 
   /** `limit`: 1 … 2²². */
-  constructor(limit: number, ageingNs: number) {
+  constructor(limit: number, ageingNs: number, clock: Clock) {
     if (!(limit >= 1 && limit <= 2 ** 22)) throw new RangeError(`an FDB holds 1 to 4194304 addresses, not ${limit}`);
     const bits = Math.max(4, Math.ceil(Math.log2(2 * limit)));
     const slots = 2 ** bits;
@@ -44,6 +47,7 @@ export class Fdb {
     this.ageingNs = ageingNs;
     this.count = 0;
     this.refused = 0;
+    this.#clock = clock;
     this.#endPlus1 = new Uint16Array(slots);
     this.#hi = new Uint16Array(slots);
     this.#lo = new Int32Array(slots);
@@ -54,13 +58,13 @@ export class Fdb {
   }
 
   /** 7.8: the address was seen at `end` (0 … 65534), perhaps somewhere else than before. Group addresses are refused. */
-  learn(hi: number, lo: number, end: number, nowNs: number): void {
+  learn(hi: number, lo: number, end: number): void {
     if ((hi & 0x100) !== 0) return;
     let slot = this.#home(hi, lo);
     while (this.#endPlus1[slot] !== 0) {
       if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
         this.#endPlus1[slot] = end + 1;
-        this.#seenNs[slot] = nowNs;
+        this.#seenNs[slot] = this.#clock.nowNs();
         return;
       }
       slot = (slot + 1) & this.#mask;
@@ -72,16 +76,16 @@ export class Fdb {
     this.#endPlus1[slot] = end + 1;
     this.#hi[slot] = hi;
     this.#lo[slot] = lo;
-    this.#seenNs[slot] = nowNs;
+    this.#seenNs[slot] = this.#clock.nowNs();
     this.count++;
   }
 
   /** The end that the address is at; -1 when it is not known, or not any more. */
-  lookup(hi: number, lo: number, nowNs: number): number {
+  lookup(hi: number, lo: number): number {
     let slot = this.#home(hi, lo);
     while (this.#endPlus1[slot] !== 0) {
       if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
-        return nowNs - this.#seenNs[slot]! < this.ageingNs ? this.#endPlus1[slot]! - 1 : -1;
+        return this.#ageNs(slot) < this.ageingNs ? this.#endPlus1[slot]! - 1 : -1;
       }
       slot = (slot + 1) & this.#mask;
     }
@@ -89,10 +93,10 @@ export class Fdb {
   }
 
   /** Looks at the next `slots` slots and frees those that are too old. */
-  sweep(nowNs: number, slots: number): void {
+  sweep(slots: number): void {
     for (let i = 0; i < slots && this.count > 0; i++) {
       const slot = this.#cursor;
-      if (this.#endPlus1[slot] !== 0 && nowNs - this.#seenNs[slot]! >= this.ageingNs) {
+      if (this.#endPlus1[slot] !== 0 && this.#ageNs(slot) >= this.ageingNs) {
         this.#remove(slot); // Another entry may stand here now: the cursor stays.
       } else {
         this.#cursor = (slot + 1) & this.#mask;
@@ -109,14 +113,18 @@ export class Fdb {
   }
 
   /** What `lookup` would find, in no order. */
-  entries(nowNs: number): FdbEntry[] {
+  entries(): FdbEntry[] {
     const entries: FdbEntry[] = [];
     for (let slot = 0; slot <= this.#mask; slot++) {
       const end = this.#endPlus1[slot]! - 1;
-      const ageNs = nowNs - this.#seenNs[slot]!;
+      const ageNs = this.#ageNs(slot);
       if (end >= 0 && ageNs < this.ageingNs) entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs });
     }
     return entries;
+  }
+
+  #ageNs(slot: number): number {
+    return this.#clock.nowNs() - this.#seenNs[slot]!;
   }
 
   /** Multiplicative hashing (Knuth, TAOCP 3, 6.4): the product's upper bits depend on all bits of the address. */

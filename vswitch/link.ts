@@ -77,10 +77,10 @@ export class LinkDirection implements Egress {
   }
 
   /** Takes one reference of the frame. */
-  send(frame: number, nowNs: number): void {
+  send(frame: number): void {
     if (!this.up) {
       this.#drop(DropReason.linkDown, frame);
-    } else if (!this.qdisc.enqueue(frame, nowNs)) {
+    } else if (!this.qdisc.enqueue(frame)) {
       this.#drop(DropReason.queueFull, frame);
     } else if (!this.listed) {
       this.#list.push(this);
@@ -90,16 +90,16 @@ export class LinkDirection implements Egress {
   }
 
   /** Passes on at most `quota` frames that are due; returns how many. */
-  transmit(nowNs: number, quota: number): number {
+  transmit(quota: number): number {
     let frames = 0;
     let bytes = 0;
     while (frames < quota) {
-      const frame = this.qdisc.dequeue(nowNs);
+      const frame = this.qdisc.dequeue();
       if (frame === -1) break;
       frames++;
       bytes += this.#arena.length[frame]!;
-      if (this.#port !== null) this.#port.send(frame, this.#target, nowNs);
-      else this.#bridge!.forward(frame, this.#target, nowNs);
+      if (this.#port !== null) this.#port.send(frame, this.#target);
+      else this.#bridge!.forward(frame, this.#target);
     }
     this.#telemetry.directions[this.#base]! += frames;
     this.#telemetry.directions[this.#base + 1]! += bytes;
@@ -108,8 +108,7 @@ export class LinkDirection implements Egress {
 
   /** Drops all that waits: the link goes down or away. */
   drain(): void {
-    // Every frame that is in a qdisc is due at some time.
-    for (let frame = this.qdisc.dequeue(Infinity); frame !== -1; frame = this.qdisc.dequeue(Infinity)) {
+    for (let frame = this.qdisc.remove(); frame !== -1; frame = this.qdisc.remove()) {
       this.#drop(DropReason.linkDown, frame);
     }
   }

@@ -2,6 +2,7 @@
  * A device as the engine sees it: which direction of which link its frames enter, and the queue of frames that wait to
  * go out. Called by `engine.ts` (receive, flush) and by the directions that end here (`send`).
  */
+import type { Clock } from '../model/clock.js';
 import type { DeviceConfig } from '../model/messages.js';
 import type { ActiveList } from './active-list.js';
 import { type Arena, FrameBatch } from './arena.js';
@@ -48,6 +49,7 @@ export class Port {
   #txBytes: number;
   readonly #maxTxBytes: number;
   readonly #arena: Arena;
+  readonly #clock: Clock;
   readonly #drops: DropCounter;
   readonly #dirtyPorts: ActiveList<Port>;
   readonly #counters: Float64Array;
@@ -61,6 +63,7 @@ export class Port {
     device: PortDevice,
     engine: {
       readonly arena: Arena;
+      readonly clock: Clock;
       readonly drops: DropCounter;
       readonly telemetry: Telemetry;
       readonly dirtyPorts: ActiveList<Port>;
@@ -82,6 +85,7 @@ export class Port {
     this.#txBytes = 0;
     this.#maxTxBytes = Math.min(TX_BYTES, engine.arena.bytes.byteLength / 8);
     this.#arena = engine.arena;
+    this.#clock = engine.clock;
     this.#drops = engine.drops;
     this.#dirtyPorts = engine.dirtyPorts;
     this.#counters = engine.telemetry.ports;
@@ -90,9 +94,9 @@ export class Port {
   }
 
   /** Takes one reference of the frame; it goes out at the end of the breath at the latest, or is dropped. */
-  send(frame: number, channel: number, nowNs: number): void {
+  send(frame: number, channel: number): void {
     const tx = this.#tx;
-    if ((tx.count >= FLUSH_FRAMES || this.#txBytes > this.#maxTxBytes / 2) && !this.blocked) this.flush(nowNs);
+    if ((tx.count >= FLUSH_FRAMES || this.#txBytes > this.#maxTxBytes / 2) && !this.blocked) this.flush();
     const bytes = this.#txBytes + this.#arena.length[frame]!;
     if (tx.count === tx.capacity || bytes > this.#maxTxBytes || this.gone) {
       this.#drop(this.gone ? DropReason.deviceError : DropReason.queueFull, frame);
@@ -107,9 +111,9 @@ export class Port {
   }
 
   /** Gives the device what waits; `blocked` says whether it took all. */
-  flush(nowNs: number): void {
+  flush(): void {
     const { ids, count } = this.#tx;
-    if (this.captures.length !== 0) this.#captureSent(nowNs);
+    if (this.captures.length !== 0) this.#captureSent();
     const droppedFrames = this.#drops.outgoingFrames;
     const droppedBytes = this.#drops.outgoingBytes;
     this.#drops.outgoing = true;
@@ -127,13 +131,13 @@ export class Port {
   }
 
   /** Counts and captures frames that the device gave. */
-  received(batch: FrameBatch, nowNs: number): void {
+  received(batch: FrameBatch): void {
     let bytes = 0;
     for (let i = 0; i < batch.count; i++) bytes += this.#arena.length[batch.ids[i]!]!;
     this.#counters[this.#base + PortField.rxPackets]! += batch.count;
     this.#counters[this.#base + PortField.rxBytes]! += bytes;
     if (this.captures.length === 0) return;
-    for (let i = 0; i < batch.count; i++) this.#capture(batch.ids[i]!, batch.channels[i]!, 0, nowNs);
+    for (let i = 0; i < batch.count; i++) this.#capture(batch.ids[i]!, batch.channels[i]!, 0);
   }
 
   /** Drops what waits and closes the device. */
@@ -151,15 +155,15 @@ export class Port {
     this.#arena.release(frame);
   }
 
-  #captureSent(nowNs: number): void {
+  #captureSent(): void {
     for (; this.#captured < this.#tx.count; this.#captured++) {
-      this.#capture(this.#tx.ids[this.#captured]!, this.#tx.channels[this.#captured]!, 1, nowNs);
+      this.#capture(this.#tx.ids[this.#captured]!, this.#tx.channels[this.#captured]!, 1);
     }
   }
 
-  #capture(frame: number, channel: number, direction: number, nowNs: number): void {
+  #capture(frame: number, channel: number, direction: number): void {
     for (let i = 0; i < this.captures.length; i++) {
-      this.captures[i]!.record(this.#arena, frame, channel, direction, nowNs);
+      this.captures[i]!.record(this.#arena, frame, channel, direction, this.#clock.nowNs());
     }
   }
 }

@@ -137,7 +137,7 @@ export class Topology {
 
     for (const bridge of config.bridges) {
       if (bridgesStay.has(bridge.name)) continue;
-      this.bridges.set(bridge.name, new Bridge(bridge, this.#parts.arena, this.#parts.drops));
+      this.bridges.set(bridge.name, new Bridge(bridge, this.#parts.arena, this.#parts.drops, this.#parts.clock));
     }
     for (const port of opened.values()) this.#addPort(port);
     for (const link of config.links) {

@@ -2,6 +2,7 @@
  * Directions that have frames to pass on: a queue of those that may do so now, and the ones that wait for a time. Each
  * direction is in it at most once (`LinkDirection.listed`). Used by `link.ts` (push) and `engine.ts` (run).
  */
+import type { Clock } from '../model/clock.js';
 import { ActiveList } from './active-list.js';
 import type { LinkDirection } from './link.js';
 
@@ -11,13 +12,15 @@ const QUOTA = 64;
 export class TransmitList {
   /** When the first of the waiting directions is due; may be too early, never too late. Infinity: none waits. */
   nextNs: number;
+  readonly #clock: Clock;
   #ring: (LinkDirection | null)[];
   #head: number;
   #count: number;
   readonly #waiting: ActiveList<LinkDirection>;
 
-  constructor() {
+  constructor(clock: Clock) {
     this.nextNs = Infinity;
+    this.#clock = clock;
     this.#ring = new Array<LinkDirection | null>(16).fill(null);
     this.#head = 0;
     this.#count = 0;
@@ -62,14 +65,14 @@ export class TransmitList {
   }
 
   /** Lets the directions pass on frames, in turn, until none has one that is due or `budget` frames went; returns how many. */
-  run(nowNs: number, budget: number): number {
-    if (nowNs >= this.nextNs) this.#wake(nowNs);
+  run(budget: number): number {
+    if (this.#clock.nowNs() >= this.nextNs) this.#wake();
     let frames = 0;
     while (this.#count > 0 && frames < budget) {
       const direction = this.#pop();
-      frames += direction.transmit(nowNs, QUOTA);
+      frames += direction.transmit(QUOTA);
       const nextNs = direction.qdisc.nextNs;
-      if (nextNs <= nowNs) {
+      if (nextNs <= this.#clock.nowNs()) {
         this.push(direction);
       } else if (nextNs === Infinity) {
         direction.listed = false;
@@ -90,14 +93,14 @@ export class TransmitList {
     return direction;
   }
 
-  #wake(nowNs: number): void {
+  #wake(): void {
     this.nextNs = Infinity;
     let kept = 0;
     const { items, count } = this.#waiting;
     for (let i = 0; i < count; i++) {
       const direction = items[i]!;
       const nextNs = direction.qdisc.nextNs;
-      if (nextNs <= nowNs) {
+      if (nextNs <= this.#clock.nowNs()) {
         this.push(direction);
       } else {
         items[kept++] = direction;

@@ -95,7 +95,7 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
   addresses: () =>
     [...engine.topology.bridges].map(([name, bridge]) => ({
       bridge: name,
-      addresses: bridge.addresses(io.nowNs()),
+      addresses: bridge.addresses(),
       refused: bridge.fdb.refused,
     })),
 
@@ -198,16 +198,12 @@ function answer({ id, name, arguments: given }: Request): Answer {
   }
 }
 
-/** The addon wants -1 for "no deadline". */
-function deadlineNs(nextNs: number): number {
-  return nextNs === Infinity ? -1 : nextNs;
-}
-
 function run(): void {
   const { ready } = io;
   while (!ended) {
     engine.breath();
-    const count = native.wait(io.handle, epoll, deadlineNs(engine.nextNs));
+    io.deadlineNs = engine.nextNs;
+    const count = native.wait(io.handle, epoll);
     if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
     let commanded = false;
     for (let i = 0; i < count; i++) {

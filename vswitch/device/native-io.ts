@@ -66,7 +66,7 @@ export class NativeIo implements Clock {
       ecn: new Uint8Array(IO_FRAMES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
-      clock: new Float64Array(1),
+      clock: new Float64Array(2),
     };
     this.native = native;
     this.arena = new Arena(arrays.arena);
@@ -86,6 +86,11 @@ export class NativeIo implements Clock {
   /** The time of the last `wait` or `tick`. */
   nowNs(): number {
     return this.#clock[0]!;
+  }
+
+  /** When the next `wait` ends at the latest; Infinity: not before a descriptor is ready. */
+  set deadlineNs(ns: number) {
+    this.#clock[1] = ns;
   }
 
   /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */

@@ -48,4 +48,8 @@ export class Fifo implements Qdisc {
     this.length--;
     return frame;
   }
+
+  remove(): number {
+    return this.dequeue();
+  }
 }

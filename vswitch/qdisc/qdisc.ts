@@ -1,6 +1,7 @@
 /**
- * What holds the frames of one direction of a link until they may go on. Time is an argument; frames are ids in the
- * arena that the qdisc was made with. Called by `link.ts` alone.
+ * What holds the frames of one direction of a link until they may go on. Frames are ids in the arena that the qdisc was made
+ * with, and its time is the clock's that it was made with: an argument of each call, a double, would be a piece of garbage
+ * in each breath (bench/README.md). Called by `link.ts` alone.
  *
  * The law: frames taken = frames given + frames dropped and counted + `length`.
  */
@@ -11,8 +12,11 @@ export interface Qdisc {
   readonly nextNs: number;
 
   /** True: the frame is the qdisc's (queued, or dropped and counted). False: it is full, and the frame stays the caller's. */
-  enqueue(frame: number, nowNs: number): boolean;
+  enqueue(frame: number): boolean;
 
   /** The next frame that is due, which is the caller's from now on; -1 when there is none. */
-  dequeue(nowNs: number): number;
+  dequeue(): number;
+
+  /** The next frame, due or not, for a link that goes down: the caller's from now on; -1 when it is empty. */
+  remove(): number;
 }
