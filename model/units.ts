@@ -239,6 +239,11 @@ function parseQuantity(text: string, quantity: Quantity): number {
   const [, whole = '', fraction = '', unit = ''] = written;
   const factor = Object.hasOwn(quantity.units, unit) ? quantity.units[unit] : undefined;
   if (factor === undefined) throw wrongUnit(text, unit, quantity);
+  if (fraction === '') {
+    // What a double holds exactly needs no BigInt; what it cannot hold is larger than that, however it is rounded.
+    const value = Number(whole) * Number(factor);
+    if (Number.isSafeInteger(value)) return value;
+  }
   const scaled = BigInt(whole + fraction) * factor;
   const divisor = 10n ** BigInt(fraction.length);
   if (scaled % divisor !== 0n) {

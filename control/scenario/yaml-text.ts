@@ -264,8 +264,8 @@ class Reader {
 }
 
 const IMPLICIT = [nullCoreTag, boolCoreTag, intCoreTag, floatCoreTag] as const;
-/** With what the core schema's numbers, booleans and nulls begin; most of a scenario's words do not. */
-const MAYBE_IMPLICIT = /^(?:[-+.0-9~nNtTfF]|$)/;
+/** What could be a number, a boolean or null of the core schema; most of a scenario's words, and `10ms`, cannot. */
+const MAYBE_IMPLICIT = /^(?:[-+.0-9][-+._:0-9a-fA-FinINoOxX]*|~|[nNtTfF][a-zA-Z]{3,4})?$/;
 
 /** A plain scalar, by YAML's core schema (YAML 1.2, 10.3), whatever a `%YAML` line says. */
 function plainValue(text: string): unknown {
