@@ -122,14 +122,14 @@ function processes(network: NetworkState): string {
 /** A tunnel has a line for each of its ends: they may not be of one mind. */
 function tunnels({ switchProcesses }: NetworkState): string[][] {
   return switchProcesses.flatMap(({ machine, state }) =>
-    (state?.tunnels ?? []).map(({ peer, state: seal, algorithm, epochAgeSeconds, rekeys, reason, health }) => [
+    (state?.tunnels ?? []).map(({ peer, state: seal, algorithm, epochAgeSeconds, rekeys, reason, remark, health }) => [
       machine,
       peer,
       seal === 'sealed' ? `${seal}, ${algorithm ?? ''}` : colors.yellow(seal),
       epochAgeSeconds === undefined ? '' : duration(epochAgeSeconds),
       String(rekeys ?? ''),
       ...healthOf(health),
-      reason ?? '',
+      [reason, remark].filter((text) => text !== undefined).join('; '),
     ]),
   );
 }

@@ -57,6 +57,16 @@ export interface UdpConfig {
   readonly ipHeaderBytes: number;
   /** `required`: every datagram is sealed, and nothing is sent before there are keys. */
   readonly seal: 'required' | 'none';
+  readonly keyLimits?: KeyLimits;
+}
+
+/** How long keys of a sealed tunnel are used. What is left out is as docs/wire-format.md has it. */
+export interface KeyLimits {
+  /** Age at which they are replaced. */
+  readonly rekeySeconds?: number;
+  /** Datagrams sealed with them, of one lane, after which they are replaced; and after which nothing more is sealed. */
+  readonly rekeyDatagrams?: number;
+  readonly stopDatagrams?: number;
 }
 
 /** Both ends are on this machine's engine; what is elsewhere is reached through a tunnel's channel. */
@@ -129,6 +139,8 @@ export interface TunnelState {
   readonly rekeys?: number;
   /** Why the last handshake came to nothing; with `sealed`, one that was to replace the keys. */
   readonly reason?: string;
+  /** What somebody sent within the last minute that is of another tunnel; anybody may have, in the peer's name. */
+  readonly remark?: string;
   /** Absent while the engine has none. */
   readonly health?: TunnelHealthState;
 }

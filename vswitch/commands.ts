@@ -69,7 +69,8 @@ export interface Commands {
 /** What the engine says unasked: as `TunnelEvents` has it. `device` is the tunnel's name. */
 export type EngineEvent =
   | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array; readonly isSealed: boolean }
-  | { readonly event: 'epoch' | 'volume'; readonly device: string; readonly epoch: number }
+  | { readonly event: 'epoch' | 'volume' | 'spent'; readonly device: string; readonly epoch: number }
+  | { readonly event: 'foreign'; readonly device: string; readonly version: number; readonly network: number }
   | { readonly event: 'ecnAnomalies'; readonly device: string; readonly frames: number };
 
 export type CommandName = keyof Commands;

@@ -6,6 +6,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { UsageError } from '../model/errors.js';
 import type { SwitchConfig, SwitchIdentity } from '../model/messages.js';
+import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';
 import { deviceOf } from './topology.js';
 
 const name = z.string().min(1).max(255);
@@ -44,6 +45,13 @@ const schema = z.strictObject({
         pathMtuBytes: z.int().min(1280).max(65535),
         ipHeaderBytes: z.union([z.literal(20), z.literal(40)]),
         seal: z.enum(['required', 'none']),
+        keyLimits: z
+          .strictObject({
+            rekeySeconds: z.number().positive().max(3000).optional(),
+            rekeyDatagrams: z.int().min(1).optional(),
+            stopDatagrams: z.int().min(MIN_STOP_DATAGRAMS).max(MAX_STOP_DATAGRAMS).optional(),
+          })
+          .optional(),
       }),
     ]),
   ),

@@ -38,6 +38,8 @@ export const DropReason = {
   notAuthentic: 17,
   /** Tunnel: marked CE on its way, and the frame's own transport does not understand that (RFC 6040 §4.2). */
   ecnConflict: 18,
+  /** Sealed tunnel: the key has sealed as much as it may, and there is no other yet. */
+  keySpent: 19,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -162,6 +162,12 @@ function eventsOf(device: string): TunnelEvents {
     volume: (epoch) => {
       tell({ event: 'volume', device, epoch });
     },
+    spent: (epoch) => {
+      tell({ event: 'spent', device, epoch });
+    },
+    foreign: (version, network) => {
+      tell({ event: 'foreign', device, version, network });
+    },
     ecnAnomalies: (frames) => {
       tell({ event: 'ecnAnomalies', device, frames });
     },

@@ -64,9 +64,12 @@ export async function awaitSeals({ live }: Target, { pairs }: Pairs): Promise<vo
     for (const [machine, peer] of [[a, b] as const, [b, a] as const]) {
       const tunnel = tunnels.get(machine)?.find((candidate) => candidate.peer === peer);
       if (tunnel?.state === 'sealed') continue;
+      const why = [tunnel?.reason ?? 'no keys were agreed on in time', tunnel?.remark].filter(
+        (text) => text !== undefined,
+      );
       throw new LuthierError(
         'E_SEAL',
-        `the tunnel from machine ${machine} to ${peer} is not sealed: ${tunnel?.reason ?? 'no keys were agreed on in time'}`,
+        `the tunnel from machine ${machine} to ${peer} is not sealed: ${why.join('; ')}`,
         { hint: `the logs of both switch processes say more: ${live.paths.switchLog(machine)}` },
       );
     }

@@ -77,6 +77,7 @@ class Process {
       this.timer,
       {
         failed: (peer, reason) => this.log.push(`${peer}: ${reason}`),
+        remarked: (peer, remark) => this.log.push(`${peer}: ${remark}`),
         recovered: (peer) => this.log.push(`${peer}: new keys`),
       },
     );
@@ -163,6 +164,43 @@ describe('the handshakes of a switch process', () => {
     await expect
       .poll(() => NAMES.map((name) => pair[name].log.at(-1)), { timeout: 10_000 })
       .toEqual(['b: new keys', 'a: new keys']);
+  });
+
+  it('say once a minute what comes of another version or network, and remark it beside a state that stays', async () => {
+    pair = processes();
+    await Promise.all(NAMES.map((name) => start(name)));
+    await settled();
+    const { timer, handshakes, log } = pair.a;
+    // The last acknowledgements are on their way.
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 100; i++) handshakes.foreign('udp:b', 2 + i, 0);
+    handshakes.foreign('udp:b', 1, 9);
+    expect(log).toEqual(['b: b speaks version 2 of the wire format (this machine 1)']);
+    const remark = "b belongs to another network (number 9, this machine's is 7)";
+    expect(handshakes.states).toMatchObject([{ state: 'sealed', remark }]);
+    expect(handshakes.states[0]!.reason).toBeUndefined();
+    timer.pass(60_000);
+    expect(handshakes.states[0]!.remark).toBeUndefined();
+    handshakes.foreign('udp:b', 1, 9);
+    expect(log.slice(1)).toEqual([`b: ${remark}`]);
+    // What fails has lines of its own.
+    handshakes.spent('udp:b', pair.a.used!);
+    expect(log[2]).toContain('sealed as much as they may');
+    expect(handshakes.states[0]).toMatchObject({ state: 'failed', remark });
+    await expect.poll(() => handshakes.states[0]!.state, { timeout: 10_000 }).toBe('sealed');
+  });
+
+  it('fail where the engine refuses the keys, and come when it does not', async () => {
+    pair = processes();
+    pair.b.refusal = 'no room';
+    await Promise.all(NAMES.map((name) => start(name)));
+    const reason = "this machine's switch does not take the keys: no room";
+    await expect.poll(() => pair.b.log, { timeout: 10_000 }).toEqual([`a: ${reason}`]);
+    expect(pair.b.handshakes.states).toMatchObject([{ state: 'failed', reason }]);
+    pair.b.refusal = undefined;
+    for (let i = 0; i < 6; i++) for (const name of NAMES) pair[name].timer.pass(1_000);
+    await settled();
+    expect(pair.a.handshakes.states).toMatchObject([{ state: 'sealed' }]);
   });
 
   it('of tunnels that are not to be sealed do nothing', async () => {

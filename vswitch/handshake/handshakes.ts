@@ -26,6 +26,8 @@ export interface SealingEngine {
 /** What people are told, in a switch process's log. */
 export interface HandshakeLog {
   failed(peer: string, reason: string): void;
+  /** Somebody sends what is of another tunnel. */
+  remarked(peer: string, remark: string): void;
   /** After it had failed. */
   recovered(peer: string): void;
 }
@@ -41,7 +43,11 @@ const STALLED_MS = 10_000;
 
 interface Tunnel {
   readonly config: UdpConfig;
+  readonly networkNumber: number;
   readonly peer: string;
+  /** The last one, and when that was; and when one was last logged. */
+  remark: { readonly text: string; readonly atMs: number } | undefined;
+  remarkedMs: number;
   /** Absent where it is not to be sealed, or we lack what it takes. */
   readonly keys: TunnelHandshake | undefined;
 }
@@ -93,9 +99,11 @@ export class Handshakes {
   }
 
   get states(): TunnelState[] {
-    return [...this.#tunnels.values()].map(({ config: { name, seal }, peer, keys }) => {
-      if (keys !== undefined) return { name, peer, ...keys.state };
-      if (seal === 'none') return { name, peer, state: 'unsealed' };
+    const sinceMs = this.#timer.nowMs() - LOG_PAUSE_MS;
+    return [...this.#tunnels.values()].map(({ config: { name, seal }, peer, keys, remark }) => {
+      const remarked = remark !== undefined && remark.atMs > sinceMs ? { remark: remark.text } : {};
+      if (keys !== undefined) return { name, peer, ...keys.state, ...remarked };
+      if (seal === 'none') return { name, peer, state: 'unsealed', ...remarked };
       return { name, peer, state: 'failed', reason: `this machine has no certificate of ${peer}` };
     });
   }
@@ -126,13 +134,35 @@ export class Handshakes {
     this.#attend();
   }
 
+  /** That epoch has sealed all that it may. */
+  spent(device: string, epoch: number): void {
+    this.#tunnels.get(device)?.keys?.spent(epoch);
+    this.#attend();
+  }
+
+  /** A datagram of another version or network came, from anybody: it is said, and changes nothing. */
+  foreign(device: string, version: number, network: number): void {
+    const tunnel = this.#tunnels.get(device);
+    if (tunnel === undefined) return;
+    const { peer, networkNumber } = tunnel;
+    const text =
+      version === WIRE_VERSION
+        ? `${peer} belongs to another network (number ${network}, this machine's is ${networkNumber})`
+        : `${peer} speaks version ${version} of the wire format (this machine ${WIRE_VERSION})`;
+    const atMs = this.#timer.nowMs();
+    tunnel.remark = { text, atMs };
+    if (atMs - tunnel.remarkedMs < LOG_PAUSE_MS) return;
+    tunnel.remarkedMs = atMs;
+    this.#log.remarked(peer, text);
+  }
+
   #tunnel({ machine, networkNumber }: SwitchConfig, config: UdpConfig): Tunnel {
     const { name: device } = config;
     const peer = config.name.slice('udp:'.length);
     const identity = this.#identity;
     const peerCertificate = identity?.own.peers[peer];
     if (config.seal === 'none' || identity === undefined || peerCertificate === undefined)
-      return { config, peer, keys: undefined };
+      return { config, networkNumber, peer, remark: undefined, remarkedMs: -Infinity, keys: undefined };
     const { certificate, privateKey, aesIsFast } = identity.own;
     const engine = this.#engine;
     const role = roleOf(machine, peer);
@@ -140,8 +170,10 @@ export class Handshakes {
       device,
       role === 'initiator' ? markOf(certificate, peerCertificate) : markOf(peerCertificate, certificate),
     );
+    const rekeySeconds = config.keyLimits?.rekeySeconds;
     const keys = new TunnelHandshake({
       role,
+      ...(rekeySeconds === undefined ? {} : { rekeyMs: 1e3 * rekeySeconds }),
       peer,
       nowMs: () => this.#timer.nowMs(),
       random: (bytes) => randomBytes(bytes),
@@ -160,7 +192,7 @@ export class Handshakes {
       onFailed: (reason) => this.#failed(peer, reason),
       onSealed: () => this.#sealed(peer),
     });
-    return { config, peer, keys };
+    return { config, networkNumber, peer, remark: undefined, remarkedMs: -Infinity, keys };
   }
 
   #settle(answer: Promise<unknown>, done: Done): void {

@@ -17,6 +17,12 @@ export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
       case 'volume':
         handshakes.usedUp(said.device, said.epoch);
         break;
+      case 'spent':
+        handshakes.spent(said.device, said.epoch);
+        break;
+      case 'foreign':
+        handshakes.foreign(said.device, said.version, said.network);
+        break;
       case 'ecnAnomalies':
         void warnOfAnomalies(said.device, said.frames);
         break;
@@ -46,5 +52,6 @@ function sealing(engine: EngineThread): SealingEngine {
 
 const HANDSHAKE_LOG: HandshakeLog = {
   failed: (peer, reason) => void log().then((logger) => logger.warn({ peer }, `the tunnel has no new keys: ${reason}`)),
+  remarked: (peer, remark) => void log().then((logger) => logger.warn({ peer }, `not of this tunnel: ${remark}`)),
   recovered: (peer) => void log().then((logger) => logger.info({ peer }, 'the tunnel has new keys')),
 };

@@ -72,7 +72,7 @@ export class DgramDevice implements PortDevice, HealthContext {
     this.#lengths = new Int32Array(MAX_DATAGRAMS);
     this.#receiver = new TunnelReceiver(context, {
       networkNumber: options.networkNumber,
-      control: { handshake: () => undefined, probe: this.#onProbe.bind(this) },
+      control: { handshake: () => undefined, probe: this.#onProbe.bind(this), foreign: () => undefined },
     });
     const { networkNumber, pathMtuBytes, lane = 0 } = options;
     const ipHeaderBytes = isIPv6(options.bind.address) ? 40 : 20;

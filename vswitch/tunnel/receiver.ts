@@ -22,7 +22,10 @@ import {
   DatagramHeader,
   DatagramType,
   MAX_CHUNKS,
+  NETWORK_AT,
+  WIRE_VERSION,
 } from './wire.js';
+import { get32 } from '../wire/bytes.js';
 
 /** What a tunnel gets besides frames. The datagram's slots stay the receiver's. */
 export interface ControlSink {
@@ -33,6 +36,8 @@ export interface ControlSink {
   handshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void;
   /** The same, of a probe; but only its first PROBE_BYTES stand in a row, the others are padding. False when it is none. */
   probe(at: number, payloadBytes: number): boolean;
+  /** A datagram of another version, whose network is then 0, or of another network came: from anybody, unless it was sealed. */
+  foreign(version: number, network: number): void;
 }
 
 export interface TunnelReceiverOptions {
@@ -123,6 +128,7 @@ export class TunnelReceiver {
     this.#isOurs =
       header.parse(bytes, this.#arena.start(frame), length[frame]!) && header.network === this.#networkNumber;
     if (!this.#isOurs) {
+      this.#tellForeign(this.#arena.start(frame), length[frame]!);
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     } else if (header.type === DatagramType.frames && header.epoch > 0 === this.#isSealed) {
       this.#reassembly.arrived(header.lane);
@@ -146,6 +152,13 @@ export class TunnelReceiver {
   close(): void {
     this.#reassembly.close();
     this.#delivery.close();
+  }
+
+  #tellForeign(at: number, lengthBytes: number): void {
+    if (lengthBytes < DATAGRAM_HEADER_BYTES) return;
+    const version = this.#arena.bytes[at]!;
+    const network = version === WIRE_VERSION ? get32(this.#arena.bytes, at + NETWORK_AT) : 0;
+    if (network !== this.#networkNumber) this.#control?.foreign(version, network);
   }
 
   /** Whether it was a datagram for our control. */

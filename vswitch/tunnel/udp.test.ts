@@ -20,6 +20,7 @@ import {
   superFrame,
   type Frame,
 } from '../../test/tunnel/fixture.js';
+import type { KeyLimits } from '../../model/messages.js';
 import type { Native } from '../../native/binding.js';
 import { Checksum, FrameBatch } from '../arena.js';
 import { NativeIo } from '../device/native-io.js';
@@ -27,7 +28,7 @@ import { Telemetry } from '../telemetry.js';
 import { Ecn } from '../wire/ecn.js';
 import { BASE_BYTES } from './health/path-mtu.js';
 import { UdpDevice } from './udp.js';
-import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, WIRE_VERSION } from './wire.js';
+import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, TAG_BYTES, WIRE_VERSION } from './wire.js';
 
 const found = await import('../../native/binding.js').then(
   (binding) => binding.native,
@@ -81,6 +82,10 @@ interface Open {
   readonly epochs: number[];
   /** That it passed on. */
   readonly handshakes: Uint8Array[];
+  /** Of these, whether they came sealed. */
+  readonly areSealed: boolean[];
+  /** What else it said. */
+  readonly said: string[];
   /** How many frames it complained of, each time. */
   readonly anomalies: number[];
 }
@@ -89,25 +94,33 @@ interface Place {
   readonly netns?: string;
   readonly port?: number;
   readonly seal?: 'required' | 'none';
+  readonly keyLimits?: KeyLimits;
 }
 
 function open(peerPort: number, place: Place = {}): Open {
   const io = new NativeIo(native, 4 * 2 ** 20);
   const drops = new RecordingSink();
   const address = '127.0.0.1';
-  const { port: ownPort = 0, seal = 'none', ...namespace } = place;
+  const { port: ownPort = 0, seal = 'none', keyLimits = {}, ...namespace } = place;
   const epochs: number[] = [];
   const handshakes: Uint8Array[] = [];
+  const said: string[] = [];
+  const areSealed: boolean[] = [];
   const anomalies: number[] = [];
   const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
   const telemetry = new Telemetry(Telemetry.allocate());
   const context = { arena: io.arena, io, drops, clock: io, index: 0, telemetry };
-  const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
+  const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal, keyLimits } as const;
   const tunnelEvents = {
-    handshake: (payload: Uint8Array) => void handshakes.push(payload),
+    handshake: (payload: Uint8Array, isSealed: boolean) => {
+      handshakes.push(payload);
+      areSealed.push(isSealed);
+    },
     epoch: (epoch: number) => void epochs.push(epoch),
-    volume: () => undefined,
+    volume: (epoch: number) => void said.push(`volume ${epoch}`),
+    spent: (epoch: number) => void said.push(`spent ${epoch}`),
+    foreign: (version: number, network: number) => void said.push(`foreign ${version} ${network}`),
     ecnAnomalies: (frames: number) => void anomalies.push(frames),
   };
   const device = new UdpDevice({ ...context, tunnelEvents }, options);
@@ -116,7 +129,7 @@ function open(peerPort: number, place: Place = {}): Open {
     io.close();
     expect(io.arena.freeSlots, 'slots leaked').toBe(io.arena.slotCount);
   });
-  return { device, io, drops, port, telemetry, epochs, handshakes, anomalies };
+  return { device, io, drops, port, telemetry, epochs, handshakes, areSealed, said, anomalies };
 }
 
 function send({ device, io }: Open, frames: readonly Frame[]): void {
@@ -279,6 +292,73 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
     await until(() => peer.received.length > 0);
     expect(peer.received[0]!.subarray(12, 20)).toEqual(mark);
   });
+
+  it('seals no frame with a key that is spent, but goes on to ask for another', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port, { seal: 'required', keyLimits: { rekeyDatagrams: 5_000, stopDatagrams: 2 ** 16 } });
+    const keys = (epoch: number) => {
+      const secret = pattern(44, epoch);
+      end.device.installKeys({ epoch, algorithm: 'aes-256-gcm', send: [secret], receive: [secret] });
+      end.device.useKeys(epoch);
+    };
+    const frame = superFrame({ version: 4, protocol: 'tcp', payload: pattern(60_000) }, 1448);
+    keys(7);
+    while (end.drops.reasons.length === 0 && end.device.sentDatagrams() < 2 ** 16)
+      end.device.txBatch(batchOf(end.io.arena, [frame]), 0);
+    expect(end.drops.reasons).toEqual(['keySpent']);
+    expect(end.said).toEqual(['volume 7', 'spent 7']);
+    expect(end.device.sentDatagrams()).toBeLessThan(2 ** 16 - 2 ** 14);
+    send(end, [plainFrame(60)]);
+    expect(end.drops.reasons).toEqual(['keySpent', 'keySpent']);
+    await until(() => peer.received.length > 0);
+    peer.received.length = 0;
+    end.device.sendHandshake(pattern(28), true);
+    await until(() => peer.received.some((data) => data[1] === DatagramType.handshake));
+    const asked = peer.received.find((data) => data[1] === DatagramType.handshake)!;
+    expect(asked.byteLength).toBe(DATAGRAM_HEADER_BYTES + 28 + TAG_BYTES);
+    keys(8);
+    const before = end.device.sentDatagrams();
+    send(end, [plainFrame(60)]);
+    expect(end.device.sentDatagrams()).toBe(before + 1);
+    expect(end.drops.reasons).toHaveLength(2);
+    expect(end.said).toHaveLength(2);
+  });
+
+  it('tells which handshakes were sealed, each once', async () => {
+    const peer = await plainSocket();
+    const end = open(peer.port, { seal: 'required' });
+    const secret = pattern(44);
+    end.device.sendHandshake(pattern(28), true);
+    end.device.installKeys({ epoch: 7, algorithm: 'aes-256-gcm', send: [secret], receive: [secret] });
+    const own = sealed(secret, headerOf(DatagramType.handshake, 7, 1));
+    const open7 = Buffer.concat([headerOf(DatagramType.handshake, 7, 2), pattern(40)]);
+    for (const data of [own, own, open7, Buffer.concat([headerOf(DatagramType.handshake, 0, 0), pattern(28)])])
+      await sendPlain(peer.socket, data, end.port);
+    await until(() => take(end).length === 0 && end.handshakes.length + end.drops.reasons.length === 4);
+    expect(end.handshakes.map(({ byteLength }) => byteLength)).toEqual([2, 28]);
+    expect(end.areSealed).toEqual([true, false]);
+    expect(end.drops.reasons).toEqual(['replayed', 'notAuthentic']);
+    // Without a key in use, none was sent.
+    expect(peer.received).toEqual([]);
+  });
+
+  it.each(['required', 'none'] as const)(
+    'tells what comes of other versions and networks (seal: %s), not each',
+    async (seal) => {
+      const peer = await plainSocket();
+      const end = open(peer.port, { seal });
+      const other = Buffer.concat([headerOf(DatagramType.handshake, 0, 0), pattern(28)]);
+      const [version, network] = [Buffer.from(other), Buffer.from(other)];
+      version[0] = WIRE_VERSION + 1;
+      network.writeUInt32BE(9, 4);
+      for (const data of [version, network, ...Array.from({ length: 50 }, () => version)])
+        await sendPlain(peer.socket, data, end.port);
+      await until(() => take(end).length === 0 && end.drops.reasons.length === 52);
+      expect(new Set(end.drops.reasons)).toEqual(new Set(['badDatagram']));
+      expect(end.said.slice(0, 2)).toEqual([`foreign ${WIRE_VERSION + 1} 0`, `foreign ${WIRE_VERSION} 9`]);
+      expect(end.said.length).toBeLessThan(20);
+    },
+  );
 
   it('tells of no epochs where nothing is sealed', async () => {
     const peer = await plainSocket();

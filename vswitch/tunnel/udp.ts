@@ -11,6 +11,7 @@
  */
 import { constants } from 'node:os';
 import { StateError } from '../../model/errors.js';
+import type { KeyLimits } from '../../model/messages.js';
 import { slotsFor, MAX_FRAME_SLOTS, type Arena, type FrameBatch } from '../arena.js';
 import {
   type DeviceContext,
@@ -30,6 +31,7 @@ import { Ecn } from '../wire/ecn.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { TunnelSender } from './sender.js';
+import { SealBudget } from './seal-budget.js';
 import { TunnelKeys } from './tunnel-keys.js';
 import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
 
@@ -51,9 +53,6 @@ const REFUSALS = [
   DropReason.replayed,
   DropReason.notAuthentic,
 ];
-/** RFC 9001 appendix B.1.1 allows 2²⁸ datagrams of 2¹¹ bytes with a key of AES-GCM; a key that is asked for comes later. */
-const REKEY_DATAGRAMS = 2 ** 26;
-const REKEY_BYTES = 2 ** 37;
 /** RFC 6040 §4.2 wants them logged; whoever makes them can make many. */
 const ANOMALY_PAUSE_NS = 60e9;
 /**
@@ -64,6 +63,8 @@ const ANOMALY_PAUSE_NS = 60e9;
 const SEALED = { burst: 64, intervalMs: 2 };
 const MARKED = { burst: 64, intervalMs: 2 };
 const UNMARKED = { burst: 16, intervalMs: 20 };
+/** How often it is told what datagrams of other tunnels come. */
+const FOREIGN = { burst: 4, intervalMs: 1_000 };
 
 export interface UdpDeviceOptions {
   /** From `udpOpen`, connected; the device closes it. */
@@ -78,6 +79,7 @@ export interface UdpDeviceOptions {
   readonly lane?: number;
   /** `required`: nothing leaves that is not sealed, and nothing unsealed is taken, but handshakes. */
   readonly seal: 'required' | 'none';
+  readonly keyLimits?: KeyLimits;
 }
 
 export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
@@ -102,7 +104,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   readonly #sender: TunnelSender;
   readonly #probes: ProbePacker;
   readonly #health: TunnelHealth;
-  readonly #pathMtuBytes: number;
   readonly #networkNumber: number;
   readonly #events: TunnelEvents | undefined;
   /** Absent where the tunnel is not sealed. */
@@ -118,9 +119,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   #hasMore: boolean;
   /** The epoch of the last datagram that was opened. */
   #receivedEpoch: number;
-  /** `#sender.counter` when the present epoch began, and the epoch that was found to be spent. */
-  #epochStart: number;
-  #spentEpoch: number;
+  /** Of the present epoch. */
+  readonly #budget: SealBudget;
   #markHigh: number;
   #markLow: number;
   /** `ecnAnomalies` of the receiver when they were told last, and when they may be told again. */
@@ -129,6 +129,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   readonly #sealedHandshakes: TokenBucket;
   readonly #marked: TokenBucket;
   readonly #unmarked: TokenBucket;
+  readonly #foreign: TokenBucket;
 
   constructor(context: DeviceContext, options: UdpDeviceOptions) {
     const { io } = context;
@@ -138,7 +139,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#port = context.index;
     this.#context = context;
     this.#io = io;
-    this.#pathMtuBytes = options.pathMtuBytes;
     this.#networkNumber = options.networkNumber;
     this.#events = context.tunnelEvents;
     const features = io.native.udpFeatures(options.fd);
@@ -146,7 +146,11 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
     this.#buffers = io.native.udpReceiverCreate();
     const isSealed = this.#keys !== undefined;
-    const control: ControlSink = { handshake: this.#onHandshake.bind(this), probe: this.#onProbe.bind(this) };
+    const control: ControlSink = {
+      handshake: this.#onHandshake.bind(this),
+      probe: this.#onProbe.bind(this),
+      foreign: this.#onForeign.bind(this),
+    };
     this.#receiver = new TunnelReceiver(context, {
       networkNumber: options.networkNumber,
       isSealed,
@@ -174,8 +178,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#receivedDatagrams = 0;
     this.#hasMore = false;
     this.#receivedEpoch = 0;
-    this.#epochStart = 0;
-    this.#spentEpoch = 0;
+    this.#budget = new SealBudget(options.pathMtuBytes, options.keyLimits);
     this.#markHigh = 0;
     this.#markLow = 0;
     this.#toldAnomalies = 0;
@@ -184,6 +187,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#sealedHandshakes = new TokenBucket(SEALED.burst, SEALED.intervalMs, nowMs);
     this.#marked = new TokenBucket(MARKED.burst, MARKED.intervalMs, nowMs);
     this.#unmarked = new TokenBucket(UNMARKED.burst, UNMARKED.intervalMs, nowMs);
+    this.#foreign = new TokenBucket(FOREIGN.burst, FOREIGN.intervalMs, nowMs);
   }
 
   get fd(): number {
@@ -213,8 +217,13 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
 
   txBatch(frames: FrameBatch, from: number): number {
     let done = from;
-    if (this.#keys?.epoch === 0) return this.#dropAll(frames, from);
+    const keys = this.#keys;
+    if (keys?.epoch === 0) return this.#dropAll(frames, from, DropReason.noKey);
     while (done < frames.count && this.#fd !== -1) {
+      if (keys !== undefined && !this.#budget.hasFrames(this.#sender.counter)) {
+        done += this.#dropAll(frames, done, DropReason.keySpent);
+        break;
+      }
       const { pathMtuBytes } = this.#health;
       if (pathMtuBytes !== this.#sender.pathMtuBytes) this.#sender.pathMtuBytes = pathMtuBytes;
       const datagrams = this.#sender.pack(frames, done);
@@ -223,7 +232,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       // What was packed for a path that has become narrower is packed anew.
       if (sent < datagrams && this.#health.pathMtuBytes === pathMtuBytes) break;
     }
-    if (this.#keys !== undefined) this.#measureVolume(this.#keys.epoch);
+    if (keys !== undefined) this.#measureVolume(keys.epoch);
     return done - from;
   }
 
@@ -249,7 +258,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   }
 
   sendProbe(message: Uint8Array, packetBytes: number): ProbeFate {
-    if (this.#fd === -1 || this.#keys?.epoch === 0) return ProbeFate.failed;
+    if (this.#fd === -1 || (this.#keys !== undefined && !this.#sealsOne(this.#keys))) return ProbeFate.failed;
     const frame = this.#probes.pack(message, packetBytes);
     if (frame === -1) return ProbeFate.failed;
     const n = this.#writeOne(this.#keys === undefined ? 0 : this.#keys.sendRing);
@@ -267,7 +276,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   useKeys(epoch: number): void {
     this.#sealed().use(epoch);
     this.#sender.epoch = epoch;
-    this.#epochStart = this.#sender.counter;
+    this.#budget.begin(this.#sender.counter);
   }
 
   dropKeys(epoch: number): void {
@@ -284,7 +293,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   /** Sends a piece of a handshake, of at most 1184 bytes; whether it went out is not known, as on any network. */
   sendHandshake(payload: Uint8Array, isSealed: boolean): void {
     const keys = this.#sealed();
-    if (this.#fd === -1 || (isSealed && keys.epoch === 0)) return;
+    if (this.#fd === -1 || (isSealed && !this.#sealsOne(keys))) return;
     const { iov, lengths, cuts, ecn } = this.#io;
     const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
     datagram.set(payload, DATAGRAM_HEADER_BYTES);
@@ -348,21 +357,27 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     return this.#keys;
   }
 
-  #dropAll(frames: FrameBatch, from: number): number {
+  /** Whether there is a key, and it may seal one more datagram that has no frames. */
+  #sealsOne(keys: TunnelKeys): boolean {
+    return keys.epoch !== 0 && this.#budget.hasOne(this.#sender.counter);
+  }
+
+  #dropAll(frames: FrameBatch, from: number, reason: DropReason): number {
     for (let i = from; i < frames.count; i++) {
-      this.#drops.drop(DropReason.noKey, frames.ids[i]!, this.#port);
+      this.#drops.drop(reason, frames.ids[i]!, this.#port);
       this.#arena.release(frames.ids[i]!);
     }
     return frames.count - from;
   }
 
-  /** Says once an epoch that it is spent. */
   #measureVolume(epoch: number): void {
-    const datagrams = this.#sender.counter - this.#epochStart;
-    if (datagrams < REKEY_DATAGRAMS && datagrams * this.#pathMtuBytes < REKEY_BYTES) return;
-    if (this.#spentEpoch === epoch) return;
-    this.#spentEpoch = epoch;
-    this.#events?.volume(epoch);
+    const { counter } = this.#sender;
+    if (this.#budget.rekeyIsDue(counter)) this.#events?.volume(epoch);
+    if (this.#budget.isSpent(counter)) this.#events?.spent(epoch);
+  }
+
+  #onForeign(version: number, network: number): void {
+    if (this.#foreign.take(this.#context.clock.nowNs() / 1e6)) this.#events?.foreign(version, network);
   }
 
   #onHandshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void {

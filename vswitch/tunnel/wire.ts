@@ -33,6 +33,7 @@ export const DatagramType = {
  *       12      8  u64   counter
  */
 export const DATAGRAM_HEADER_BYTES = 20;
+export const NETWORK_AT = 4;
 
 /**
  *   offset  bytes  type  field
