@@ -18,7 +18,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { rmSync, statSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { LuthierError, StateError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';

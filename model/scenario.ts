@@ -5,7 +5,7 @@
  *
  * The schema's messages are either one line, what is wrong, or two, what is wrong and a hint.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UsageError } from './errors.js';
 import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted, suggestion } from './names.js';
 import { formatSize, parseDuration, parseLoss, parseQueue, parseRate, parseRatio, parseSize } from './units.js';

@@ -3,7 +3,7 @@
  * certificates that can be read. What passed here is trusted. Called by `control.ts`.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { UsageError } from '../model/errors.js';
 import type { SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';

@@ -2,7 +2,7 @@
  * What two machines tell each other first within TLS, as JSON: each checks that the other means the same tunnel of the
  * same network, in the same format, before keys are used. Whoever says it has proven its identity already.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AeadAlgorithm } from '../../native/binding.js';
 
 /** What one end wants. */
