@@ -8,16 +8,21 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
-import { journalFiles } from '../../control/journal.js';
+import { journalFiles, readJournal } from '../../control/journal.js';
+import { NetworkPaths } from '../../control/paths.js';
 import { gone, processId } from '../../control/process.js';
+import { SwitchClient } from '../../control/switch-process.js';
+import { switchConfigs } from '../../control/wiring.js';
 import type { NetworkState, TunnelState } from '../../model/messages.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { agentPidOf, Bench } from './machine.js';
+import { agentPidOf, Bench, LUTHIER } from './machine.js';
 
 /** In the payload of pings; ping takes at most 16 bytes. */
 const PATTERN = Buffer.from('read me if u can');
 /** Several pings and their answers. */
 const ENOUGH_BYTES = 2_000;
+/** Why a sealed tunnel drops what another would not. */
+const OF_KEYS = ['noKey', 'unsealed', 'unknownEpoch', 'replayed', 'notAuthentic', 'keySpent'];
 
 const scenario = (seal: string): string => `
 name: sealing
@@ -86,6 +91,20 @@ function recordedFiles(): { file: string; mode: number; text: string }[] {
   });
 }
 
+/** By an order to the switches alone: the agent and the scenario know nothing of it. */
+async function replaceKeysEachSecond(): Promise<void> {
+  const [journal] = journalFiles(bench.paths);
+  const { number, network } = readJournal(journal!)!.header;
+  const paths = new NetworkPaths(bench.paths, number);
+  for (const { name, id } of network.machines) {
+    const config = switchConfigs(network, number).get(name)!;
+    const devices = config.devices.map((device) =>
+      device.kind === 'udp' ? { ...device, keyLimits: { rekeySeconds: 1 } } : device,
+    );
+    await new SwitchClient(paths.switchSocket(id), name).configure({ ...config, devices });
+  }
+}
+
 it('seals what passes between machines, by itself', async () => {
   await up();
   for (const own of await tunnels()) expect(own).toMatchObject([{ state: 'sealed' }]);
@@ -120,6 +139,27 @@ it('has keys again when both switch processes, and when the agent and one of the
     const after = await inspect();
     expect(after.nodes.map(({ pid }) => pid)).toEqual(before.nodes.map(({ pid }) => pid));
   }
+});
+
+it('replaces keys under load, and loses nothing by it', async () => {
+  await replaceKeysEachSecond();
+  await expect
+    .poll(async () => (await tunnels()).map((own) => own?.[0]?.state), { timeout: 20_000 })
+    .toEqual(['sealed', 'sealed']);
+  const before = await inspect();
+  const server = spawn(LUTHIER, ['exec', 'h2', '--', 'iperf3', '-s', '-1', '--forceflush'], { env: bench.env });
+  const served = once(server, 'close');
+  await once(server.stdout, 'data');
+  const report = JSON.parse(await bench.ok('exec', 'h1', '--', 'iperf3', '-J', '-t10', '-c', 'h2')) as {
+    intervals: { sum: { bytes: number } }[];
+  };
+  await served;
+  // A second each.
+  expect(report.intervals.length).toBeGreaterThanOrEqual(10);
+  expect(report.intervals.filter(({ sum }) => sum.bytes === 0)).toEqual([]);
+  for (const own of await tunnels()) expect(own?.[0]?.rekeys).toBeGreaterThanOrEqual(3);
+  const after = await inspect();
+  for (const reason of OF_KEYS) expect([reason, after.drops[reason]]).toEqual([reason, before.drops[reason]]);
 });
 
 it('leaves it out where the scenario says so, and says that it does', async () => {
