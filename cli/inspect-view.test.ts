@@ -42,8 +42,18 @@ describe('inspect', () => {
       leastRttNs: 100_000,
       lossRatio: 0.05,
       pathMtuBytes: 1400,
+      address: '192.0.2.1:7000',
+      searching: false,
+      moves: 0,
     };
-    const dead: TunnelHealthState = { liveness: 'dead', since, pathMtuBytes: 1280 };
+    const dead: TunnelHealthState = {
+      liveness: 'dead',
+      since,
+      pathMtuBytes: 1280,
+      address: '192.0.2.2:7000',
+      searching: true,
+      moves: 3,
+    };
     const sealed = {
       state: 'sealed',
       algorithm: 'aes-256-gcm',
@@ -65,9 +75,9 @@ describe('inspect', () => {
       ],
     };
     expect(/^TUNNEL[^]*?(?=\n\n)/m.exec(renderNetwork(network))![0]).toMatchInlineSnapshot(`
-      "TUNNEL  TO  STATE                KEYS SINCE  REKEYS  PEER                                      RTT   LOSS  PATH MTU  REASON
-      a       b   sealed, aes-256-gcm        12 s       2  alive                                0.123 ms  5.0 %      1400
-      b       a   failed                                   dead since 2026-11-21T09:14:04.123Z                       1280  a does not answer"
+      "TUNNEL  TO  STATE                KEYS SINCE  REKEYS  PEER                                 AT                   RTT   LOSS  PATH MTU  REASON
+      a       b   sealed, aes-256-gcm        12 s       2  alive                                192.0.2.1:7000  0.123 ms  5.0 %      1400
+      b       a   failed                                   dead since 2026-11-21T09:14:04.123Z  192.0.2.2:7000                       1280  a does not answer"
     `);
   });
 

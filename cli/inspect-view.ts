@@ -14,7 +14,7 @@ export function renderNetwork(network: NetworkState): string {
   if (between.length > 0)
     sections.push(
       table(
-        ['TUNNEL', 'TO', 'STATE', '>KEYS SINCE', '>REKEYS', 'PEER', '>RTT', '>LOSS', '>PATH MTU', 'REASON'],
+        ['TUNNEL', 'TO', 'STATE', '>KEYS SINCE', '>REKEYS', 'PEER', 'AT', '>RTT', '>LOSS', '>PATH MTU', 'REASON'],
         between,
       ),
     );
@@ -134,12 +134,13 @@ function tunnels({ switchProcesses }: NetworkState): string[][] {
   );
 }
 
-/** Peer, RTT, loss, path MTU. */
+/** Peer, where it is, RTT, loss, path MTU. */
 function healthOf(health: TunnelHealthState | undefined): string[] {
-  if (health === undefined) return ['', '', '', ''];
-  const { liveness, lossRatio, pathMtuBytes, rttNs, since } = health;
+  if (health === undefined) return ['', '', '', '', ''];
+  const { address, liveness, lossRatio, pathMtuBytes, rttNs, since } = health;
   return [
     liveness === 'dead' ? colors.red(`dead since ${since}`) : liveness,
+    address,
     rttNs === undefined ? '' : `${(rttNs / 1e6).toFixed(3)} ms`,
     lossRatio === undefined ? '' : `${(lossRatio * 100).toFixed(1)} %`,
     String(pathMtuBytes),

@@ -217,6 +217,8 @@ function emptyArrays(): Parameters<typeof import('../native/binding.js').native.
     lengths: new Int32Array(1),
     cuts: new Int32Array(1),
     ecn: new Uint8Array(1),
+    sources: new Int32Array(1),
+    endpoint: new Uint8Array(18),
     vnet: new Uint8Array(12),
     ready: new Int32Array(1),
     clock: new Float64Array(2),

@@ -6,7 +6,15 @@ import type { RawNode, RawScenario } from '../model/scenario.js';
 import { parseConfig } from '../vswitch/config.js';
 import { load, resolve } from './scenario/index.js';
 import { refuseUnsupported } from './unsupported.js';
-import { FIRST_SWITCH_CHANNEL, switchConfigs, tapName, tunnels, udpName, underlayAddress } from './wiring.js';
+import {
+  FIRST_SWITCH_CHANNEL,
+  switchConfigs,
+  tapName,
+  tunnelEnd,
+  tunnels,
+  udpName,
+  underlayAddress,
+} from './wiring.js';
 
 const host = (name: string, machine: string, ports = 1): HostNode => ({
   kind: 'host',
@@ -70,8 +78,9 @@ describe('switchConfigs', () => {
     const configs = switchConfigs(net, 7);
     expect(configs.get('a')!.links[0]!.ends).toEqual([{ udp: 'udp:b', channel: 5 }, { bridge: 's1' }]);
     expect(configs.get('b')!.links[0]!.ends).toEqual([{ tap: 'tap:h1:eth0' }, { udp: 'udp:a', channel: 5 }]);
+    const peer = tunnelEnd(net.machines[1]!, net.machines[0]!);
     expect(configs.get('a')!.devices).toEqual([
-      { kind: 'udp', name: 'udp:b', pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' },
+      { kind: 'udp', name: 'udp:b', peer, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' },
     ]);
     expect(tunnels(net, configs)).toEqual([['a', 'b']]);
     const [device] = switchConfigs({ ...net, seal: 'auto' }, 7).get('a')!.devices;

@@ -38,6 +38,11 @@ export function tunnelPort(peer: Machine): number {
   return UNDERLAY.firstPort + peer.id;
 }
 
+/** Where a machine is for its peer. */
+export function tunnelEnd(machine: Machine, peer: Machine): { address: string; port: number } {
+  return { address: underlayAddress(machine), port: tunnelPort(peer) };
+}
+
 export function tapName(node: string, port: string): string {
   return `tap:${node}:${port}`;
 }
@@ -80,8 +85,10 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
     });
   }
 
+  const byDevice = machinesByDevice(network);
   const configs = new Map<string, SwitchConfig>();
-  for (const { name: machine } of network.machines) {
+  for (const self of network.machines) {
+    const machine = self.name;
     const bridges = switches(network)
       .filter((node) => node.machines.includes(machine))
       .map(({ name, transparent }) => ({ name, transparent, ageingSeconds: AGEING_SECONDS, fdbLimit: FDB_LIMIT }));
@@ -90,6 +97,7 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
       devices.push({
         kind: 'udp',
         name,
+        peer: tunnelEnd(byDevice.get(name)!, self),
         pathMtuBytes: UNDERLAY.mtuBytes,
         ipHeaderBytes: UNDERLAY.ipHeaderBytes,
         seal: network.seal === 'none' ? 'none' : 'required',
@@ -108,13 +116,17 @@ export function emptyConfig(network: Network, networkNumber: number, machine: st
 
 /** Pairs of machines that a tunnel joins, by name; of each, the one with the lower id first. */
 export function tunnels(network: Network, configs: ReadonlyMap<string, SwitchConfig>): [string, string][] {
-  const byDevice = new Map(network.machines.map((machine) => [udpName(machine.name), machine]));
+  const byDevice = machinesByDevice(network);
   return network.machines.flatMap(({ name, id }) =>
     (configs.get(name)?.devices ?? []).flatMap((device): [string, string][] => {
       const peer = byDevice.get(device.name);
       return peer !== undefined && id < peer.id ? [[name, peer.name]] : [];
     }),
   );
+}
+
+function machinesByDevice({ machines }: Network): Map<string, Machine> {
+  return new Map(machines.map((machine) => [udpName(machine.name), machine]));
 }
 
 /** A link's end, and the machine on which that end is. */

@@ -51,6 +51,8 @@ export interface UdpConfig {
   readonly kind: 'udp';
   /** `udp:MACHINE`, the peer's name: one tunnel carries all links to that machine. */
   readonly name: string;
+  /** Where the peer is, until it is found elsewhere. */
+  readonly peer: { readonly address: string; readonly port: number };
   /** MTU of the underlay's interface: no datagram's IP packet is larger. */
   readonly pathMtuBytes: number;
   /** 20 or 40: bytes of the underlay's IP header. */
@@ -163,6 +165,15 @@ export interface TunnelHealthState {
    * it (RFC 6040 §4.2): something on the way marks what it must not. Absent while there are none.
    */
   readonly ecnAnomalies?: number;
+  /** Where it is, as it has proven: `192.0.2.1:7000`, `[2001:db8::1]:7000`. */
+  readonly address: string;
+  /**
+   * Whether it is looked for, or was found a moment ago: meanwhile the socket hears everybody. A process that is ended then
+   * begins where the peer is configured to be.
+   */
+  readonly searching: boolean;
+  /** How often it was found elsewhere than before, since the process started. */
+  readonly moves: number;
 }
 
 /** `GET /drops`: the flight recorder, oldest first. */

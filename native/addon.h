@@ -7,7 +7,7 @@
  *   socket.c       local sockets and descriptor passing
  *   netns.c        a thread's visit to another network namespace
  *   tap.c          TAPs: open, batch read, batch write
- *   udp.c          sockets of tunnels: open, ask
+ *   udp.c          sockets of tunnels: open, connect, ask
  *   udp-send.c     datagrams out: segmented sends, sealing
  *   udp-receive.c  datagrams in: what came merged is taken apart, opened, and joined again by frame
  *   aead.c         keys of tunnels, replay windows
@@ -20,6 +20,7 @@
 #ifndef LUTHIER_ADDON_H
 #define LUTHIER_ADDON_H
 
+#include <netinet/in.h>
 #include <node_api.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,8 @@
 #define FIRST_SLOT_BYTES (SLOT_BYTES - HEADROOM_BYTES)
 /* binding.ts */
 #define VNET_HDR_BYTES 12
+/* binding.ts: an address of 16 bytes, IPv4 mapped (RFC 4291 §2.5.5.2), and a port. */
+#define ENDPOINT_BYTES 18
 
 /* --- state (addon.c) --------------------------------------------------------------------------------------------- */
 
@@ -56,8 +59,10 @@ struct io {
   int32_t iov_count;
   int32_t *lengths;
   int32_t lengths_count;
-  int32_t *cuts; /* as long as `lengths`, and so is `ecn` */
+  int32_t *cuts; /* as long as `lengths`, and so are `ecn` and `sources` */
   uint8_t *ecn;
+  int32_t *sources;
+  uint8_t *endpoint;
   uint8_t *vnet;
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
@@ -71,7 +76,7 @@ struct io {
   struct epoll_event *events;
   struct send *send; /* udp-send.c */
 
-  napi_ref references[8]; /* keep the arrays' memory alive */
+  napi_ref references[10]; /* keep the arrays' memory alive */
 };
 
 /* One per environment: each worker thread that loads the addon has its own. */
@@ -150,6 +155,18 @@ bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *part
  */
 bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts);
 
+/* --- where datagrams come from and go to (udp.c) ------------------------------------------------------------------ */
+
+union address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+};
+
+void endpoint_put(uint8_t *endpoint, const union address *from);
+/* Returns the address's length. */
+socklen_t endpoint_get(const uint8_t *endpoint, union address *to);
+
 /* --- time (wait.c) ----------------------------------------------------------------------------------------------- */
 
 int64_t monotonic_ns(void);
@@ -160,8 +177,8 @@ int64_t monotonic_ns(void);
   CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
   CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
   CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes) CALL(udpFeatures)       \
-  CALL(udpReceiverCreate) CALL(udpReceiverDestroy)                                                                     \
-  CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy)                                        \
+  CALL(udpReceiverCreate) CALL(udpReceiverDestroy) CALL(udpConnect) CALL(udpDisconnect) CALL(udpPeer) CALL(udpSource)  \
+  CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
   CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore) CALL(udpWrite)

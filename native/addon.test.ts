@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { native, nativeDirectory, UdpRefusal, VNET_HDR_BYTES } from './binding.js';
+import { native, nativeDirectory, UdpRefusal, ENDPOINT_BYTES, VNET_HDR_BYTES } from './binding.js';
 import { failure, HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES } from './fixture.js';
 
 const { EBADF, EINVAL, ECONNREFUSED, EMSGSIZE } = constants.errno;
@@ -131,6 +131,8 @@ describe('memory and time', () => {
       lengths: shared(Int32Array, 64),
       cuts: shared(Int32Array, 64),
       ecn: shared(Uint8Array, 64),
+      sources: shared(Int32Array, 64),
+      endpoint: shared(Uint8Array, ENDPOINT_BYTES),
       vnet: shared(Uint8Array, 120),
       ready: shared(Int32Array, 64),
       clock,
@@ -191,8 +193,8 @@ describe('memory and time', () => {
       const native = require(workerData);
       const clock = Float64Array.of(0, Infinity);
       const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
-        lengths: new Int32Array(8), cuts: new Int32Array(8), ecn: new Uint8Array(8), vnet: new Uint8Array(96),
-        ready: new Int32Array(8), clock });
+        lengths: new Int32Array(8), cuts: new Int32Array(8), ecn: new Uint8Array(8), sources: new Int32Array(8),
+        endpoint: new Uint8Array(18), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
       const io = native.ioCreate(arrays());
       const epoll = native.epollCreate();
       const event = native.eventfd();
@@ -225,16 +227,16 @@ describe('UDP', () => {
     const at = 5 * SLOT_BYTES;
     arrays.iov.set([at, 3, at + 4, 3, at + 3, 1, at + 8, 21, at, 0]);
     arrays.lengths.set([9, 1, 3, 1]);
-    expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0)).toBe(3);
+    expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0, 0)).toBe(3);
     arrays.iov.set([3, 0, 2, 1]);
     const buffers = native.udpReceiverCreate();
     // Shorter than a header: said, and no slot taken.
-    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(3);
+    expect(native.udpRead(handle, buffers, receiver, 4, 0, 0)).toBe(3);
     expect([...arrays.lengths.subarray(0, 3)]).toEqual([-UdpRefusal.badDatagram, 25, -UdpRefusal.badDatagram]);
     expect(Buffer.from(arrays.arena.buffer, 3 * SLOT_BYTES + HEADROOM_BYTES, 25).toString()).toBe(
       'two|three and twenty-four',
     );
-    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(0);
+    expect(native.udpRead(handle, buffers, receiver, 4, 0, 0)).toBe(0);
     expect(native.udpMore(buffers)).toBe(0);
     native.udpReceiverDestroy(buffers);
   });
@@ -246,10 +248,10 @@ describe('UDP', () => {
     arrays.arena.set(data, 8 * SLOT_BYTES);
     arrays.iov.set([8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 1920]);
     arrays.lengths.set([1, 1, 1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1)).toBe(3);
+    expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1, 0)).toBe(3);
     arrays.iov.set([4, 1, 2, 3, 0, 5]);
     const buffers = native.udpReceiverCreate();
-    expect(native.udpRead(handle, buffers, receiver, 5, 0)).toBe(1);
+    expect(native.udpRead(handle, buffers, receiver, 5, 0, 0)).toBe(1);
     expect(native.udpMore(buffers)).toBe(2);
     expect(arrays.lengths[0]).toBe(5000);
     const read = (slot: number, bytes: number) =>
@@ -260,9 +262,9 @@ describe('UDP', () => {
       Buffer.from(arrays.arena.buffer, 2 * SLOT_BYTES, 5000 - (SLOT_BYTES - HEADROOM_BYTES) - SLOT_BYTES),
     ]);
     expect(whole.equals(data)).toBe(true);
-    expect(native.udpRead(handle, buffers, receiver, 2, 0)).toBe(0);
+    expect(native.udpRead(handle, buffers, receiver, 2, 0, 0)).toBe(0);
     expect(native.udpMore(buffers)).toBe(2);
-    expect(native.udpRead(handle, buffers, receiver, 4, 0)).toBe(2);
+    expect(native.udpRead(handle, buffers, receiver, 4, 0, 0)).toBe(2);
     expect([...arrays.lengths.subarray(0, 2)]).toEqual([5000, 1920]);
     native.udpReceiverDestroy(buffers);
   });
@@ -276,12 +278,12 @@ describe('UDP', () => {
     arrays.iov.set([0, 100]);
     arrays.lengths.set([1]);
     // The kernel refuses the stranger with an ICMP error, which its next call tells.
-    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0)).toBe(1);
-    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0)).toBe(-ECONNREFUSED);
-    expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0)).toBe(-ECONNREFUSED);
+    expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0, 0)).toBe(1);
     arrays.iov.set([0, 1]);
     const buffers = native.udpReceiverCreate();
-    expect(native.udpRead(handle, buffers, first, 2, 0)).toBe(1);
+    expect(native.udpRead(handle, buffers, first, 2, 0, 0)).toBe(1);
     expect(arrays.lengths[0]).toBe(100);
     native.udpReceiverDestroy(buffers);
   });
@@ -291,7 +293,7 @@ describe('UDP', () => {
     const { arrays, handle } = new Io(40);
     arrays.iov.set([0, 65_508]);
     arrays.lengths.set([1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 1, 0, 0)).toBe(-EMSGSIZE);
+    expect(native.udpWrite(handle, sender, 0, 0, 1, 0, 0, 0)).toBe(-EMSGSIZE);
   });
 
   it('has the receive buffer that was asked for, where the machine allows it', () => {
@@ -312,7 +314,7 @@ describe('data-path calls', () => {
     const write = (iov: number[], lengths: number[], first = 0, entry = 0, count = lengths.length) => {
       arrays.iov.set(iov);
       arrays.lengths.set(lengths);
-      return native.udpWrite(handle, sender, first, entry, count, 0, 1);
+      return native.udpWrite(handle, sender, first, entry, count, 0, 1, 0);
     };
     expect(write([0, 1], [1])).toBe(1);
     expect(write([4 * SLOT_BYTES - 1, 1], [1])).toBe(1);
@@ -335,7 +337,7 @@ describe('data-path calls', () => {
     const buffers = native.udpReceiverCreate();
     const read = (slots: number[], count: number, keyring = 0) => {
       arrays.iov.set(slots);
-      return native.udpRead(handle, buffers, receiver, count, keyring);
+      return native.udpRead(handle, buffers, receiver, count, keyring, 0);
     };
     expect(read([4], 1)).toBe(-EINVAL);
     expect(read([-1], 1)).toBe(-EINVAL);
@@ -343,7 +345,7 @@ describe('data-path calls', () => {
     expect(read([0], -1)).toBe(-EINVAL);
     expect(read([0], 0x7fffffff)).toBe(-EINVAL);
     expect(read([0], 1, 99)).toBe(-EINVAL);
-    expect(native.udpRead(handle, 99, receiver, 1, 0)).toBe(-EINVAL);
+    expect(native.udpRead(handle, 99, receiver, 1, 0, 0)).toBe(-EINVAL);
     // Datagrams of one byte: taken, and refused by length.
     expect(read([0, 1, 2, 3], 4)).toBe(4);
     native.udpReceiverDestroy(buffers);
@@ -385,6 +387,8 @@ describe('data-path calls', () => {
       lengths: new Int32Array(6),
       cuts: new Int32Array(6),
       ecn: new Uint8Array(6),
+      sources: new Int32Array(6),
+      endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(6 * VNET_HDR_BYTES),
       ready: new Int32Array(4),
       clock: new Float64Array(2),
@@ -421,9 +425,9 @@ describe('data-path calls', () => {
           arrays.ecn.set(ecn);
           const result =
             call === 0
-              ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1)
+              ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1, 0)
               : call === 1
-                ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0)
+                ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0, 0)
                 : call === 2
                   ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
                   : native.tapWrite(io, sender, a!, b!, c!, e! & 1);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* --- OpenSSL 3, openssl/evp.h ------------------------------------------------------------------------------------- */
 
@@ -220,5 +221,28 @@ napi_value native_keyringRemove(napi_env env, napi_callback_info info) {
   for (struct key *key = ring->keys; key < ring->keys + KEYRING_KEYS; key++) {
     if (key->epoch == epoch) key_forget(ring, key);
   }
+  return make_undefined(env);
+}
+
+/* --- random ------------------------------------------------------------------------------------------------------ */
+
+napi_value native_random(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  napi_typedarray_type type;
+  bool is_typed = false;
+  size_t bytes;
+  void *data;
+  arguments(env, info, 1, &argument);
+  if (napi_is_typedarray(env, argument, &is_typed) != napi_ok || !is_typed ||
+      napi_get_typedarray_info(env, argument, &type, &bytes, &data, NULL, NULL) != napi_ok || type != napi_uint8_array) {
+    throw_type(env, "into", "a Uint8Array is needed");
+    return NULL;
+  }
+  /* Up to 256 bytes come at once and whole: random(7). */
+  if (bytes > 256) {
+    throw_range(env, "into", "more than 256 bytes");
+    return NULL;
+  }
+  if (getrandom(data, bytes, 0) != (ssize_t)bytes) return throw_errno(env, "getrandom", errno);
   return make_undefined(env);
 }

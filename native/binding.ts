@@ -37,6 +37,13 @@ export interface IoArrays {
    */
   readonly ecn: Uint8Array;
   /**
+   * Out of `udpRead`, as long as `lengths`: 0 of a datagram that came from `endpoint`, or where the socket is connected; else
+   * a number for `udpSource`.
+   */
+  readonly sources: Int32Array;
+  /** ENDPOINT_BYTES: whom a call is about. */
+  readonly endpoint: Uint8Array;
+  /**
    * One `virtio_net_hdr` of 12 bytes per frame (VNET_HDR_BYTES), for TAPs opened with `vnetHdr`; laid out as in
    * linux/virtio_net.h, little-endian: u8 flags, u8 gso_type, u16 hdr_len, u16 gso_size, u16 csum_start, u16 csum_offset, u16 num_buffers.
    */
@@ -51,6 +58,9 @@ export interface IoArrays {
 }
 
 export const VNET_HDR_BYTES = 12;
+
+/** An address of 16 bytes, IPv4 mapped (RFC 4291 §2.5.5.2), and a port, big-endian. */
+export const ENDPOINT_BYTES = 18;
 
 /** `TUNSETOFFLOAD` bits, linux/if_tun.h. */
 export const TapOffload = { csum: 0x01, tso4: 0x02, tso6: 0x04, uso4: 0x20, uso6: 0x40 } as const;
@@ -75,7 +85,7 @@ export interface TapOptions {
 
 export interface UdpOptions {
   readonly netns?: string;
-  /** v4 or v6 address, port; port 0 lets the kernel choose. */
+  /** v4 or v6 address, port; port 0 lets the kernel choose. With 0.0.0.0 or :: the address is chosen with each peer. */
   readonly bind: { readonly address: string; readonly port: number };
   /** Connected to this peer: datagrams of strangers never arrive. */
   readonly connect?: { readonly address: string; readonly port: number };
@@ -106,6 +116,10 @@ export const UdpRefusal = {
   replayed: 4,
   /** Its tag is wrong. */
   notAuthentic: 5,
+  /** A handshake, not from where the socket sends to. */
+  stranger: 6,
+  /** Authentic, but it came before: a moment ago, and from another source (of an open socket). */
+  twin: 7,
 } as const;
 
 export type AeadAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
@@ -168,6 +182,15 @@ export interface Native {
   /** Buffers that a socket is received into, and what waits in them between two calls; of one tunnel. */
   udpReceiverCreate(): number;
   udpReceiverDestroy(receiver: number): void;
+  // Of whom a socket is connected to: integers in, 0 or -errno out, as the calls of the data path below.
+  /** Connects it to `endpoint`, whatever it was connected to before; one that fails is connected to nobody. */
+  udpConnect(io: number, fd: number): number;
+  /** From now on it hears everybody. */
+  udpDisconnect(fd: number): number;
+  /** Writes to `endpoint` whom it is connected to: 1, or 0 when that is nobody. */
+  udpPeer(io: number, fd: number): number;
+  /** Writes to `endpoint` where a datagram of the last `udpRead` came from: 1. `source` is what `sources` had for it. */
+  udpSource(io: number, receiver: number, source: number): number;
 
   // --- keys --------------------------------------------------------------------------------------------------------
   /** Keys of a tunnel for one way, found by epoch and lane; those that open have a replay window (RFC 6479) each. */
@@ -177,6 +200,9 @@ export interface Native {
   /** Forgets, and wipes, the keys of an epoch. */
   keyringRemove(keyring: number, epoch: number): void;
   keyringDestroy(keyring: number): void;
+
+  /** Fills with random bytes of the kernel (getrandom(2)), at most 256. */
+  random(into: Uint8Array): void;
 
   // --- memory and time ---------------------------------------------------------------------------------------------
   /** Anonymous memory, page aligned, zero, not touched until used; freed with the buffer. Below 2 GiB: offsets are int32. */
@@ -220,14 +246,16 @@ export interface Native {
    * Receives datagrams into the slots `iov[0 … slotCount)`: each takes the next `slotsFor(length)` of them, laid out as a
    * frame is. What the kernel merged is taken apart; where `keyring` is not 0 each is opened; those that carry one frame
    * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a
-   * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call.
+   * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call. `isOpen` is 1 for a socket
+   * that is connected to nobody, but sends to `endpoint`: then `sources` are told, else they are 0.
    */
-  udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number): number;
+  udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number, isOpen: number): number;
   /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */
   udpMore(receiver: number): number;
   /**
-   * Sends datagrams on a connected socket, scatter list as in `tapWrite`, `cuts` and `ecn` as above, sealed by `keyring` where
-   * their header names an epoch. Datagrams that are equally long and have one ECN field leave in one segmented send where `segments` is 1; cut ones
+   * Sends datagrams to whom the socket is connected to, or where `isOpen` is 1 to `endpoint`. Scatter list as in
+   * `tapWrite`, `cuts` and `ecn` as above, sealed by `keyring` where their header names an epoch. Datagrams that are equally
+   * long and have one ECN field leave in one segmented send where `segments` is 1; cut ones
    * need that. Returns how many datagrams of the list were sent, 0 when the socket is full, or `-errno` of the first. An
    * error that the network reported (ECONNREFUSED) is told by the next call, read or write.
    */
@@ -239,6 +267,7 @@ export interface Native {
     datagrams: number,
     keyring: number,
     segments: number,
+    isOpen: number,
   ): number;
 }
 

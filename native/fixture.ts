@@ -11,7 +11,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { native, nativeDirectory, VNET_HDR_BYTES, type IoArrays } from './binding.js';
+import { native, nativeDirectory, ENDPOINT_BYTES, VNET_HDR_BYTES, type IoArrays } from './binding.js';
 import { KeeperClient } from './keeper.js';
 
 /** As in vswitch/arena.ts, which this folder may not import; layout is checked by the tests of the devices. */
@@ -177,6 +177,8 @@ export class Io {
       lengths: new Int32Array(frames),
       cuts: new Int32Array(frames),
       ecn: new Uint8Array(frames),
+      sources: new Int32Array(frames),
+      endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
       clock: new Float64Array(2),

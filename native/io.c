@@ -86,7 +86,7 @@ void io_free(napi_env env, struct io *io) {
 napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   napi_value arrays;
   struct state *state;
-  size_t arena, iov, lengths, cuts, ecn, vnet, ready, clock;
+  size_t arena, iov, lengths, cuts, ecn, sources, endpoint, vnet, ready, clock;
   arguments(env, info, 1, &arrays);
   napi_get_instance_data(env, (void **)&state);
   struct io *io = calloc(1, sizeof *io);
@@ -97,6 +97,8 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
       !take_array(env, arrays, "lengths", napi_int32_array, (void **)&io->lengths, &lengths, reference++) ||
       !take_array(env, arrays, "cuts", napi_int32_array, (void **)&io->cuts, &cuts, reference++) ||
       !take_array(env, arrays, "ecn", napi_uint8_array, (void **)&io->ecn, &ecn, reference++) ||
+      !take_array(env, arrays, "sources", napi_int32_array, (void **)&io->sources, &sources, reference++) ||
+      !take_array(env, arrays, "endpoint", napi_uint8_array, (void **)&io->endpoint, &endpoint, reference++) ||
       !take_array(env, arrays, "vnet", napi_uint8_array, (void **)&io->vnet, &vnet, reference++) ||
       !take_array(env, arrays, "ready", napi_int32_array, (void **)&io->ready, &ready, reference++) ||
       !take_array(env, arrays, "clock", napi_float64_array, (void **)&io->clock, &clock, reference++)) {
@@ -108,9 +110,11 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     throw_range(env, "clock", "shorter than two");
     return NULL;
   }
-  if (cuts < lengths || ecn < lengths) {
+  const char *shorter = cuts < lengths ? "cuts" : ecn < lengths ? "ecn" : sources < lengths ? "sources" : NULL;
+  if (shorter != NULL || endpoint < ENDPOINT_BYTES) {
     io_free(env, io);
-    throw_range(env, cuts < lengths ? "cuts" : "ecn", "shorter than lengths");
+    if (shorter != NULL) throw_range(env, shorter, "shorter than lengths");
+    else throw_range(env, "endpoint", "shorter than ENDPOINT_BYTES");
     return NULL;
   }
   io->arena_bytes = arena;

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { VNET_HDR_BYTES } from './binding.js';
+import { ENDPOINT_BYTES, VNET_HDR_BYTES } from './binding.js';
 import { HEADROOM_BYTES, SLOT_BYTES } from './fixture.js';
 
 function number(file: string, pattern: RegExp): number {
@@ -24,6 +24,13 @@ it.each([
 
 it('VNET_HDR_BYTES is the same in the addon and in its binding', () => {
   expect(number('addon.h', /^#define VNET_HDR_BYTES (\d+)$/m)).toBe(VNET_HDR_BYTES);
+});
+
+it('ENDPOINT_BYTES is the same everywhere', () => {
+  expect(number('addon.h', /^#define ENDPOINT_BYTES (\d+)$/m)).toBe(ENDPOINT_BYTES);
+  expect(number('../vswitch/tunnel/roaming/endpoint.ts', /^export const ENDPOINT_BYTES = (\d+);$/m)).toBe(
+    ENDPOINT_BYTES,
+  );
 });
 
 it.each(['DATAGRAM_HEADER_BYTES', 'TAG_BYTES'])('%s is the same in the addon and on the wire', (name) => {

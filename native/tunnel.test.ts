@@ -121,7 +121,7 @@ class Line {
       arrays.ecn[i] = options.ecn?.[i] ?? 0;
       at += data.byteLength;
     });
-    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1);
+    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1, 0);
   }
 
   /** All that has come, joined as the addon joins it; refusals as numbers. */
@@ -131,7 +131,7 @@ class Line {
     this.ecn.length = 0;
     for (;;) {
       this.io.offerSlots(slots);
-      const n = native.udpRead(handle, this.buffers, this.b, slots, ring);
+      const n = native.udpRead(handle, this.buffers, this.b, slots, ring, 0);
       expect(n).toBeGreaterThanOrEqual(0);
       let slot = 0;
       for (let i = 0; i < n; i++) {
@@ -204,7 +204,7 @@ describe('a long datagram', () => {
     ends.forEach((end, i) => arrays.iov.set([OURS_AT + (ends[i - 1] ?? 0), end - (ends[i - 1] ?? 0)], 2 * i));
     arrays.lengths[0] = ends.length;
     arrays.cuts[0] = 3000;
-    expect(native.udpWrite(handle, fd, 0, 0, 1, 0, 1)).toBe(1);
+    expect(native.udpWrite(handle, fd, 0, 0, 1, 0, 1, 0)).toBe(1);
     while (got.length < 4) await new Promise((resolve) => setImmediate(resolve));
     expect(got).toEqual(pieces);
     socket.close();
@@ -467,7 +467,7 @@ describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
       at += data.byteLength;
     });
     const before = Buffer.from(arrays.arena);
-    expect(native.udpWrite(handle, fd, 0, 0, 3, keyring(true, algorithm), 1)).toBe(3);
+    expect(native.udpWrite(handle, fd, 0, 0, 3, keyring(true, algorithm), 1, 0)).toBe(3);
     while (got.length < 3) await new Promise((resolve) => setImmediate(resolve));
     expect(got).toEqual(datagrams.map((data) => seal(data, algorithm)));
     // Others may be sending the same frame: nothing is sealed where it lies.

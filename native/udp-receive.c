@@ -11,7 +11,10 @@
  * a datagram of its own, and rebuilding (vswitch/tunnel/reassembly.ts) takes it from there. So any grouping gives the same
  * frames.
  *
- * What was received and found no room in the slots offered stays here until the next call.
+ * What was received and found no room in the slots offered stays here until the next call. A socket that is connected to
+ * nobody hears everybody: then each datagram is told with its source, and handshakes, which anybody can send, are taken
+ * from the endpoint alone that is sent to. Somebody on the way who copies datagrams, and is faster, makes replays of the
+ * originals: such a twin, of which only the copy from another source was taken, still says that the peer is there.
  */
 #include "addon.h"
 #include "aead.h"
@@ -40,7 +43,7 @@
 #define ECN_MASK 3
 
 /* UdpRefusal in binding.ts: why a datagram was refused, as a negative length. */
-enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC };
+enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC, STRANGER, TWIN };
 
 /* Small datagrams come many at a time; merged ones, of up to 64 KiB, two, so that they are still in cache when opened. */
 #define MESSAGES 32
@@ -48,19 +51,32 @@ enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC };
 #define LARGE_BYTES 8192
 #define MESSAGE_BYTES 65536
 
+/* Twins are as close as this: a power of two. */
+#define RECENT 64
+
+/* A datagram that was taken, of a socket that hears everybody. */
+struct recent {
+  uint64_t counter;
+  uint8_t source[ENDPOINT_BYTES];
+  bool is_used;
+};
+
 struct receiver {
   uint8_t *buffers; /* MESSAGES × MESSAGE_BYTES, touched only as far as it is filled */
   struct mmsghdr messages[MESSAGES];
   struct iovec parts[MESSAGES];
+  union address names[MESSAGES]; /* where they come from, of a socket that is connected to nobody */
   union {
     char bytes[2 * CMSG_SPACE(sizeof(int)) + 64];
     struct cmsghdr align;
   } controls[MESSAGES];
+  struct recent recent[RECENT]; /* by counter */
   int count;             /* messages of the last call to the kernel */
   int message;           /* the one that is being taken apart; `count` when none is left */
   size_t at, segment;    /* in it */
   uint8_t ecn;           /* of it: the kernel merges none that differ (inet_gro_receive, ipv6_gro_receive) */
   bool is_large;         /* what came last was merged */
+  bool is_open;          /* what came last has names */
   bool is_full;          /* the kernel gave as many as it was asked for */
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
   uint8_t sender[COUNTER_AT];
@@ -135,13 +151,17 @@ static void turn(struct receiver *receiver) {
   read_controls(receiver, &receiver->messages[receiver->message]);
 }
 
-static int receive(struct receiver *receiver, int fd) {
+static int receive(struct receiver *receiver, int fd, bool is_open) {
+  if (!is_open && receiver->is_open) memset(receiver->recent, 0, sizeof receiver->recent);
+  receiver->is_open = is_open;
   int wanted = receiver->is_large ? LARGE_MESSAGES : MESSAGES;
   for (int i = 0; i < wanted; i++) {
     receiver->parts[i] = (struct iovec){receiver->buffers + (size_t)i * MESSAGE_BYTES, MESSAGE_BYTES};
     receiver->messages[i].msg_hdr = (struct msghdr){
         .msg_iov = &receiver->parts[i],
         .msg_iovlen = 1,
+        .msg_name = is_open ? &receiver->names[i] : NULL,
+        .msg_namelen = is_open ? sizeof receiver->names[i] : 0,
         .msg_control = receiver->controls[i].bytes,
         .msg_controllen = sizeof receiver->controls[i].bytes,
     };
@@ -172,6 +192,7 @@ struct run {
   size_t bytes;     /* all that is in the slots */
   int32_t first;    /* entry of `iov` that its first slot stands in */
   int32_t index;    /* entry of `lengths` */
+  int32_t source;   /* of all its datagrams */
   /* What the next one must say. */
   bool is_open;
   uint8_t ecn;
@@ -260,21 +281,59 @@ static void extend(struct io *io, struct run *run, const uint8_t *datagram) {
   run->is_open = chunk[COPY_AT] == 0;
 }
 
+/* Where the message that is being taken apart comes from, and its number for native_udpSource; 0: from `io->endpoint`. */
+struct source {
+  uint8_t endpoint[ENDPOINT_BYTES];
+  int32_t number;
+  bool is_named;
+};
+
+static void source_of(const struct io *io, const struct receiver *receiver, struct source *to) {
+  *to = (struct source){.number = 0};
+  if (!receiver->is_open || receiver->messages[receiver->message].msg_hdr.msg_namelen == 0) return;
+  to->is_named = true;
+  endpoint_put(to->endpoint, &receiver->names[receiver->message]);
+  if (memcmp(to->endpoint, io->endpoint, ENDPOINT_BYTES) != 0) to->number = receiver->message + 1;
+}
+
+static void remember(struct receiver *receiver, uint64_t counter, const struct source *source) {
+  struct recent *recent = &receiver->recent[counter % RECENT];
+  *recent = (struct recent){.counter = counter, .is_used = true};
+  memcpy(recent->source, source->endpoint, ENDPOINT_BYTES);
+}
+
+/* Whether a datagram whose counter is not new was taken a moment ago from elsewhere. Once: then it is a replay. */
+static bool is_twin(struct receiver *receiver, uint64_t counter, const struct source *source) {
+  struct recent *recent = &receiver->recent[counter % RECENT];
+  if (!source->is_named || !recent->is_used || recent->counter != counter) return false;
+  return memcmp(recent->source, source->endpoint, ENDPOINT_BYTES) != 0;
+}
+
 /*
  * Sees whether a datagram may be read, and opens it where it lies. Returns its bytes without the tag, or a refusal,
  * negative. Every datagram is asked once: a replay window moves.
  */
-static int open_datagram(struct keyring *ring, uint8_t *datagram, size_t bytes) {
+static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_t *datagram, size_t bytes,
+                         const struct source *source) {
   if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
   if (ring == NULL) return (int)bytes;
-  if (get_be(datagram + EPOCH_AT, 4) == 0) return datagram[TYPE_AT] == TYPE_HANDSHAKE ? (int)bytes : -UNSEALED;
+  if (get_be(datagram + EPOCH_AT, 4) == 0) {
+    if (datagram[TYPE_AT] != TYPE_HANDSHAKE) return -UNSEALED;
+    return source->number == 0 ? (int)bytes : -STRANGER;
+  }
   if (bytes < DATAGRAM_HEADER_BYTES + TAG_BYTES) return -BAD_DATAGRAM;
   struct key *key = keyring_find(ring, datagram);
   if (key == NULL) return -UNKNOWN_EPOCH;
   uint64_t counter = datagram_counter(datagram);
-  if (!window_is_new(key, counter)) return -REPLAYED;
+  bool is_new = window_is_new(key, counter);
+  if (!is_new && !is_twin(receiver, counter, source)) return -REPLAYED;
   if (!aead_open(key, datagram, bytes - DATAGRAM_HEADER_BYTES - TAG_BYTES)) return -NOT_AUTHENTIC;
+  if (!is_new) {
+    receiver->recent[counter % RECENT].is_used = false;
+    return -TWIN;
+  }
   window_add(key, counter);
+  if (source->is_named) remember(receiver, counter, source);
   return (int)(bytes - TAG_BYTES);
 }
 
@@ -283,6 +342,7 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
   struct run run = {0};
   int count = 0;
   int32_t used = 0;
+  struct source source = {.number = 0};
   while (receiver->message < receiver->count) {
     struct mmsghdr *message = &receiver->messages[receiver->message];
     size_t left = message->msg_len - receiver->at;
@@ -291,11 +351,14 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
     /* What it may need at most, so that nothing is opened and then has no place. */
     int32_t run_slots = run.headers == NULL ? 0 : slots_for((int64_t)run.bytes);
     if (count == io->lengths_count || used + run_slots + slots_for((int64_t)bytes) > slots) break;
-    int opened = message->msg_hdr.msg_flags & MSG_TRUNC ? -BAD_DATAGRAM : open_datagram(ring, datagram, bytes);
+    if (receiver->is_open) source_of(io, receiver, &source);
+    bool is_cut = message->msg_hdr.msg_flags & MSG_TRUNC;
+    int opened = is_cut ? -BAD_DATAGRAM : open_datagram(receiver, ring, datagram, bytes, &source);
     if (opened < 0) {
       /* It takes no slot, so a frame goes on behind it: garbage in between costs what it costs, and no more. */
+      io->sources[count] = source.number;
       io->lengths[count++] = opened;
-    } else if (carries_on(&run, datagram, (size_t)opened, receiver->ecn)) {
+    } else if (run.source == source.number && carries_on(&run, datagram, (size_t)opened, receiver->ecn)) {
       extend(io, &run, datagram);
       io->lengths[run.index] = (int32_t)run.bytes;
       io->cuts[run.index]++;
@@ -307,7 +370,9 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
       if (ring == NULL && is_late(receiver, datagram)) run.is_open = false;
       run.index = count;
       run.ecn = io->ecn[count] = receiver->ecn;
+      run.source = source.number;
       io->cuts[count] = 1;
+      io->sources[count] = source.number;
       io->lengths[count++] = opened;
     }
     receiver->at += bytes;
@@ -318,27 +383,39 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
   return count;
 }
 
-static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t slots, struct keyring *ring) {
+static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t slots, struct keyring *ring,
+                    bool is_open) {
   if (slots < 0 || slots > io->iov_count) return -EINVAL;
   for (int32_t i = 0; i < slots; i++) {
     if (io->iov[i] < 0 || io->iov[i] >= io->slot_count) return -EINVAL;
   }
   if (receiver->message == receiver->count) {
-    int got = receive(receiver, fd);
+    int got = receive(receiver, fd, is_open);
     if (got <= 0) return got;
   }
   return take_apart(io, receiver, slots, ring);
 }
 
 napi_value native_udpRead(napi_env env, napi_callback_info info) {
-  int32_t n[5];
+  int32_t n[6];
   struct io *io;
   struct receiver *receiver;
   struct keyring *ring = NULL;
-  if (!numbers(env, info, 5, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if (!numbers(env, info, 6, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
   if ((receiver = receiver_of(env, n[1])) == NULL) return make_int(env, -EINVAL);
   if (n[4] != 0 && (ring = keyring_of(env, n[4])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_read(io, receiver, n[2], n[3], ring));
+  return make_int(env, udp_read(io, receiver, n[2], n[3], ring, n[5] != 0));
+}
+
+napi_value native_udpSource(napi_env env, napi_callback_info info) {
+  int32_t n[3];
+  struct io *io;
+  struct receiver *receiver;
+  if (!numbers(env, info, 3, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if ((receiver = receiver_of(env, n[1])) == NULL || n[2] < 1 || n[2] > receiver->count) return make_int(env, -EINVAL);
+  if (receiver->messages[n[2] - 1].msg_hdr.msg_namelen == 0) return make_int(env, -ENOENT);
+  endpoint_put(io->endpoint, &receiver->names[n[2] - 1]);
+  return make_int(env, 1);
 }
 
 napi_value native_udpMore(napi_env env, napi_callback_info info) {

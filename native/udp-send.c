@@ -47,6 +47,7 @@ struct send {
     char bytes[CMSG_SPACE(sizeof(uint16_t)) + 2 * CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
   } controls[MAX_PIECES];
+  union address destination;
   /* Per message: entries of the caller's list that are done when it is sent. */
   int32_t entries[MAX_PIECES];
 };
@@ -313,14 +314,24 @@ static void prepare(struct io *io, struct work *work, int32_t first, int32_t at,
   }
 }
 
+/* Where an unconnected socket sends. */
+static void address_all(struct send *send, int messages, const uint8_t *endpoint) {
+  socklen_t bytes = endpoint_get(endpoint, &send->destination);
+  for (int i = 0; i < messages; i++) {
+    send->messages[i].msg_hdr.msg_name = &send->destination;
+    send->messages[i].msg_hdr.msg_namelen = bytes;
+  }
+}
+
 static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t count, struct keyring *ring,
-                     bool segments) {
+                     bool segments, bool is_open) {
   if (first < 0 || count < 0 || (int64_t)first + count > io->lengths_count) return -EINVAL;
   struct work work = {.send = io->send};
   int error = 0;
   if (count == 0) return 0;
   prepare(io, &work, first, entry, count, ring, segments, &error);
   if (work.messages == 0) return -error;
+  if (is_open) address_all(io->send, work.messages, io->endpoint);
   int sent;
   do sent = sendmmsg(fd, io->send->messages, (unsigned)work.messages, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
@@ -331,10 +342,10 @@ static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_
 }
 
 napi_value native_udpWrite(napi_env env, napi_callback_info info) {
-  int32_t n[7];
+  int32_t n[8];
   struct io *io;
   struct keyring *ring = NULL;
-  if (!numbers(env, info, 7, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if (!numbers(env, info, 8, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
   if (n[5] != 0 && (ring = keyring_of(env, n[5])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4], ring, n[6] != 0));
+  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4], ring, n[6] != 0, n[7] != 0));
 }

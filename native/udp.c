@@ -1,7 +1,7 @@
 /*
- * UDP sockets of tunnels: opening one in a given network namespace, and what it can do. They never fragment
- * (IP_PMTUDISC_PROBE: DF is set and the kernel's path MTU is not believed): the tunnel cuts frames to what fits. What
- * arrives in a row is merged by the kernel where it can do that (UDP_GRO).
+ * UDP sockets of tunnels: opening one in a given network namespace, what it can do, and whom it is connected to. They
+ * never fragment (IP_PMTUDISC_PROBE: DF is set and the kernel's path MTU is not believed): the tunnel cuts frames to what
+ * fits. What arrives in a row is merged by the kernel where it can do that (UDP_GRO).
  */
 #include "addon.h"
 
@@ -14,12 +14,6 @@
 #include <unistd.h>
 
 /* --- udpOpen ----------------------------------------------------------------------------------------------------- */
-
-union address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-};
 
 static socklen_t address_bytes(const union address *address) {
   return address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
@@ -145,6 +139,82 @@ napi_value native_udpAddress(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "port", make_int(env, ntohs(v4 ? address.v4.sin_port : address.v6.sin6_port)));
   return result;
 }
+
+/* --- whom it is connected to ------------------------------------------------------------------------------------- */
+
+void endpoint_put(uint8_t *endpoint, const union address *from) {
+  bool v4 = from->any.sa_family == AF_INET;
+  struct in6_addr mapped = IN6ADDR_ANY_INIT;
+  if (v4) {
+    mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
+    memcpy(mapped.s6_addr + 12, &from->v4.sin_addr, 4);
+  }
+  memcpy(endpoint, v4 ? &mapped : &from->v6.sin6_addr, 16);
+  memcpy(endpoint + 16, v4 ? &from->v4.sin_port : &from->v6.sin6_port, 2);
+}
+
+socklen_t endpoint_get(const uint8_t *endpoint, union address *to) {
+  struct in6_addr address;
+  memcpy(&address, endpoint, sizeof address);
+  memset(to, 0, sizeof *to);
+  to->any.sa_family = IN6_IS_ADDR_V4MAPPED(&address) ? AF_INET : AF_INET6;
+  if (to->any.sa_family == AF_INET) {
+    memcpy(&to->v4.sin_addr, address.s6_addr + 12, 4);
+    memcpy(&to->v4.sin_port, endpoint + 16, 2);
+  } else {
+    to->v6.sin6_addr = address;
+    memcpy(&to->v6.sin6_port, endpoint + 16, 2);
+  }
+  return address_bytes(to);
+}
+
+/*
+ * A socket that was bound to no address of its own forgets the one that it was given with its peer's, so the next is chosen
+ * anew. It would forget a port that the kernel has chosen, too (__udp_disconnect in net/ipv4/udp.c): that one stays.
+ */
+static int disconnect(int fd) {
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  union address before, own;
+  socklen_t bytes = sizeof before;
+  if (getsockname(fd, &before.any, &bytes) != 0 || connect(fd, &none, sizeof none) != 0) return -errno;
+  bytes = sizeof own;
+  if (getsockname(fd, &own.any, &bytes) != 0) return -errno;
+  /* The port stands at the same place in both families. */
+  if (own.v4.sin_port == before.v4.sin_port) return 0;
+  own.v4.sin_port = before.v4.sin_port;
+  return bind(fd, &own.any, bytes) == 0 ? 0 : -errno;
+}
+
+napi_value native_udpDisconnect(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  if (!numbers(env, info, 1, &fd)) return make_int(env, -EINVAL);
+  return make_int(env, disconnect(fd));
+}
+
+napi_value native_udpConnect(napi_env env, napi_callback_info info) {
+  int32_t n[2];
+  struct io *io;
+  union address address;
+  if (!numbers(env, info, 2, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  int error = disconnect(n[1]);
+  socklen_t bytes = endpoint_get(io->endpoint, &address);
+  if (error == 0 && connect(n[1], &address.any, bytes) != 0) error = -errno;
+  return make_int(env, error);
+}
+
+napi_value native_udpPeer(napi_env env, napi_callback_info info) {
+  int32_t n[2];
+  struct io *io;
+  union address address;
+  socklen_t bytes = sizeof address;
+  if (!numbers(env, info, 2, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if (getpeername(n[1], &address.any, &bytes) != 0) return make_int(env, errno == ENOTCONN ? 0 : -errno);
+  if (address.any.sa_family != AF_INET && address.any.sa_family != AF_INET6) return make_int(env, -EAFNOSUPPORT);
+  endpoint_put(io->endpoint, &address);
+  return make_int(env, 1);
+}
+
+/* --- what it can do ---------------------------------------------------------------------------------------------- */
 
 napi_value native_udpReceiveBufferBytes(napi_env env, napi_callback_info info) {
   napi_value argument;

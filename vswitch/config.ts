@@ -42,6 +42,10 @@ const schema = z.strictObject({
       z.strictObject({
         kind: z.literal('udp'),
         name,
+        peer: z.strictObject({
+          address: z.union([z.ipv4(), z.ipv6()]),
+          port: z.int().min(1).max(65535),
+        }),
         pathMtuBytes: z.int().min(1280).max(65535),
         ipHeaderBytes: z.union([z.literal(20), z.literal(40)]),
         seal: z.enum(['required', 'none']),

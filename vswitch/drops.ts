@@ -40,6 +40,8 @@ export const DropReason = {
   ecnConflict: 18,
   /** Sealed tunnel: the key has sealed as much as it may, and there is no other yet. */
   keySpent: 19,
+  /** Sealed tunnel, received while its peer is not heard: a handshake of somebody else. */
+  stranger: 20,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

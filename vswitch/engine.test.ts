@@ -23,7 +23,14 @@ function tap(name: string): DeviceConfig {
 }
 
 function udp(name: string): DeviceConfig {
-  return { kind: 'udp', name, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'none' };
+  return {
+    kind: 'udp',
+    name,
+    peer: { address: '192.0.2.1', port: 7000 },
+    pathMtuBytes: 1500,
+    ipHeaderBytes: 20,
+    seal: 'none',
+  };
 }
 
 function link(first: LinkEndConfig, second: LinkEndConfig, options: Partial<LinkConfig> = {}): LinkConfig {

@@ -7,11 +7,13 @@
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
- *   …                         MAX_PORTS × 7             per port that is a tunnel: see `TunnelField`
+ *   …                         MAX_PORTS × 14            per port that is a tunnel: see `TunnelField`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
 import { DROP_REASONS } from './drops.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
+import { ENDPOINT_BYTES, formatEndpoint } from './tunnel/roaming/endpoint.js';
+import { put16, put32 } from './wire/bytes.js';
 
 export const Gauge = { slots: 0, freeSlots: 1 } as const;
 const GAUGES = 8;
@@ -19,6 +21,8 @@ const GAUGES = 8;
 /** Offsets within a port's counters. */
 export const PortField = { rxPackets: 0, rxBytes: 1, txPackets: 2, txBytes: 3, rxDropped: 4, txDropped: 5 } as const;
 const PORT_FIELDS = 6;
+/** Words of 32 bits that an address has: `TunnelField.address`. */
+export const ADDRESS_WORDS = 4;
 /** Offsets within a tunnel's fields. What is not known is NaN. */
 export const TunnelField = {
   state: 0,
@@ -28,8 +32,13 @@ export const TunnelField = {
   lossRatio: 4,
   pathMtuBytes: 5,
   ecnAnomalies: 6,
+  address: 7,
+  port: 11,
+  moves: 12,
+  /** 1 or 0. */
+  searching: 13,
 } as const;
-const TUNNEL_FIELDS = 7;
+const TUNNEL_FIELDS = 14;
 /** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
 const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
 
@@ -122,12 +131,22 @@ export class Telemetry {
       liveness,
       sinceNs: this.tunnels[base + TunnelField.sinceNs]!,
       pathMtuBytes: this.tunnels[base + TunnelField.pathMtuBytes]!,
+      address: formatEndpoint(this.#endpoint(base)),
+      searching: this.tunnels[base + TunnelField.searching] === 1,
+      moves: this.tunnels[base + TunnelField.moves]!,
       ...(Number.isNaN(rttNs)
         ? {}
         : { rttNs: Math.round(rttNs), leastRttNs: this.tunnels[base + TunnelField.leastRttNs]! }),
       ...(Number.isNaN(lossRatio) ? {} : { lossRatio }),
       ...(ecnAnomalies === 0 ? {} : { ecnAnomalies }),
     };
+  }
+
+  #endpoint(base: number): Uint8Array {
+    const endpoint = new Uint8Array(ENDPOINT_BYTES);
+    for (let i = 0; i < ADDRESS_WORDS; i++) put32(endpoint, 4 * i, this.tunnels[base + TunnelField.address + i]!);
+    put16(endpoint, 4 * ADDRESS_WORDS, this.tunnels[base + TunnelField.port]!);
+    return endpoint;
   }
 
   /** Reasons that were counted, with their numbers. */

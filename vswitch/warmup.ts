@@ -42,6 +42,7 @@ const CONFIG: SwitchConfig = {
     ...TUNNELS.map((name) => ({
       kind: 'udp' as const,
       name,
+      peer: { address: '192.0.2.1', port: 7000 },
       pathMtuBytes: 1500,
       ipHeaderBytes: 20,
       seal: 'none' as const,

@@ -7,7 +7,7 @@ import { netnsOf, type LiveNetwork } from '../live.js';
 import { runBatch } from '../native-tools.js';
 import type { Pair } from '../plan.js';
 import { isAlive, type ProcessId } from '../process.js';
-import { tunnelPort, UDP_BUFFER_BYTES, udpName, UNDERLAY, underlayAddress, underlayMac } from '../wiring.js';
+import { tunnelEnd, UDP_BUFFER_BYTES, udpName, UNDERLAY, underlayAddress, underlayMac } from '../wiring.js';
 import { ensureNamespaces, removeNamespaces, type Namespace } from './namespaces.js';
 import { hold } from './ports.js';
 import type { Target } from './record.js';
@@ -81,8 +81,9 @@ export function openTunnels({ live, to }: Target, { pairs }: Pairs): void {
   const open = (self: string, peer: string): void => {
     if (held.has(`${self}/${udpName(peer)}`)) return;
     const [from, into] = [machines.get(self)!, machines.get(peer)!];
-    const bind = { address: underlayAddress(from), port: tunnelPort(into) };
-    const connect = { address: underlayAddress(into), port: tunnelPort(from) };
+    // A machine's own address may change: the socket has none of its own, but with the peer's.
+    const bind = { ...tunnelEnd(from, into), address: '0.0.0.0' };
+    const connect = tunnelEnd(into, from);
     const netns = netnsOf(live.process(`machine:${self}`).pid);
     const buffers = { receiveBufferBytes: UDP_BUFFER_BYTES, sendBufferBytes: UDP_BUFFER_BYTES };
     let fd: number;

@@ -297,7 +297,7 @@ export class TunnelFuzz {
         ecn[count] = field === Ecn.ce && this.#isMark(data) ? Ecn.ect0 : field;
         at += data.byteLength;
       }
-      const sent = native.udpWrite(handle, this.#enemyFd, 0, 0, count, 0, segments);
+      const sent = native.udpWrite(handle, this.#enemyFd, 0, 0, count, 0, segments, 0);
       assert(sent > 0, `the enemy cannot send: ${sent}`);
       done += sent;
       this.#take(got);

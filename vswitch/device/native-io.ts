@@ -8,6 +8,7 @@
 import type { Clock } from '../../model/clock.js';
 import type { IoArrays, Native } from '../../native/binding.js';
 import { Arena } from '../arena.js';
+import { ENDPOINT_BYTES } from '../tunnel/roaming/endpoint.js';
 
 /** Most frames or datagrams in one call. */
 export const IO_FRAMES = 1024;
@@ -33,11 +34,16 @@ export type DeviceCalls = Pick<
   | 'keyringCreate'
   | 'keyringDestroy'
   | 'keyringRemove'
+  | 'random'
+  | 'udpConnect'
+  | 'udpDisconnect'
   | 'udpFeatures'
   | 'udpMore'
+  | 'udpPeer'
   | 'udpRead'
   | 'udpReceiverCreate'
   | 'udpReceiverDestroy'
+  | 'udpSource'
   | 'udpWrite'
 >;
 
@@ -50,6 +56,8 @@ export class NativeIo implements Clock {
   readonly lengths: Int32Array;
   readonly cuts: Int32Array;
   readonly ecn: Uint8Array;
+  readonly sources: Int32Array;
+  readonly endpoint: Uint8Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
   readonly #clock: Float64Array;
@@ -64,6 +72,8 @@ export class NativeIo implements Clock {
       lengths: new Int32Array(IO_FRAMES),
       cuts: new Int32Array(IO_FRAMES),
       ecn: new Uint8Array(IO_FRAMES),
+      sources: new Int32Array(IO_FRAMES),
+      endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
       clock: new Float64Array(2),
@@ -75,6 +85,8 @@ export class NativeIo implements Clock {
     this.lengths = arrays.lengths;
     this.cuts = arrays.cuts;
     this.ecn = arrays.ecn;
+    this.sources = arrays.sources;
+    this.endpoint = arrays.endpoint;
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
     this.#clock = arrays.clock;

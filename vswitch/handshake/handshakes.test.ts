@@ -85,7 +85,9 @@ class Process {
 }
 
 function config(machine: Name, seal: 'required' | 'none' = 'required', networkNumber = 7): SwitchConfig {
-  const device = { kind: 'udp', name: `udp:${other[machine]}`, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
+  const peer = { address: '192.0.2.1', port: 7000 };
+  const name = `udp:${other[machine]}` as const;
+  const device = { kind: 'udp', name, peer, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
   return { network: 'n', networkNumber, machine, bridges: [], devices: [device], links: [] };
 }
 

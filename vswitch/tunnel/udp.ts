@@ -1,6 +1,7 @@
 /**
- * The tunnel to a peer over a connected, non-blocking UDP socket, read and written in batches by the addon. The format is
- * that of `docs/wire-format.md`; `dgram.ts` speaks the same one without the addon.
+ * The tunnel to a peer over a non-blocking UDP socket, read and written in batches by the addon. The format is that of
+ * `docs/wire-format.md`; `dgram.ts` speaks the same one without the addon. The socket is connected to the peer, but for
+ * the time in which a sealed tunnel looks for it (`roaming/`).
  *
  *   frames ─► sender: list of datagrams ─► addon: sealed, cut, in segmented sends
  *   frames ◄─ receiver: chunks to frames ◄─ addon: taken apart, seen to be new, opened, joined by frame
@@ -30,12 +31,15 @@ import { get32 } from '../wire/bytes.js';
 import { Ecn } from '../wire/ecn.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
+import { ENDPOINT_BYTES, isSameEndpoint, parseEndpoint } from './roaming/endpoint.js';
+import { Roaming, type RoamingContext } from './roaming/roaming.js';
 import { TunnelSender } from './sender.js';
 import { SealBudget } from './seal-budget.js';
+import { TunnelSocket } from './socket.js';
 import { TunnelKeys } from './tunnel-keys.js';
 import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
 
-const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE } = constants.errno;
+const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE, ENETUNREACH } = constants.errno;
 
 /** Slots of one read, which stay in stock in between: some 250 datagrams at a path MTU of 1500, or seven super-frames. */
 const READ_SLOTS = 256;
@@ -52,7 +56,11 @@ const REFUSALS = [
   DropReason.unknownEpoch,
   DropReason.replayed,
   DropReason.notAuthentic,
+  DropReason.stranger,
+  DropReason.replayed,
 ];
+/** Of these: what came before, from elsewhere. */
+const TWIN = REFUSALS.length - 1;
 /** RFC 6040 §4.2 wants them logged; whoever makes them can make many. */
 const ANOMALY_PAUSE_NS = 60e9;
 /**
@@ -67,8 +75,10 @@ const UNMARKED = { burst: 16, intervalMs: 20 };
 const FOREIGN = { burst: 4, intervalMs: 1_000 };
 
 export interface UdpDeviceOptions {
-  /** From `udpOpen`, connected; the device closes it. */
+  /** From `udpOpen`, with a port that was asked for; the device closes it. */
   readonly fd: number;
+  /** Where the peer is configured to be. Absent: where the socket is connected to. */
+  readonly peer?: { readonly address: string; readonly port: number };
   /** 1 … 2³²-1, the same at both ends. */
   readonly networkNumber: number;
   /** Of the underlay: no datagram's IP packet is larger. 1280 … 65535 */
@@ -82,7 +92,7 @@ export interface UdpDeviceOptions {
   readonly keyLimits?: KeyLimits;
 }
 
-export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
+export class UdpDevice implements PortDevice, TunnelControl, HealthContext, RoamingContext {
   /** Anything is cut and rebuilt: the guests' MTU does not depend on the underlay's. */
   readonly mtuBytes = TUNNEL_MTU_BYTES;
   readonly batchSize = 256;
@@ -104,15 +114,17 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   readonly #sender: TunnelSender;
   readonly #probes: ProbePacker;
   readonly #health: TunnelHealth;
+  readonly #socket: TunnelSocket;
+  readonly #roaming: Roaming;
+  /** Of the datagram that is being looked at; null where it came from where all goes. */
+  #source: Uint8Array | null;
+  readonly #elsewhere: Uint8Array;
   readonly #networkNumber: number;
   readonly #events: TunnelEvents | undefined;
   /** Absent where the tunnel is not sealed. */
   readonly #keys: TunnelKeys | undefined;
-  /** Of the addon: buffers, and what waits in them. */
-  readonly #buffers: number;
   /** 1 or 0, as the addon wants it. */
   #segments: number;
-  #fd: number;
   /** That carried frames, ever. */
   #receivedDatagrams: number;
   /** Datagrams wait in our buffers, which no poller can tell. */
@@ -144,7 +156,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     const features = io.native.udpFeatures(options.fd);
     this.#segments = (features & FEATURE_SEGMENT) === 0 ? 0 : 1;
     this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
-    this.#buffers = io.native.udpReceiverCreate();
     const isSealed = this.#keys !== undefined;
     const control: ControlSink = {
       handshake: this.#onHandshake.bind(this),
@@ -157,6 +168,10 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       control,
     });
     this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs());
+    this.#socket = new TunnelSocket(io, options.fd);
+    this.#roaming = this.#roam(options);
+    this.#source = null;
+    this.#elsewhere = new Uint8Array(ENDPOINT_BYTES);
     const shape = {
       ipHeaderBytes: options.ipHeaderBytes,
       tagBytes: isSealed ? TAG_BYTES : 0,
@@ -174,7 +189,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       ecnMode: (features & FEATURE_ECN) === 0 ? 'compatibility' : 'normal',
     });
     this.#probes = new ProbePacker(context.arena, this.#sender, { ...shape, cuts: io.cuts, ecn: io.ecn });
-    this.#fd = options.fd;
     this.#receivedDatagrams = 0;
     this.#hasMore = false;
     this.#receivedEpoch = 0;
@@ -191,11 +205,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   }
 
   get fd(): number {
-    return this.#fd;
+    return this.#socket.fd;
   }
 
   get nextNs(): number {
-    return this.#hasMore ? 0 : Math.min(this.#receiver.nextNs, this.#health.nextNs);
+    if (this.#hasMore) return 0;
+    return Math.min(this.#receiver.nextNs, this.#health.nextNs, this.#roaming.nextNs(this.#searchNs));
   }
 
   get peerIsDead(): boolean {
@@ -219,7 +234,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     let done = from;
     const keys = this.#keys;
     if (keys?.epoch === 0) return this.#dropAll(frames, from, DropReason.noKey);
-    while (done < frames.count && this.#fd !== -1) {
+    while (done < frames.count && this.#socket.fd !== -1) {
       if (keys !== undefined && !this.#budget.hasFrames(this.#sender.counter)) {
         done += this.#dropAll(frames, done, DropReason.keySpent);
         break;
@@ -238,8 +253,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
 
   poll(nowNs: number): void {
     this.#receiver.poll(nowNs);
-    if (this.#fd === -1) return;
+    if (this.#socket.fd === -1) return;
     this.#health.poll(nowNs);
+    this.#roaming.poll(nowNs, this.#searchNs);
     this.#report();
   }
 
@@ -258,10 +274,10 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   }
 
   sendProbe(message: Uint8Array, packetBytes: number): ProbeFate {
-    if (this.#fd === -1 || (this.#keys !== undefined && !this.#sealsOne(this.#keys))) return ProbeFate.failed;
+    if (this.#socket.fd === -1 || (this.#keys !== undefined && !this.#sealsOne(this.#keys))) return ProbeFate.failed;
     const frame = this.#probes.pack(message, packetBytes);
     if (frame === -1) return ProbeFate.failed;
-    const n = this.#writeOne(this.#keys === undefined ? 0 : this.#keys.sendRing);
+    const n = this.#writeOne(this.#sendRing);
     this.#arena.release(frame);
     if (n === -EMSGSIZE) return ProbeFate.tooLong;
     return n === 1 ? ProbeFate.sent : ProbeFate.failed;
@@ -290,10 +306,35 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#markLow = get32(mark, 4);
   }
 
+  connect(endpoint: Uint8Array): boolean {
+    return this.#socket.connect(endpoint);
+  }
+
+  open(destination: Uint8Array): void {
+    this.#socket.open(destination);
+  }
+
+  sendTo(endpoint: Uint8Array, message: Uint8Array): void {
+    const isPossible = this.#keys !== undefined && this.#sealsOne(this.#keys);
+    const frame = isPossible ? this.#probes.pack(message, 0) : -1;
+    if (frame === -1) return;
+    if (endpoint === this.#roaming.destination) this.#writeOne(this.#sendRing);
+    else this.#socket.writeTo(endpoint, this.#sendRing);
+    this.#arena.release(frame);
+  }
+
+  random(into: Uint8Array): void {
+    this.#io.native.random(into);
+  }
+
+  moved(nowNs: number): void {
+    this.#health.moved(nowNs);
+  }
+
   /** Sends a piece of a handshake, of at most 1184 bytes; whether it went out is not known, as on any network. */
   sendHandshake(payload: Uint8Array, isSealed: boolean): void {
     const keys = this.#sealed();
-    if (this.#fd === -1 || (isSealed && !this.#sealsOne(keys))) return;
+    if (this.#socket.fd === -1 || (isSealed && !this.#sealsOne(keys))) return;
     const { iov, lengths, cuts, ecn } = this.#io;
     const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
     datagram.set(payload, DATAGRAM_HEADER_BYTES);
@@ -312,21 +353,36 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
   }
 
   close(): void {
-    if (this.#fd === -1) return;
-    this.#io.native.close(this.#fd);
-    this.#fd = -1;
+    if (this.#socket.fd === -1) return;
+    this.#socket.close();
     this.#sender.close();
     this.#receiver.close();
-    this.#io.native.udpReceiverDestroy(this.#buffers);
     this.#keys?.close();
   }
 
   /** Sends the one datagram of the scatter list: returns 1, 0 when the socket is full, or -errno. */
   #writeOne(ring: number): number {
-    const { native, handle } = this.#io;
-    const n = native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
-    if (n >= 0 || !this.#isAsynchronous(-n)) return n;
-    return native.udpWrite(handle, this.#fd, 0, 0, 1, ring, 0);
+    const n = this.#socket.write(0, 0, 1, ring, 0);
+    if (n >= 0 || !this.#isWorthRetrying(-n)) return n;
+    return this.#socket.write(0, 0, 1, ring, 0);
+  }
+
+  get #sendRing(): number {
+    return this.#keys === undefined ? 0 : this.#keys.sendRing;
+  }
+
+  /** Only a peer that can prove itself is looked for elsewhere. */
+  get #searchNs(): number {
+    return this.#keys === undefined ? Infinity : this.#health.liveness.doubtNs;
+  }
+
+  /** A socket that was in use before us may be connected to where the peer was found then. */
+  #roam({ peer, seal }: UdpDeviceOptions): Roaming {
+    const connected = new Uint8Array(ENDPOINT_BYTES);
+    const isConnected = this.#socket.peer(connected);
+    const configured = peer === undefined ? connected : parseEndpoint(peer.address, peer.port);
+    const isHome = isConnected && (seal === 'required' || isSameEndpoint(connected, configured));
+    return new Roaming(this, configured, isHome ? connected : null, this.#context.clock.nowNs());
   }
 
   #emitOpenHeader(at: number): void {
@@ -343,10 +399,15 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     if (telemetry === undefined) return;
     const base = Telemetry.tunnelBase(index);
     this.#health.report(telemetry.tunnels, base);
+    this.#roaming.report(telemetry.tunnels, base);
     telemetry.tunnels[base + TunnelField.ecnAnomalies] = this.#receiver.ecnAnomalies;
   }
 
   #onProbe(at: number, payloadBytes: number): boolean {
+    if (this.#keys !== undefined && this.#roaming.onProbe(this.#arena.bytes, at, payloadBytes, this.#source))
+      return true;
+    // What is measured on a path that is not in use says nothing.
+    if (this.#source !== null) return true;
     const isOne = this.#health.onProbe(this.#arena.bytes, at, payloadBytes, this.#context.clock.nowNs());
     this.#report();
     return isOne;
@@ -395,14 +456,14 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
    * what it has.
    */
   #read(): number {
-    if (this.#fd === -1) return 0;
-    const { native, handle, cuts, ecn, lengths, iov } = this.#io;
+    if (this.#socket.fd === -1) return 0;
+    const { cuts, ecn, lengths, iov, sources } = this.#io;
     const slots = this.#io.offerSlots(READ_SLOTS);
     // A datagram has at most 64 KiB.
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
     const ring = this.#keys === undefined ? 0 : this.#keys.receiveRing;
-    let n = native.udpRead(handle, this.#buffers, this.#fd, slots, ring);
-    if (n < 0 && this.#isAsynchronous(-n)) n = native.udpRead(handle, this.#buffers, this.#fd, slots, ring);
+    let n = this.#socket.read(slots, ring);
+    if (n < 0 && this.#isWorthRetrying(-n)) n = this.#socket.read(slots, ring);
     if (n < 0) return 0;
     const { next } = this.#arena;
     const nowNs = this.#context.clock.nowNs();
@@ -420,18 +481,34 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
       const bytes = lengths[i]!;
       if (bytes < 0) {
         this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
+        if (bytes !== -TWIN) continue;
+        if (sources[i]! === 0) isHeard = true;
+        else this.#roaming.twinFrom(this.#sourceOf(sources[i]!));
         continue;
       }
+      this.#source = sources[i]! === 0 ? null : this.#sourceOf(sources[i]!);
       this.#receiver.datagram(this.#arena.adopt(iov[at]!, bytes), nowNs, ecn[i]!);
       if (this.#receiver.isFrames) this.#receivedDatagrams += cuts[i]!;
-      if (this.#keys === undefined ? this.#receiver.isOurs : this.#receiver.epoch !== 0) isHeard = true;
+      if (this.#keys === undefined ? this.#receiver.isOurs : this.#receiver.epoch !== 0) {
+        if (this.#source === null) isHeard = true;
+        else this.#roaming.heardFrom(this.#source, nowNs);
+      }
       at += slotsFor(bytes);
       if (this.#receiver.epoch !== this.#receivedEpoch && this.#receiver.epoch !== 0) this.#meetEpoch();
     }
-    if (isHeard) this.#health.heard(nowNs);
+    if (isHeard) {
+      this.#health.heard(nowNs);
+      this.#roaming.heard();
+    }
+    this.#roaming.act(nowNs);
     this.#health.answer();
     if (this.#receiver.ecnAnomalies !== this.#toldAnomalies && nowNs >= this.#tellNs) this.#tellAnomalies(nowNs);
-    return native.udpMore(this.#buffers);
+    return this.#socket.more();
+  }
+
+  #sourceOf(number: number): Uint8Array {
+    this.#socket.source(number, this.#elsewhere);
+    return this.#elsewhere;
   }
 
   #tellAnomalies(nowNs: number): void {
@@ -448,20 +525,19 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
 
   /** Sends datagrams 0 … `datagrams - 1` of the scatter list; returns how many are done with, sent or failed. */
   #write(datagrams: number): number {
-    const { native, handle, lengths } = this.#io;
+    const { lengths } = this.#io;
     let done = 0;
     let entry = 0;
     let isRetry = false;
-    const ring = this.#keys === undefined ? 0 : this.#keys.sendRing;
     while (done < datagrams) {
-      const n = native.udpWrite(handle, this.#fd, done, entry, datagrams - done, ring, this.#segments);
+      const n = this.#socket.write(done, entry, datagrams - done, this.#sendRing, this.#segments);
       if (n > 0) {
         for (const end = done + n; done < end; done++) entry += lengths[done]!;
         isRetry = false;
         continue;
       }
       if (n === 0 || n === -EAGAIN || n === -EWOULDBLOCK) break;
-      if (this.#isAsynchronous(-n) && !isRetry) {
+      if (this.#isWorthRetrying(-n) && !isRetry) {
         isRetry = true;
         continue;
       }
@@ -486,11 +562,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext {
     this.#sender.cutNoMore();
   }
 
-  /** Whether an error tells of an earlier datagram; counts it. */
-  #isAsynchronous(errno: number): boolean {
+  /** Whether an error tells of an earlier datagram, which it counts; or of an own address that is gone, as others are not. */
+  #isWorthRetrying(errno: number): boolean {
     if (errno === ECONNREFUSED) this.refusedDatagrams++;
     // ICMP said that something was too long for the path; or this call's own is for the interface, as the next one tells.
     else if (errno === EMSGSIZE) this.#health.doubtPathMtu(this.#context.clock.nowNs());
+    else if (errno === ENETUNREACH && this.#keys !== undefined) return this.#roaming.lost(this.#context.clock.nowNs());
     else return false;
     return true;
   }

@@ -19,6 +19,9 @@ export type PeerState = (typeof PeerState)[keyof typeof PeerState];
 
 /** So that whoever looks sees within 3 s of its death that a peer is dead. */
 export const SILENCE_NS = 2.5e9;
+/** Silence of a peer that is asked, after which it may be somewhere else: a few losses are not meant. */
+const DOUBT_NS = 0.75e9;
+const DOUBT_QUESTIONS = 3;
 /** Questions that must have gone without an answer: a path that loses every fifth round trip loses so many once in 15 000. */
 export const MIN_QUESTIONS = 6;
 
@@ -40,6 +43,11 @@ export class Liveness {
   get nextNs(): number {
     if (this.state === PeerState.dead || this.#questions < MIN_QUESTIONS) return Infinity;
     return this.#heardNs + SILENCE_NS;
+  }
+
+  /** When it begins to be doubted that the peer still is where it was; Infinity while it is not asked. */
+  get doubtNs(): number {
+    return this.#questions < DOUBT_QUESTIONS ? Infinity : this.#heardNs + DOUBT_NS;
   }
 
   asked(): void {

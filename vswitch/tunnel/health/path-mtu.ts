@@ -137,6 +137,12 @@ export class PathMtu {
     this.#confirmNs = nowNs;
   }
 
+  /** It is another path: nothing is known of it. */
+  reset(nowNs: number): void {
+    this.#fall(nowNs);
+    this.#probes = 0;
+  }
+
   /** Black hole: down to what always goes, and on from there. */
   #fall(nowNs: number): void {
     this.#index = 0;

@@ -36,6 +36,15 @@ export class Rtt {
     this.#samples = 0;
   }
 
+  /** As if there had been no sample. */
+  reset(): void {
+    this.smoothedNs = NaN;
+    this.variationNs = NaN;
+    this.#leastNs = Infinity;
+    this.#leastBeforeNs = Infinity;
+    this.#samples = 0;
+  }
+
   /** NaN while there is no sample. */
   get leastNs(): number {
     const leastNs = Math.min(this.#leastNs, this.#leastBeforeNs);

@@ -132,6 +132,13 @@ export class TunnelHealth {
     return this.#pathMtu.bytes < before;
   }
 
+  /** The peer was found at another address: what was measured is of another path (RFC 9000 §9.4). */
+  moved(nowNs: number): void {
+    this.rtt.reset();
+    this.#pathMtu.reset(nowNs);
+    this.heard(nowNs);
+  }
+
   /** Something says, without proof, that packets are too long. */
   doubtPathMtu(nowNs: number): void {
     this.#pathMtu.doubt(nowNs);
