@@ -1,14 +1,16 @@
 /**
  * A limit of processes: foreseen where it is too low for a network, and where it is lowered while one is made, all of it
- * is taken back. RLIMIT_NPROC holds for ordinary users alone.
+ * is taken back. RLIMIT_NPROC holds for ordinary users alone; root is held by a cgroup, as a container holds it.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { loadText, type Scenario } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
+import { readCgroupHierarchies } from '../../vhost/cgroup-hierarchies.js';
 import { processesOnRecord } from '../chaos/victims.js';
 import { agentPidOf, Bench, isRoot, LUTHIER, processesOf, run } from './machine.js';
 
@@ -107,6 +109,48 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
       const processes = threadsNow() + SPARE;
       for (const { pid } of processesOf(bench.directory)) limit(pid, processes);
       process.kill(agent, 'SIGCONT');
+    });
+    await bench.ok('ls');
+    await bench.nothingLeft();
+  });
+});
+
+const hierarchy = isRoot ? readCgroupHierarchies().find(isUsable) : undefined;
+
+function isUsable({ version, directory, controllers }: ReturnType<typeof readCgroupHierarchies>[number]): boolean {
+  if (!controllers.includes('pids')) return false;
+  // Version 2: groups have the controllers that the one above hands down.
+  return version === 1 || readFileSync(join(directory, 'cgroup.subtree_control'), 'utf8').includes('pids');
+}
+
+describe.skipIf(hierarchy === undefined)('pids.max (skipped where the tests may not make a cgroup of it)', () => {
+  let group: string;
+  beforeEach(() => {
+    group = join(hierarchy!.directory, `luthier-test-${process.pid}`);
+    mkdirSync(group);
+  });
+  afterEach(async () => {
+    // A process that has just ended is in it for a moment.
+    await expect.poll(() => readFileSync(join(group, 'cgroup.procs'), 'utf8')).toBe('');
+    rmdirSync(group);
+  });
+
+  it('is foreseen', async () => {
+    const file = bench.scenario('limited', textOf(MANY));
+    writeFileSync(join(group, 'pids.max'), String(SPARE));
+    const enter = ['-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', group];
+    const result = await run('sh', [...enter, LUTHIER, 'up', file], { env: bench.env, cwd: bench.directory });
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result.stderr).toContain(`are left of ${SPARE} (${group}/pids.max)`);
+    expect(result.stderr).toContain(`echo 256 >${group}/pids.max`);
+    await bench.nothingLeft();
+  });
+
+  it('that is lowered while a network is made has all of it removed', async () => {
+    await AgentClient.connect(bench.paths);
+    writeFileSync(join(group, 'cgroup.procs'), String(agentPidOf(bench.directory)!));
+    await expectTakenBack(() => {
+      writeFileSync(join(group, 'pids.max'), String(SPARE));
     });
     await bench.ok('ls');
     await bench.nothingLeft();
