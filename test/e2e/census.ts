@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isMachineRoot } from '../../control/privileges.js';
 
 export interface Census {
   readonly namespaces: readonly string[];
@@ -31,9 +32,12 @@ export function census(): Census {
     namespaces: [...namespaces].sort(),
     interfaces: interfaces.map(({ ifname }) => ifname).sort(),
     mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n').sort(),
-    cgroups: ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/memory', '/sys/fs/cgroup'].flatMap((root) =>
-      groupsBelow(join(root, 'luthier')),
-    ),
+    // One hierarchy for the whole machine: an ordinary user, who can make none, would see those of others.
+    cgroups: isMachineRoot()
+      ? ['/sys/fs/cgroup/cpu', '/sys/fs/cgroup/memory', '/sys/fs/cgroup'].flatMap((root) =>
+          groupsBelow(join(root, 'luthier')),
+        )
+      : [],
   };
 }
 
