@@ -17,30 +17,46 @@ interface Station {
   readonly machine: string;
   /** The switch, or the host, that it has its link to. */
   readonly neighbour: string;
-  /** How the switches of its LAN hang together: the links between them that are up. */
-  readonly wiring: readonly string[];
+  readonly lan: string;
 }
 
 /** Hosts and routers of `to` with a port that is not what, or where, it was, or that others can reach again. */
 export function moved(from: Network, to: Network): string[] {
   const before = stations(from);
+  const ways = new Ways(from, to);
   const isNews = (name: string, now: Station): boolean => {
     const was = before.get(name)?.find(({ port }) => port === now.port);
-    return now.isLinked && (was === undefined || differs(was, now));
+    if (!now.isLinked) return false;
+    return was === undefined || !isDeepStrictEqual(was, { ...now, lan: was.lan }) || ways.isNew(was.lan, now.lan);
   };
   return [...stations(to)].filter(([name, ports]) => ports.some((now) => isNews(name, now))).map(([name]) => name);
 }
 
-/** A way less is no news: nobody is reached by it any more. */
-function differs(was: Station, now: Station): boolean {
-  return (
-    !isDeepStrictEqual({ ...was, wiring: [] }, { ...now, wiring: [] }) ||
-    now.wiring.some((joint) => !was.wiring.includes(joint))
-  );
+/** How the switches of a LAN hang together, before and now. A LAN may have thousands of ports: each is looked at once. */
+class Ways {
+  readonly #before: Map<string, Set<string>>;
+  readonly #now: Map<string, Set<string>>;
+  /** By both names of the LAN. */
+  readonly #answers = new Map<string, boolean>();
+
+  constructor(from: Network, to: Network) {
+    this.#before = wiringOf(from);
+    this.#now = wiringOf(to);
+  }
+
+  /** A way less is no news: nobody is reached by it any more. */
+  isNew(before: string, now: string): boolean {
+    const key = `${before} ${now}`;
+    const known = this.#answers.get(key);
+    if (known !== undefined) return known;
+    const had = this.#before.get(before);
+    const answer = [...(this.#now.get(now) ?? [])].some((joint) => had?.has(joint) !== true);
+    this.#answers.set(key, answer);
+    return answer;
+  }
 }
 
 function stations(network: Network): Map<string, Station[]> {
-  const wiring = wiringOf(network);
   const neighbour = new Map<string, { node: string; isLinked: boolean }>();
   for (const { ends, forward, reverse } of network.links) {
     for (const [end, { node }, { state }] of [
@@ -56,30 +72,34 @@ function stations(network: Network): Map<string, Station[]> {
     addresses,
     machine,
     neighbour: neighbour.get(`${node}:${name}`)?.node ?? '',
-    wiring: wiring.get(lan) ?? [],
+    lan,
   });
   return new Map(
     netnsNodes(network).map(({ name, machine, ports }) => [name, ports.map((port) => station(machine, name, port))]),
   );
 }
 
-/** By LAN: the links between its switches, and where these are. A LAN of one switch has no inner way that could differ. */
-function wiringOf(network: Network): Map<string, string[]> {
+/**
+ * By LAN: the links between its switches that are up, and where these are. A LAN of one switch has no inner way that could
+ * differ.
+ */
+function wiringOf(network: Network): Map<string, Set<string>> {
   const machines = new Map(
     network.nodes.flatMap((node) => (node.kind === 'switch' ? [[node.name, node.machines.join()] as const] : [])),
   );
   const lanOf = new Map(
     network.lans.flatMap(({ name, switches }) => switches.map((member) => [member, name] as const)),
   );
-  const wiring = new Map<string, string[]>();
+  const wiring = new Map<string, Set<string>>();
   for (const { ends, forward, reverse } of network.links) {
     if (forward.state !== 'up' || reverse.state !== 'up') continue;
     const [a, b] = ends.map(({ node }) => node) as [string, string];
     const lan = lanOf.get(a);
     if (lan === undefined || lanOf.get(b) !== lan) continue;
     const joint = [a, b].map((node) => `${node}@${machines.get(node)!}`).sort();
-    wiring.set(lan, [...(wiring.get(lan) ?? []), joint.join(' ')]);
+    const joints = wiring.get(lan);
+    if (joints === undefined) wiring.set(lan, new Set([joint.join(' ')]));
+    else joints.add(joint.join(' '));
   }
-  for (const joints of wiring.values()) joints.sort();
   return wiring;
 }

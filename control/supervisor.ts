@@ -33,7 +33,9 @@ export class Supervisor {
   readonly #repairs: number[] = [];
   readonly #watch: Promise<void>;
   #stopped = false;
-  #wake: () => void = () => undefined;
+  /** Somebody was to be woken who was not asleep: the next pause ends at once. */
+  #isWoken = false;
+  #endPause: (() => void) | undefined;
 
   constructor(live: LiveNetwork, isInCharge: () => boolean, log: (message: string) => void) {
     this.#live = live;
@@ -77,7 +79,7 @@ export class Supervisor {
     try {
       await announceAgain(this.#live);
     } catch (cause) {
-      // Its host has just ended: others forget it by themselves.
+      // Others forget what is wrong by themselves, in half a minute.
       this.#log(`network ${this.#live.header.name}: not announced again: ${(cause as Error).message}`);
     }
   }
@@ -119,13 +121,22 @@ export class Supervisor {
     });
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  #wake(): void {
+    if (this.#endPause === undefined) this.#isWoken = true;
+    else this.#endPause();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (!this.#isWoken) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        this.#endPause = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#endPause = undefined;
+    }
+    this.#isWoken = false;
   }
 }

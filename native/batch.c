@@ -10,6 +10,7 @@
  *   announce DEVICE        tells its neighbours the addresses of an interface (announce.c): announce eth0
  *   anything else          a line for `ip -batch`: link set dev eth0 up
  *   -LINE                  one of the three above that may fail, in silence: -addr del 10.0.0.1/24 dev eth0
+ *   -@PID, -@PID:START     a section that is left out where the process is gone
  *
  * Empty lines and lines that start with # are skipped. Lines take effect in their order; neighbouring `ip` lines of one
  * section and kind (must succeed, may fail) go to one process. At the first line that fails the rest is left, the exit
@@ -165,20 +166,26 @@ static void flush_block(void) {
 
 /* --- the other lines --------------------------------------------------------------------------------------------- */
 
-static void enter_section(size_t index, int home) {
-  section = lines[index];
+/* False: the process is gone, and the section may be left out. */
+static bool enter_section(size_t index, int home) {
+  section = command_of(lines[index]);
   if (strcmp(section, "@self") == 0) {
     if (setns(home, CLONE_NEWNET) != 0) fail_line(index, strerror(errno));
-    return;
+    return true;
   }
   struct process process;
   if (!process_parse(section + 1, &process)) fail_line(index, "not @self, @PID or @PID:START");
   int directory = process_open(&process);
-  if (directory < 0) fail_line(index, strerror(errno));
-  int netns = openat(directory, "ns/net", O_RDONLY | O_CLOEXEC);
+  int netns = directory < 0 ? -1 : openat(directory, "ns/net", O_RDONLY | O_CLOEXEC);
+  /* One that ends between the two has no namespace any more (ENOENT). */
+  if (netns < 0 && may_fail(lines[index]) && (errno == ESRCH || errno == ENOENT)) {
+    if (directory >= 0) close(directory);
+    return false;
+  }
   if (netns < 0 || setns(netns, CLONE_NEWNET) != 0) fail_line(index, strerror(errno));
   close(netns);
   close(directory);
+  return true;
 }
 
 /* /proc/sys/net shows the network namespace of whoever opens it. */
@@ -211,11 +218,14 @@ int verb_batch(char **arguments) {
   int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   if (home < 0) die_errno("/proc/self/ns/net");
   read_script();
+  bool is_left_out = false;
   for (size_t i = 0; i < line_count; i++) {
     if (is_skipped(lines[i])) continue;
-    if (lines[i][0] == '@') {
+    if (command_of(lines[i])[0] == '@') {
       flush_block();
-      enter_section(i, home);
+      is_left_out = !enter_section(i, home);
+    } else if (is_left_out) {
+      continue;
     } else if (is_command(lines[i], "sysctl")) {
       flush_block();
       set_sysctl(i);

@@ -388,6 +388,26 @@ link set dev eth0 up
     });
   });
 
+  it('leaves out the section of a process that is gone, where it may', async () => {
+    await using keeper = await KeeperFixture.start();
+    const host = keeper.host('h1');
+    const batch = (...lines: string[]) => nsrun(['batch'], lines.join('\n'));
+    // It has that pid, and did not start then.
+    const made = batch(
+      `-@${host}:1`,
+      'link add br0 type bridge',
+      'sysctl no/such 1',
+      `-@${host}`,
+      'link add br1 type bridge',
+    );
+    expect(made).toMatchObject({ status: 0, stderr: '' });
+    expect(nsrun(['exec', String(host), '--', 'ls', '/sys/class/net']).stdout).toBe('br1\nlo\n');
+    expect(batch(`@${host}:1`, 'link add br0 type bridge').stderr).toMatch(
+      /^section @\d+:1: line 1: .*No such process/,
+    );
+    expect(batch('-@x').stderr).toMatch(/not @self, @PID or @PID:START/);
+  });
+
   it('comes back to its own namespace for @self', async () => {
     await using keeper = await KeeperFixture.start();
     const [outer, inner] = [keeper.host('outer'), keeper.host('inner')];

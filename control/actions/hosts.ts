@@ -87,19 +87,16 @@ export async function announceAgain(live: LiveNetwork): Promise<void> {
   const now = performance.now();
   const due = [...live.announced].filter(([, again]) => again <= now).map(([name]) => name);
   for (const name of due) live.announced.delete(name);
-  const there = pick(live.network, due).filter(({ name }) => {
-    const init = live.processOf(`host:${name}`);
-    return init !== undefined && isAlive(init);
-  });
-  if (there.length > 0) await announce(live, there);
+  await announce(live, pick(live.network, due));
 }
 
-/** Where a host's interface has gone, its init has: that is found out elsewhere. */
+/** A host that has lost its init has nothing to say, and nobody waits for it: that is found out elsewhere. */
 function announce(live: LiveNetwork, nodes: readonly NetnsNode[]): Promise<void> {
   return runSections(
-    nodes.map((node) => {
-      const { pid, start } = live.process(`host:${node.name}`);
-      return [`@${pid}:${start}`, ...node.ports.map(({ name }) => `-announce ${name}`)];
+    nodes.flatMap((node) => {
+      const init = live.processOf(`host:${node.name}`);
+      if (init === undefined) return [];
+      return [[`-@${init.pid}:${init.start}`, ...node.ports.map(({ name }) => `-announce ${name}`)]];
     }),
   );
 }

@@ -91,6 +91,21 @@ it('has a host that is back say where it is, and once more, to those who believe
   await ended;
 });
 
+it('gives a link back though a host of the LAN has lost its init, and the others say where they are', async () => {
+  await bench.ok('link', 'down', 'h1--s1');
+  const { nodes } = await inspect();
+  const { pid, ports } = nodes.find(({ name }) => name === 'h1')!;
+  const address = ports[0]!.addresses[0]!.split('/')[0]!;
+  process.kill(pid!, 'SIGKILL');
+  await expect.poll(() => bench.ok('ls')).toContain('broken');
+  expect(await bench.ok('link', 'up', 'h1--s1')).toBe('cables: h1--s1 is up\n');
+  await bench.ok('link', 'down', 'h3--s1');
+  await bench.ok('link', 'up', 'h3--s1');
+  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-w20', 'h3');
+  await bench.ok('up', file);
+  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-w20', address);
+});
+
 it('takes the network down while hosts are still to be announced, and nothing is said of what is gone', async () => {
   await bench.ok('link', 'down', 'h1--s1');
   await bench.ok('link', 'up', 'h1--s1');
