@@ -16,6 +16,7 @@ export const PORT_PATTERN = /^eth(0|[1-9][0-9]{0,3})$/;
 export function nameProblem(name: string): { readonly message: string; readonly hint: string } | undefined {
   if (NAME_PATTERN.test(name)) return undefined;
   const repaired = name
+    .slice(0, 1000)
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .slice(0, 63)

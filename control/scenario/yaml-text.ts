@@ -246,7 +246,7 @@ class Reader {
         if (event.valueStart < 0) return event.anchorStart < 0 ? this.#offset : event.anchorStart - 1;
         if (event.style === SCALAR_STYLE.PLAIN) return event.valueStart;
         return event.style === SCALAR_STYLE.LITERAL_BLOCK || event.style === SCALAR_STYLE.FOLDED_BLOCK
-          ? this.#blockHeader(event.valueStart)
+          ? this.#blockHeader(event)
           : event.valueStart - 1;
       case EVENT_ID.ALIAS:
         return event.anchorStart - 1;
@@ -255,12 +255,38 @@ class Reader {
     }
   }
 
-  /** A block scalar's text begins below the `|` or `>` that stands for it. */
-  #blockHeader(valueStart: number): number {
-    const header = this.#text.slice(this.#offset, valueStart);
-    const indicator = /[|>][-+0-9]*[ \t]*(?:#[^\r\n]*)?(?:\r?\n|\r)?$/.exec(header);
-    return indicator === null ? valueStart : this.#offset + indicator.index;
+  /**
+   * A block scalar's text begins below the `|` or `>` that stands for it, and before that, on its line, stand but an
+   * anchor, `-`, `?` and what was read last: a key and its colon. A comment may come after it, with anything in it.
+   */
+  #blockHeader({ valueStart, anchorEnd }: ScalarEvent): number {
+    const text = this.#text;
+    const floor = Math.max(this.#offset, anchorEnd, endOf(this.#events[this.#next - 2]!));
+    let at = valueStart;
+    if (at > floor && text.charCodeAt(at - 1) === LINE_FEED) at--;
+    if (at > floor && text.charCodeAt(at - 1) === CARRIAGE_RETURN) at--;
+    while (at > floor && !isLineBreak(text.charCodeAt(at - 1))) at--;
+    while (at < valueStart && !isBlockIndicator(text.charCodeAt(at))) at++;
+    return at;
   }
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+function isLineBreak(code: number): boolean {
+  return code === LINE_FEED || code === CARRIAGE_RETURN;
+}
+
+/** `|` or `>` */
+function isBlockIndicator(code: number): boolean {
+  return code === 0x7c || code === 0x3e;
+}
+
+/** Of what an event has on its own in the text; 0 where that is nothing. */
+function endOf(event: Event): number {
+  if (event.type === EVENT_ID.SCALAR) return Math.max(0, event.valueEnd);
+  return event.type === EVENT_ID.ALIAS ? event.anchorEnd : 0;
 }
 
 const IMPLICIT = [nullCoreTag, boolCoreTag, intCoreTag, floatCoreTag] as const;

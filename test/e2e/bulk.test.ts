@@ -11,6 +11,8 @@ import { MAX_BYTES, MAX_DEPTH } from '../../control/scenario/source-limits.js';
 import { LUTHIER } from './command.js';
 
 const MOST_BYTES = 500e6;
+/** What takes the square of a file's length takes hours for one of this length. */
+const ANSWER_MS = 300_000;
 /** Beside the heap, a process has its code, its stacks and what V8 compiles. */
 const HEAP_MIB = 400;
 
@@ -63,6 +65,8 @@ const texts: [what: string, text: () => string, status: number, says: RegExp][] 
   ['one name as long as a file', () => `name: ${room('x')}\n`, 2, /:1:1: .*"nodes" is missing/],
   ['one key as long as a file', () => `${room('x')}: x\n`, 2, /:1:1: /],
   ['as many lines as fit', () => room('- x\n'), 2, /:\d+:\d+: /],
+  ['a comment like headers of text', () => `command:\n  # ${room('>#')}\n  |\n  x\n`, 2, /:1:1: /],
+  ['an item like headers of text', () => `- "${room('>#')}"\n- |\n  x\n`, 2, /:1:1: /],
   ['more entries than a list may have', () => `name: x\nlinks:\n${lines(300_000, () => '  - x\n')}`, 2, /:\d+:\d+: /],
 ];
 
@@ -71,7 +75,11 @@ describe('a scenario that is a lot', () => {
     const file = join(directory, 'bulk.yaml');
     writeFileSync(file, text());
     const argv = ['--import', METER, `--max-old-space-size=${HEAP_MIB}`, LUTHIER, 'validate', file];
-    const child = spawnSync(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], encoding: 'utf8' });
+    const child = spawnSync(process.execPath, argv, {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      encoding: 'utf8',
+      timeout: ANSWER_MS,
+    });
     expect([child.status, child.signal], child.stderr.slice(-1000)).toEqual([status, null]);
     expect(status === 0 ? child.stdout : child.stderr).toMatch(says);
     expect(Number(child.output[3])).toBeLessThan(MOST_BYTES);

@@ -65,6 +65,7 @@ const SCALARS: Strings = [
   '*',
   '&',
   '|',
+  '>#',
   '\u2028',
   '.',
 ];
@@ -94,6 +95,8 @@ function one(random: Random): string {
     () => `name: >-\n${filled(`  ${random.pick(SCALARS)}x\n`, MAX_BYTES - 100)}`,
     () => `${scalar}: x\n`,
     () => `name: x\n# ${scalar}\n`,
+    () => `name:\n  # ${scalar}\n  |\n  x\n`,
+    () => `- '${scalar.replaceAll("'", '')}'\n- |\n  x\n`,
     () => `name: x\nnodes: [${scalar}]\n`,
   ];
   return random.pick(kinds)();
