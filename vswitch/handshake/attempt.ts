@@ -44,7 +44,7 @@ export interface Handshaker {
   poll(nowMs: number): void;
   /** Keys are needed, at once. */
   want(nowMs: number): void;
-  /** There are some, from elsewhere. What has not come to keys yet is left alone. */
+  /** There are some, from elsewhere: what has not come to keys yet is closed, and what has is no failure of ours any more. */
   rest(): void;
   /** The first datagram came that only a holder of this epoch's keys can have sealed. */
   epochSeen(epoch: number): void;

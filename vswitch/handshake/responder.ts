@@ -63,9 +63,15 @@ export class Responder implements Handshaker {
   rest(): void {
     this.#isWanted = false;
     this.#pleas = 0;
-    if (!this.#isBusy || this.#attempt?.epoch !== undefined) return;
-    this.#attempt?.close();
-    this.#attempt = undefined;
+    if (!this.#isBusy) return;
+    const attempt = this.#attempt!;
+    if (attempt.epoch === undefined) {
+      attempt.close();
+      this.#attempt = undefined;
+    } else {
+      // The initiator may have left it without a word, or still wait for what it said last to be acknowledged.
+      attempt.done();
+    }
   }
 
   receive(packet: Packet, nowMs: number): void {

@@ -335,6 +335,26 @@ describe('two attempts at once', () => {
       expect(initiator.state.state.rekeys).toBeGreaterThanOrEqual(10);
     }
   });
+
+  it('of which one is left for the other, fail at neither end', () => {
+    for (const seed of SEEDS) {
+      const lab = sealed({ delayMs: 10, jitterMs: 5 }, seed);
+      lab.run(1_000);
+      const { initiator, responder } = lab.ends;
+      initiator.state.rekey(initiator.sendsWith!);
+      lab.run(seed);
+      initiator.receive(new Uint8Array(MAX_PACKET_BYTES));
+      for (let ms = 0; ms < 10_000; ms += 100) {
+        lab.run(100);
+        responder.state.epochSeen(initiator.sendsWith!);
+      }
+      expect(initiator.sendsWith).toBe(responder.sendsWith);
+      for (const { failures, state } of [initiator, responder]) {
+        expect(failures).toEqual([]);
+        expect(state.state.reason).toBeUndefined();
+      }
+    }
+  });
 });
 
 describe('an engine that refuses', () => {
