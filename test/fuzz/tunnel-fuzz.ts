@@ -1,7 +1,8 @@
 /**
  * A tunnel under attack: a `UdpDevice` on a real socket, with the addon, and at the other end somebody who sends anything,
  * even with the right keys (a hostile member), one by one and in segmented sends, which UDP_GRO hands over merged, on a path
- * that changes their ECN fields.
+ * that changes their ECN fields. A sealed tunnel now and then loses its peer, and hears everybody: then somebody with another
+ * address sends as well.
  * After each burst must hold:
  *
  *   - a datagram that nobody touched, among the others, gave its frame;
@@ -45,6 +46,9 @@ const SECRET = Uint8Array.from({ length: 44 }, (_, i) => i * 7 + 1);
 const STANDING_SLOTS = 8 + MAX_FRAME_SLOTS + 256;
 /** What a half-rebuilt frame waits at most is 100 ms. */
 const LONG_NS = 1e9;
+/** Between two looks at a tunnel that hears nothing, and how many until it doubts: 0.75 s after three unanswered questions. */
+const SILENCE_NS = 300e6;
+const QUESTIONS = 40;
 /** Turns of the event loop that a datagram may take to arrive: far more than any does, and no measure of time. */
 const TURNS = 100_000;
 /** Of one call at most: what a receive buffer of Linux's usual size holds. */
@@ -56,11 +60,13 @@ const MARK_BYTES = 333;
 export interface Tally {
   datagrams: number;
   frames: number;
+  /** Reads from a socket that heard everybody, which gave something. */
+  openReads: number;
   readonly drops: Map<string, number>;
 }
 
 export class TunnelFuzz {
-  readonly tally: Tally = { datagrams: 0, frames: 0, drops: new Map() };
+  readonly tally: Tally = { datagrams: 0, frames: 0, openReads: 0, drops: new Map() };
   readonly #native: Native;
   readonly #random: Random;
   readonly #hostile: HostileDatagrams;
@@ -79,6 +85,8 @@ export class TunnelFuzz {
   #segmenter!: Segmenter;
   #enemy!: NativeIo;
   #enemyFd = -1;
+  /** The same, from elsewhere. */
+  #strangerFd = -1;
   #marks!: TestSender;
 
   constructor(native: Native, seed: number, isSealed: boolean) {
@@ -110,6 +118,7 @@ export class TunnelFuzz {
     const [first, last] = [this.#mark(), this.#mark()];
     datagrams.splice(among, 0, first.datagram);
     datagrams.push(last.datagram);
+    if (this.#isSealed && random.chance(0.3)) this.#fallSilent();
     const got = this.#send(datagrams);
     for (let turn = 0; turn < TURNS && !(got.has(first.frame) && got.has(last.frame)); turn++) {
       await nextTurn();
@@ -131,6 +140,21 @@ export class TunnelFuzz {
       superFrame({ version: 4, protocol: 'tcp', payload: pattern(20_000) }, 1448),
     ]);
     for (let i = this.#device.txBatch(batch, 0); i < batch.count; i++) arena.release(batch.ids[i]!);
+  }
+
+  /** Until the tunnel hears everybody; the first who sends is not its peer. */
+  #fallSilent(): void {
+    this.#take(new Set());
+    for (let asked = 0; asked < QUESTIONS && !this.#isOpen; asked++) {
+      this.#clock.advance(SILENCE_NS);
+      this.#device.poll(this.#clock.nowNs());
+    }
+    assert(this.#isOpen, 'a tunnel without its peer hears nobody else');
+    this.#send(this.#attack(), this.#strangerFd);
+  }
+
+  get #isOpen(): boolean {
+    return this.#native.udpPeer(this.#io.handle, this.#device.fd) === 0;
   }
 
   /** A datagram that nobody touches, and the frame in it. */
@@ -237,10 +261,12 @@ export class TunnelFuzz {
     const fd = native.udpOpen({ bind, connect, receiveBufferBytes: 4 * 2 ** 20 });
     native.close(placeholder);
     this.#enemyFd = native.udpOpen({ bind: connect, connect: native.udpAddress(fd), sendBufferBytes: 4 * 2 ** 20 });
+    this.#strangerFd = native.udpOpen({ bind, connect: native.udpAddress(fd), sendBufferBytes: 4 * 2 ** 20 });
     this.#enemy = new NativeIo(native, ARENA_BYTES);
     const udpRead: Native['udpRead'] = (...args) => {
       const n = native.udpRead(...args);
       if (n > 0) this.#reads++;
+      if (n > 0 && args[5] === 1) this.tally.openReads++;
       return n;
     };
     this.#io = new NativeIo({ ...native, udpRead }, ARENA_BYTES);
@@ -269,16 +295,17 @@ export class TunnelFuzz {
     this.#device.close();
     this.#io.close();
     this.#native.close(this.#enemyFd);
+    this.#native.close(this.#strangerFd);
     this.#enemy.close();
     this.#tallyDrops();
     assert.equal(arena.freeSlots, arena.slotCount, 'slots leaked');
   }
 
   /**
-   * From the enemy's socket: those that are equally long in one segmented send, half of the times. No more at a time than
+   * From one of the enemy's sockets: those that are equally long in one segmented send, half of the times. No more at a time than
    * the smallest receive buffer holds; returns the marks' frames that came meanwhile.
    */
-  #send(datagrams: readonly Uint8Array[]): Set<string> {
+  #send(datagrams: readonly Uint8Array[], fd = this.#enemyFd): Set<string> {
     const { native, arena, iov, lengths, cuts, ecn, handle } = this.#enemy;
     const segments = this.#random.int(0, 1);
     let field = this.#random.int(Ecn.notEct, Ecn.ce);
@@ -297,7 +324,7 @@ export class TunnelFuzz {
         ecn[count] = field === Ecn.ce && this.#isMark(data) ? Ecn.ect0 : field;
         at += data.byteLength;
       }
-      const sent = native.udpWrite(handle, this.#enemyFd, 0, 0, count, 0, segments, 0);
+      const sent = native.udpWrite(handle, fd, 0, 0, count, 0, segments, 0);
       assert(sent > 0, `the enemy cannot send: ${sent}`);
       done += sent;
       this.#take(got);

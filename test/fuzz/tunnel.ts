@@ -17,7 +17,7 @@ let seed = Number(process.argv[3] ?? Date.now() % 1e9);
 
 const until = performance.now() + seconds * 1000;
 const drops = new Map<string, number>();
-let [tunnels, datagrams, frames] = [0, 0, 0];
+let [tunnels, datagrams, frames, openReads] = [0, 0, 0, 0];
 console.log(`first seed ${seed}`);
 for (; performance.now() < until; seed++) {
   try {
@@ -28,6 +28,7 @@ for (; performance.now() < until; seed++) {
       tunnels++;
       datagrams += fuzz.tally.datagrams;
       frames += fuzz.tally.frames;
+      openReads += fuzz.tally.openReads;
       for (const [reason, count] of fuzz.tally.drops) drops.set(reason, (drops.get(reason) ?? 0) + count);
     }
   } catch (error) {
@@ -36,5 +37,7 @@ for (; performance.now() < until; seed++) {
   }
 }
 const rssMiB = process.resourceUsage().maxRSS / 1024;
-console.log(`${tunnels} tunnels, ${datagrams} datagrams, ${frames} frames; peak RSS ${rssMiB.toFixed(0)} MiB`);
+console.log(
+  `${tunnels} tunnels, ${datagrams} datagrams, ${frames} frames, ${openReads} open reads; peak RSS ${rssMiB.toFixed(0)} MiB`,
+);
 for (const [reason, count] of [...drops].sort((a, b) => b[1] - a[1])) console.log(`  ${reason} ${count}`);

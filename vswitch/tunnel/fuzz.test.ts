@@ -18,6 +18,7 @@ describe.skipIf(found instanceof Error)(`a tunnel under attack${missing}`, () =>
     const fuzz = new TunnelFuzz(found as Native, 1, isSealed);
     await fuzz.tunnel(10);
     expect(fuzz.tally.frames).toBeGreaterThan(10);
+    expect(fuzz.tally.openReads > 0).toBe(isSealed);
     expect(fuzz.tally.drops.get('badDatagram')).toBeGreaterThan(0);
   });
 });
