@@ -165,6 +165,16 @@ export interface TunnelHealthState {
    * it (RFC 6040 §4.2): something on the way marks what it must not. Absent while there are none.
    */
   readonly ecnAnomalies?: number;
+  /**
+   * Of the peer's socket, as its probes say: what it holds unread, as Linux counts it (SO_RCVBUF, twice what was asked for).
+   * Absent while it has not said.
+   */
+  readonly peerBufferBytes?: number;
+  /**
+   * What the kernel dropped as this end's receive buffer was full, since the socket was opened; what it had merged counts as
+   * one. Absent while there are none.
+   */
+  readonly rxOverruns?: number;
   /** Where it is, as it has proven: `192.0.2.1:7000`, `[2001:db8::1]:7000`. */
   readonly address: string;
   /**

@@ -181,7 +181,8 @@ int64_t monotonic_ns(void);
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
-  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore) CALL(udpWrite)
+  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
+  CALL(udpOverruns) CALL(udpWrite)
 
 #define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);
 NATIVE_CALLS(DECLARE)

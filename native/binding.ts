@@ -175,7 +175,7 @@ export interface Native {
   udpOpen(options: UdpOptions): number;
   /** Its bound address. */
   udpAddress(fd: number): { address: string; port: number };
-  /** SO_RCVBUF as the kernel granted it. */
+  /** SO_RCVBUF as the kernel granted it: twice what was asked for, as it counts its own memory, too (socket(7)); 0: no socket. */
   udpReceiveBufferBytes(fd: number): number;
   /** What the kernel can do with it: `UdpFeature` bits. */
   udpFeatures(fd: number): number;
@@ -252,6 +252,11 @@ export interface Native {
   udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number, isOpen: number): number;
   /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */
   udpMore(receiver: number): number;
+  /**
+   * What the kernel had no room for in the socket's receive buffer (SO_RXQ_OVFL), ever, as far as it was told with what came
+   * after it; what it had merged, or a sender's segmented send that came whole, counts as one.
+   */
+  udpOverruns(receiver: number): number;
   /**
    * Sends datagrams to whom the socket is connected to, or where `isOpen` is 1 to `endpoint`. Scatter list as in
    * `tapWrite`, `cuts` and `ecn` as above, sealed by `keyring` where their header names an epoch. Datagrams that are equally

@@ -7,11 +7,13 @@ import { createCipheriv } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { native, type AeadAlgorithm, UdpFeature, UdpRefusal } from './binding.js';
 import { HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES, until } from './fixture.js';
 
+const { EINVAL } = constants.errno;
 const DATAGRAM_HEADER = 20;
 const HEADERS = 38;
 const ALGORITHMS: readonly AeadAlgorithm[] = ['aes-256-gcm', 'chacha20-poly1305'];
@@ -95,9 +97,8 @@ class Line {
     this.buffers = native.udpReceiverCreate();
   }
 
-  static over(address = '127.0.0.1'): Line {
+  static over(address = '127.0.0.1', receiveBufferBytes = 4 << 20): Line {
     const bind = { address, port: 0 };
-    const receiveBufferBytes = 4 << 20;
     const first = native.udpOpen({ bind });
     const b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
     const place = native.udpAddress(first);
@@ -560,6 +561,45 @@ describe('a replay window', () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('what a socket has no room for', () => {
+  const datagrams = Array.from({ length: 60 }, (_, i) => datagram({ counter: BigInt(i), payload: bytes(1000, i) }));
+
+  it('is counted, as soon as something comes after it', () => {
+    line.close();
+    line = Line.over('127.0.0.1', 8192);
+    let lost = 0;
+    for (const round of [1, 2]) {
+      expect(line.send(datagrams, { segments: 0 }), `round ${round}`).toBe(60);
+      const got = line.receive().length;
+      expect(got).toBeGreaterThan(0);
+      expect(got).toBeLessThan(60);
+      expect(native.udpOverruns(line.buffers)).toBe(lost);
+      lost += 60 - got;
+      expect(line.send(datagrams.slice(0, 1))).toBe(1);
+      expect(line.receive()).toHaveLength(1);
+      expect(native.udpOverruns(line.buffers)).toBe(lost);
+    }
+  });
+
+  it('is counted beside the ECN field and the length of what is merged', () => {
+    line.close();
+    line = Line.over('127.0.0.1', 8192);
+    expect(line.send(datagrams, { segments: 0 })).toBe(60);
+    const lost = 60 - line.receive().length;
+    expect(line.send(datagrams.slice(0, 3), { ecn: [3, 3, 3] })).toBe(3);
+    expect(line.receive()).toHaveLength(3);
+    expect(line.ecn).toEqual([3, 3, 3]);
+    expect(native.udpOverruns(line.buffers)).toBe(lost);
+  });
+
+  it('is nothing where there is room, and of no receiver an error', () => {
+    expect(line.send(datagrams, { segments: 0 })).toBe(60);
+    expect(line.receive()).toHaveLength(60);
+    expect(native.udpOverruns(line.buffers)).toBe(0);
+    expect(native.udpOverruns(0)).toBe(-EINVAL);
   });
 });
 

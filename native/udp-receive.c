@@ -67,7 +67,7 @@ struct receiver {
   struct iovec parts[MESSAGES];
   union address names[MESSAGES]; /* where they come from, of a socket that is connected to nobody */
   union {
-    char bytes[2 * CMSG_SPACE(sizeof(int)) + 64];
+    char bytes[3 * CMSG_SPACE(sizeof(int)) + 64]; /* ECN, UDP_GRO, SO_RXQ_OVFL */
     struct cmsghdr align;
   } controls[MESSAGES];
   struct recent recent[RECENT]; /* by counter */
@@ -78,6 +78,8 @@ struct receiver {
   bool is_large;         /* what came last was merged */
   bool is_open;          /* what came last has names */
   bool is_full;          /* the kernel gave as many as it was asked for */
+  int64_t overruns;      /* what the socket had no room for, ever */
+  uint32_t told_drops;   /* the kernel's own count of them, as it was told last */
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
   uint8_t sender[COUNTER_AT];
   uint64_t next;
@@ -125,7 +127,18 @@ napi_value native_udpReceiverDestroy(napi_env env, napi_callback_info info) {
 
 /* --- from the kernel --------------------------------------------------------------------------------------------- */
 
-/* What the kernel says beside the bytes of a message: how long its datagrams are, and their ECN field. */
+/* The kernel's count begins again at 2^32; a message that overtook another on two processors has an earlier one. */
+static void count_overruns(struct receiver *receiver, uint32_t drops) {
+  int32_t more = (int32_t)(drops - receiver->told_drops);
+  if (more <= 0) return;
+  receiver->overruns += more;
+  receiver->told_drops = drops;
+}
+
+/*
+ * What the kernel says beside the bytes of a message: how long its datagrams are, their ECN field, and how many of those in
+ * front of it were dropped.
+ */
 static void read_controls(struct receiver *receiver, struct mmsghdr *message) {
   struct msghdr *header = &message->msg_hdr;
   receiver->segment = message->msg_len;
@@ -141,6 +154,8 @@ static void read_controls(struct receiver *receiver, struct mmsghdr *message) {
     if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS) receiver->ecn = value & ECN_MASK;
     if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO && value > 0)
       receiver->segment = (size_t)value;
+    if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL)
+      count_overruns(receiver, (uint32_t)value);
   }
 }
 
@@ -423,4 +438,11 @@ napi_value native_udpMore(napi_env env, napi_callback_info info) {
   struct receiver *receiver;
   if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
   return make_int(env, receiver->message < receiver->count ? 2 : receiver->is_full ? 1 : 0);
+}
+
+napi_value native_udpOverruns(napi_env env, napi_callback_info info) {
+  int32_t number;
+  struct receiver *receiver;
+  if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, receiver->overruns);
 }

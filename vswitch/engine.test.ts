@@ -2,12 +2,17 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../model/clock.js';
 import type { BridgeConfig, DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import { Arena, FrameBatch } from './arena.js';
 import { CaptureReader } from './capture-ring.js';
+import type { PortDevice } from './device/device.js';
+import { MemoryDevice } from './device/memory.js';
 import { DROP_REASONS } from './drops.js';
 import { linkOf } from './drop-counter.js';
+import { Engine } from './engine.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { MemoryNetwork } from './memory-network.js';
-import { TX_FRAMES } from './port.js';
+import { READABLE, TX_FRAMES, WRITABLE } from './port.js';
+import type { Poller } from './topology.js';
 
 const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 const A = '02:00:00:00:00:0a';
@@ -572,5 +577,87 @@ describe('a tunnel whose peer dies', () => {
     say(true);
     expect(known('s')).toBe(1);
     expectNoLeak(network);
+  });
+});
+
+describe('a device that holds frames back', () => {
+  it('gets them when it is due, and is not watched for being writable meanwhile', () => {
+    const clock = new ManualClock();
+    const watched: number[] = [];
+    const arena = new Arena(new Uint8Array(2 ** 20));
+    const poller: Poller = {
+      add: () => undefined,
+      watch: (_, __, interest) => void watched.push(interest),
+      remove: () => undefined,
+    };
+    const engine = new Engine({ arena, clock, poller });
+    // Takes two frames each millisecond; or, when it is full, none.
+    const tunnel = { nextNs: Infinity, sent: 0, isFull: false };
+    let near: PortDevice | undefined;
+    let far: PortDevice | undefined;
+    engine.apply(
+      config({ devices: [tap('a'), udp('udp:b')], links: [link({ tap: 'a' }, { udp: 'udp:b', channel: 1 })] }),
+      (device, context) => {
+        if (device.kind !== 'udp') {
+          [near, far] = MemoryDevice.pair(context, context);
+          return near;
+        }
+        return {
+          mtuBytes: 1500,
+          batchSize: 64,
+          fd: 99,
+          get nextNs() {
+            return tunnel.nextNs;
+          },
+          get isHolding() {
+            return tunnel.nextNs !== Infinity;
+          },
+          rxBatch: () => 0,
+          txBatch: (frames, from) => {
+            if (tunnel.isFull || tunnel.nextNs !== Infinity) return 0;
+            const taken = Math.min(2, frames.count - from);
+            for (let i = from; i < from + taken; i++) arena.release(frames.ids[i]!);
+            tunnel.sent += taken;
+            if (from + taken < frames.count) tunnel.nextNs = clock.nowNs() + 1e6;
+            return taken;
+          },
+          poll: (nowNs) => {
+            if (nowNs >= tunnel.nextNs) tunnel.nextNs = Infinity;
+          },
+          close: () => undefined,
+        };
+      },
+    );
+    const batch = new FrameBatch(8);
+    for (let i = 0; i < 5; i++) batch.push(arena.write(frame(BROADCAST, A)), 0);
+    expect(far!.txBatch(batch, 0)).toBe(5);
+    engine.portReady(0);
+    const settle = (): void => {
+      while (engine.breath() > 0);
+    };
+    settle();
+    expect(tunnel.sent).toBe(2);
+    expect(watched).toEqual([]);
+    for (const sent of [4, 5]) {
+      // It sleeps until then, and breathes in vain when it is woken sooner.
+      expect(engine.nextNs).toBe(clock.nowNs() + 1e6);
+      settle();
+      clock.advance(1e6);
+      settle();
+      expect(tunnel.sent).toBe(sent);
+    }
+    expect(engine.nextNs).toBe(Infinity);
+    expect(watched).toEqual([]);
+    // A full one is watched, as it is not holding.
+    tunnel.isFull = true;
+    batch.count = 0;
+    batch.push(arena.write(frame(BROADCAST, A)), 0);
+    expect(far!.txBatch(batch, 0)).toBe(1);
+    engine.portReady(0);
+    settle();
+    expect(watched).toEqual([READABLE | WRITABLE]);
+    engine.close();
+    far!.close();
+    expect(arena.freeSlots).toBe(arena.slotCount);
   });
 });

@@ -10,7 +10,8 @@
  * Ports are served in turn, a batch each, so none starves another. A port that gave a full batch is read again in the
  * next breath, without waiting. A device that does not take all it is given (a full socket buffer) keeps its port
  * `blocked`: the rest stays in the port's queue, which is bounded, and the port asks the poller to say when the device
- * is writable; a device without a descriptor is tried again on each breath. A device that has no memory to read into is
+ * is writable; a device without a descriptor is tried again on each breath, and one that holds frames back (`isHolding`)
+ * when it is due for `poll`. A device that has no memory to read into is
  * not watched until other ports have let go of enough: its frames wait in it, and no breath is spent on them.
  *
  * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated, and time stands still.
@@ -248,7 +249,9 @@ export class Engine {
   }
 
   #watch(port: Port): void {
-    const interest = (port.starved ? 0 : READABLE) | (port.blocked ? WRITABLE : 0);
+    // A descriptor that is writable all the time would keep the engine busy.
+    const waits = port.blocked && port.device.isHolding !== true;
+    const interest = (port.starved ? 0 : READABLE) | (waits ? WRITABLE : 0);
     if (interest === port.interest || port.gone || port.device.fd === -1) return;
     port.interest = interest;
     this.#poller?.watch(port.device.fd, port.index, interest);

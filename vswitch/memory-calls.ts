@@ -116,6 +116,15 @@ export class MemoryCalls implements DeviceCalls {
     return 0;
   }
 
+  udpOverruns(): number {
+    return 0;
+  }
+
+  /** It does not say: there is always room. */
+  udpReceiveBufferBytes(): number {
+    return 0;
+  }
+
   udpFeatures(): number {
     return FEATURE_SEGMENT | FEATURE_ECN;
   }

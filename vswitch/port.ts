@@ -35,7 +35,7 @@ export class Port {
   listed: boolean;
   /** It is in the engine's list of ports to flush. */
   dirty: boolean;
-  /** The device took less than it was given: the rest waits until it is writable. */
+  /** The device took less than it was given: the rest waits until it is writable, or due for `poll` where it is holding. */
   blocked: boolean;
   /** It is in the engine's list of ports that wait for memory to read into. */
   starved: boolean;

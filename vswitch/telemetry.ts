@@ -7,7 +7,7 @@
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
- *   …                         MAX_PORTS × 14            per port that is a tunnel: see `TunnelField`
+ *   …                         MAX_PORTS × 16            per port that is a tunnel: see `TunnelField`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
 import { DROP_REASONS } from './drops.js';
@@ -37,8 +37,10 @@ export const TunnelField = {
   moves: 12,
   /** 1 or 0. */
   searching: 13,
+  peerBufferBytes: 14,
+  rxOverruns: 15,
 } as const;
-const TUNNEL_FIELDS = 14;
+const TUNNEL_FIELDS = 16;
 /** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
 const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
 
@@ -127,6 +129,8 @@ export class Telemetry {
     const rttNs = this.tunnels[base + TunnelField.rttNs]!;
     const lossRatio = this.tunnels[base + TunnelField.lossRatio]!;
     const ecnAnomalies = this.tunnels[base + TunnelField.ecnAnomalies]!;
+    const peerBufferBytes = this.tunnels[base + TunnelField.peerBufferBytes]!;
+    const rxOverruns = this.tunnels[base + TunnelField.rxOverruns]!;
     return {
       liveness,
       sinceNs: this.tunnels[base + TunnelField.sinceNs]!,
@@ -139,6 +143,8 @@ export class Telemetry {
         : { rttNs: Math.round(rttNs), leastRttNs: this.tunnels[base + TunnelField.leastRttNs]! }),
       ...(Number.isNaN(lossRatio) ? {} : { lossRatio }),
       ...(ecnAnomalies === 0 ? {} : { ecnAnomalies }),
+      ...(peerBufferBytes === 0 ? {} : { peerBufferBytes }),
+      ...(rxOverruns === 0 ? {} : { rxOverruns }),
     };
   }
 

@@ -130,6 +130,7 @@ export class HostileDatagrams {
     probe.packetBytes = random.pick([0, 1, 1279, 1280, 1400, 1500, 9000, 0xffff]);
     probe.timeNs = random.pick([0, 1, random.int(0, 2 ** 31 - 1), 2 ** 53, 2 ** 64 - 2 ** 11]);
     probe.sent = random.pick([0, 1, random.int(0, 10_000), 2 ** 53, 2 ** 64 - 2 ** 11]);
+    probe.bufferBytes = random.pick([0, 0, 1, 4096, 212_992, 2 ** 53, 2 ** 64 - 2 ** 11]);
     probe.received = random.pick([0, 0, 1, random.int(0, 10_000), 2 ** 64 - 2 ** 11]);
     const body = new Uint8Array(PROBE_BYTES + random.pick([0, 0, 1, 1200, 4000]));
     probe.emit(body, 0);

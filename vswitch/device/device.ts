@@ -39,13 +39,17 @@ export interface PortDevice {
 
   /**
    * Sends frames `from` … `frames.count - 1`. Takes ownership of all that it consumed, sent or dropped and counted, and
-   * returns how many that were; the rest stay with the caller (the device is full: ask again when it is writable).
+   * returns how many that were; the rest stay with the caller (the device is full: ask again when it is writable, or
+   * where `isHolding`, after the `poll` that is then due).
    * It leaves `frames` as it was. A frame that `exceedsMtu` is dropped as `tooLong`.
    */
   txBatch(frames: FrameBatch, from: number): number;
 
   /** Whether the interface behind it sees a link; absent where there is no such interface. Not on a frame's way. */
   setCarrier?(on: boolean): void;
+
+  /** Whether the last `txBatch` left frames for a later time, though its descriptor takes them; absent where it never does. */
+  readonly isHolding?: boolean;
 
   /** Keys and handshakes, where it is a tunnel that may be sealed. Not on a frame's way. */
   readonly tunnel?: TunnelControl;

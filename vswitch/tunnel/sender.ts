@@ -33,6 +33,7 @@ import { completeFrameChecksum } from '../wire/checksum.js';
 import { Ecn, getEcn, ipHeaderAt } from '../wire/ecn.js';
 import { ETHERNET_BYTES } from '../wire/ethernet.js';
 import { FrameHeaders } from '../wire/headers.js';
+import { HELD_PER_BYTE, HELD_PER_DATAGRAM } from './burst-bound.js';
 import {
   CHUNK_HEADER_BYTES,
   ChunkHeader,
@@ -88,6 +89,8 @@ export interface TunnelSenderOptions {
 export class TunnelSender {
   /** Datagrams of frames that went out, ever, by `finish`. */
   sentDatagrams: number;
+  /** Of each datagram of the current pack: bytes of a receive buffer that it takes, at most (`burst-bound.ts`). */
+  readonly heldBytes: Int32Array;
   readonly #arena: Arena;
   readonly #drops: DropSink;
   readonly #port: number;
@@ -98,6 +101,8 @@ export class TunnelSender {
   readonly #copiesEcn: boolean;
   readonly #ipHeaderBytes: number;
   readonly #tagBytes: number;
+  /** Of `heldBytes`, what each datagram takes beside its chunks. */
+  readonly #pieceBytes: number;
   /** Payload bytes of a datagram that has one chunk. */
   #chunkBytes: number;
   /** Pieces of a long datagram at most; 1: there are none. */
@@ -159,6 +164,7 @@ export class TunnelSender {
     this.#copiesEcn = options.ecn !== undefined && options.ecnMode !== 'compatibility';
     this.#ipHeaderBytes = ipHeaderBytes;
     this.#tagBytes = options.tagBytes ?? 0;
+    this.#pieceBytes = HELD_PER_DATAGRAM + HELD_PER_BYTE * (DATAGRAM_HEADER_BYTES + this.#tagBytes);
     this.#chunkBytes = 0;
     this.#longPieces = 1;
     this.#headerSlots = new Int32Array(HEADER_SLOTS).fill(-1);
@@ -173,6 +179,7 @@ export class TunnelSender {
     this.#lastIndex = new Int32Array(MAX_DATAGRAMS);
     this.#firstCounter = new Float64Array(MAX_DATAGRAMS + 1);
     this.sentDatagrams = 0;
+    this.heldBytes = new Int32Array(MAX_DATAGRAMS);
     this.#fate = new Uint8Array(MAX_FRAMES);
     this.#frames = null;
     this.#from = 0;
@@ -377,6 +384,7 @@ export class TunnelSender {
       }
       if (chunk.copyBytes > 0) this.#addEntry(arena.start(frame), copyBytes);
       this.#leftBytes -= chunk.bytes;
+      this.heldBytes[this.#datagrams - 1]! += HELD_PER_BYTE * chunk.bytes + (pieces - 1) * this.#pieceBytes;
       this.#chunks++;
       this.#lastIndex[this.#datagrams - 1] = index;
       if (!isDone || pieces > 1) this.#isOpen = false;
@@ -429,6 +437,7 @@ export class TunnelSender {
     if (this.#cuts !== undefined) this.#cuts[this.#datagrams] = 0;
     if (this.#ecn !== undefined) this.#ecn[this.#datagrams] = this.#frameEcn;
     this.#openEcn = this.#frameEcn;
+    this.heldBytes[this.#datagrams] = this.#pieceBytes;
     this.#datagrams++;
     this.#isOpen = true;
     this.#chunks = 0;

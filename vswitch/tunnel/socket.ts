@@ -68,6 +68,11 @@ export class TunnelSocket {
     return this.#io.native.udpMore(this.#buffers);
   }
 
+  /** As `udpOverruns`. */
+  overruns(): number {
+    return this.#io.native.udpOverruns(this.#buffers);
+  }
+
   /** Writes to `into` where a datagram of the last `read` came from. */
   source(number: number, into: Uint8Array): void {
     this.#io.native.udpSource(this.#io.handle, this.#buffers, number);

@@ -20,6 +20,7 @@ import {
   superFrame,
   type Frame,
 } from '../../test/tunnel/fixture.js';
+import { type Clock, ManualClock } from '../../model/clock.js';
 import type { KeyLimits } from '../../model/messages.js';
 import type { Native } from '../../native/binding.js';
 import { Checksum, FrameBatch } from '../arena.js';
@@ -95,13 +96,16 @@ interface Place {
   readonly port?: number;
   readonly seal?: 'required' | 'none';
   readonly keyLimits?: KeyLimits;
+  readonly receiveBufferBytes?: number;
+  /** The machine's where absent. */
+  readonly clock?: Clock;
 }
 
 function open(peerPort: number, place: Place = {}): Open {
   const io = new NativeIo(native, 4 * 2 ** 20);
   const drops = new RecordingSink();
   const address = '127.0.0.1';
-  const { port: ownPort = 0, seal = 'none', keyLimits = {}, ...namespace } = place;
+  const { port: ownPort = 0, seal = 'none', keyLimits = {}, clock = io, ...namespace } = place;
   const epochs: number[] = [];
   const handshakes: Uint8Array[] = [];
   const said: string[] = [];
@@ -110,7 +114,7 @@ function open(peerPort: number, place: Place = {}): Open {
   const fd = native.udpOpen({ bind: { address, port: ownPort }, connect: { address, port: peerPort }, ...namespace });
   const { port } = native.udpAddress(fd);
   const telemetry = new Telemetry(Telemetry.allocate());
-  const context = { arena: io.arena, io, drops, clock: io, index: 0, telemetry };
+  const context = { arena: io.arena, io, drops, clock, index: 0, telemetry };
   const options = { fd, networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal, keyLimits } as const;
   const tunnelEvents = {
     handshake: (payload: Uint8Array, isSealed: boolean) => {
@@ -359,6 +363,94 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
       expect(end.said.length).toBeLessThan(20);
     },
   );
+
+  describe.each(['required', 'none'] as const)('toward a socket that holds little, seal %s', (seal) => {
+    /** As of a socket that nobody asked to hold more; the kernel doubles it. */
+    const USUAL_BYTES = 212_992;
+    const SECRET = Uint8Array.from({ length: 44 }, (_, i) => i * 5 + 1);
+    const clock = new ManualClock();
+
+    function pairOf(receiveBufferBytes: number): [Open, Open] {
+      const reserved = native.udpOpen({ bind: { address: '127.0.0.1', port: 0 } });
+      const { port } = native.udpAddress(reserved);
+      const first = open(port, { seal, clock, receiveBufferBytes });
+      native.close(reserved);
+      const pair: [Open, Open] = [first, open(first.port, { seal, clock, receiveBufferBytes, port })];
+      for (const { device } of seal === 'required' ? pair : []) {
+        device.installKeys({ epoch: 7, algorithm: 'aes-256-gcm', send: [SECRET], receive: [SECRET] });
+        device.useKeys(7);
+      }
+      return pair;
+    }
+
+    /** Each asks the other, and so says what it holds. */
+    function meet(ends: readonly Open[]): void {
+      for (const { device } of ends) device.poll(clock.nowNs());
+      for (const end of ends) expect(take(end)).toEqual([]);
+    }
+
+    const bursts: readonly (readonly [string, readonly Frame[]])[] = [
+      [
+        'super-frames',
+        Array.from({ length: 20 }, (_, i) =>
+          superFrame({ version: 4, protocol: 'tcp', payload: pattern(60_000, i) }, 1448, 1),
+        ),
+      ],
+      ['frames', Array.from({ length: 600 }, (_, i) => plainFrame(1514, i))],
+      ['short frames', Array.from({ length: 900 }, (_, i) => plainFrame(60, i))],
+    ];
+
+    it.each(bursts)('sends a burst of %s bit by bit, so that none is lost', (_, frames) => {
+      const [from, to] = pairOf(USUAL_BYTES / 2);
+      meet([from, to]);
+      from.device.poll(clock.nowNs());
+      expect(from.telemetry.tunnel(0)).toMatchObject({ peerBufferBytes: USUAL_BYTES });
+      const batch = batchOf(from.io.arena, frames);
+      const got: Frame[] = [];
+      for (let done = 0; done < frames.length;) {
+        const more = from.device.txBatch(batch, done);
+        done += more;
+        for (let frame = take(to); frame.length > 0; frame = take(to)) got.push(...frame);
+        if (done === frames.length) break;
+        expect(from.device).toMatchObject({ isHolding: true });
+        const { nextNs } = from.device;
+        expect(nextNs).toBeGreaterThan(clock.nowNs());
+        // Until then it takes nothing more, as often as it is asked.
+        expect(from.device.txBatch(batch, done)).toBe(0);
+        clock.advance(nextNs - clock.nowNs());
+        from.device.poll(clock.nowNs());
+      }
+      expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+      meet([from, to]);
+      expect(to.telemetry.tunnel(0)).not.toHaveProperty('rxOverruns');
+    });
+
+    it('would lose of it otherwise, and count that', () => {
+      const [from, to] = pairOf(USUAL_BYTES / 2);
+      const [, frames] = bursts[0]!;
+      send(from, frames);
+      let count = 0;
+      for (let got = take(to); got.length > 0; got = take(to)) count += got.length;
+      expect(count).toBeLessThan(frames.length);
+      meet([from, to]);
+      clock.advance(1e9);
+      meet([from, to]);
+      expect(to.telemetry.tunnel(0)!.rxOverruns).toBeGreaterThan(0);
+      expect(from.telemetry.tunnel(0)).not.toHaveProperty('rxOverruns');
+    });
+
+    it('sends it at once where the peer holds much', ({ skip }) => {
+      const [from, to] = pairOf(8 * 2 ** 20);
+      if (native.udpReceiveBufferBytes(to.device.fd) < 16 * 2 ** 20) skip('needs a receive buffer of 8 MiB: root');
+      meet([from, to]);
+      const [, frames] = bursts[0]!;
+      send(from, frames);
+      expect(from.device.isHolding).toBe(false);
+      const got: Frame[] = [];
+      for (let more = take(to); more.length > 0; more = take(to)) got.push(...more);
+      expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
+    });
+  });
 
   it('tells of no epochs where nothing is sealed', async () => {
     const peer = await plainSocket();

@@ -29,6 +29,7 @@ import { Telemetry, TunnelField } from '../telemetry.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
 import { get32 } from '../wire/bytes.js';
 import { Ecn } from '../wire/ecn.js';
+import { BurstBound } from './burst-bound.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
 import { ENDPOINT_BYTES, isSameEndpoint, parseEndpoint } from './roaming/endpoint.js';
@@ -114,6 +115,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   readonly #sender: TunnelSender;
   readonly #probes: ProbePacker;
   readonly #health: TunnelHealth;
+  readonly #burst: BurstBound;
   readonly #socket: TunnelSocket;
   readonly #roaming: Roaming;
   /** Of the datagram that is being looked at; null where it came from where all goes. */
@@ -167,7 +169,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       isSealed,
       control,
     });
-    this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs());
+    const bufferBytes = io.native.udpReceiveBufferBytes(options.fd);
+    this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs(), bufferBytes);
+    this.#burst = new BurstBound();
     this.#socket = new TunnelSocket(io, options.fd);
     this.#roaming = this.#roam(options);
     this.#source = null;
@@ -210,7 +214,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
 
   get nextNs(): number {
     if (this.#hasMore) return 0;
-    return Math.min(this.#receiver.nextNs, this.#health.nextNs, this.#roaming.nextNs(this.#searchNs));
+    const receiverNs = Math.min(this.#receiver.nextNs, this.#burst.nextNs);
+    return Math.min(receiverNs, this.#health.nextNs, this.#roaming.nextNs(this.#searchNs));
+  }
+
+  get isHolding(): boolean {
+    return this.#burst.nextNs !== Infinity;
   }
 
   get peerIsDead(): boolean {
@@ -234,7 +243,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     let done = from;
     const keys = this.#keys;
     if (keys?.epoch === 0) return this.#dropAll(frames, from, DropReason.noKey);
-    while (done < frames.count && this.#socket.fd !== -1) {
+    const nowNs = this.#context.clock.nowNs();
+    this.#burst.peerBufferBytes = this.#health.peerBufferBytes;
+    while (done < frames.count && this.#socket.fd !== -1 && this.#burst.begin(nowNs)) {
       if (keys !== undefined && !this.#budget.hasFrames(this.#sender.counter)) {
         done += this.#dropAll(frames, done, DropReason.keySpent);
         break;
@@ -242,7 +253,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       const { pathMtuBytes } = this.#health;
       if (pathMtuBytes !== this.#sender.pathMtuBytes) this.#sender.pathMtuBytes = pathMtuBytes;
       const datagrams = this.#sender.pack(frames, done);
-      const sent = this.#write(datagrams);
+      const admitted = this.#burst.admit(this.#sender.heldBytes, datagrams);
+      const sent = this.#write(admitted);
+      this.#burst.spend(this.#sender.heldBytes, sent, sent < datagrams && sent === admitted);
       done += this.#sender.finish(sent);
       // What was packed for a path that has become narrower is packed anew.
       if (sent < datagrams && this.#health.pathMtuBytes === pathMtuBytes) break;
@@ -253,6 +266,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
 
   poll(nowNs: number): void {
     this.#receiver.poll(nowNs);
+    this.#burst.poll(nowNs);
     if (this.#socket.fd === -1) return;
     this.#health.poll(nowNs);
     this.#roaming.poll(nowNs, this.#searchNs);
@@ -401,6 +415,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#health.report(telemetry.tunnels, base);
     this.#roaming.report(telemetry.tunnels, base);
     telemetry.tunnels[base + TunnelField.ecnAnomalies] = this.#receiver.ecnAnomalies;
+    telemetry.tunnels[base + TunnelField.rxOverruns] = this.#socket.overruns();
   }
 
   #onProbe(at: number, payloadBytes: number): boolean {

@@ -15,8 +15,8 @@ const BEFORE_BYTES = 20 + 8 + DATAGRAM_HEADER_BYTES;
 const golden: readonly (readonly [string, string, Partial<Probe>, number])[] = [
   [
     'probe-request',
-    'A request, padded until its packet has 1280 bytes.',
-    { kind: ProbeKind.request, packetBytes: 1280, timeNs: 2 ** 40 + 5, sent: 2 ** 33 + 7, received: 0 },
+    'A request of an end with a receive buffer of 16 MiB, padded until its packet has 1280 bytes.',
+    { kind: ProbeKind.request, packetBytes: 1280, timeNs: 2 ** 40 + 5, sent: 2 ** 33 + 7, bufferBytes: 2 ** 24 },
     1280 - BEFORE_BYTES,
   ],
   [
@@ -47,6 +47,19 @@ describe('Probe', () => {
     );
   });
 
+  it('is read as it was written when it asks, too', () => {
+    fc.assert(
+      fc.property(fc.nat(65_535), count, count, count, (packetBytes, timeNs, sent, bufferBytes) => {
+        const bytes = new Uint8Array(PROBE_BYTES);
+        const given = { kind: ProbeKind.request, packetBytes, timeNs, sent, bufferBytes, received: 0 };
+        Object.assign(new Probe(), given).emit(bytes, 0);
+        const probe = new Probe();
+        expect(probe.parse(bytes, 0, PROBE_BYTES)).toBe(true);
+        expect(probe).toMatchObject(given);
+      }),
+    );
+  });
+
   it('is refused when it is cut short, of another kind, or has what must be zero', () => {
     const bytes = new Uint8Array(PROBE_BYTES);
     const probe = new Probe();
@@ -58,7 +71,6 @@ describe('Probe', () => {
       [0, 0],
       [0, 3],
       [1, 1],
-      [27, 1],
     ] as const) {
       const wrong = bytes.slice();
       wrong[at] = value;
@@ -79,7 +91,7 @@ describe.each(golden)('golden datagram: %s', (name, title, fields, payloadBytes)
       `# ${title} Path MTU 1280 over IPv4, lane 3.\n\n`,
       `# ${datagram.byteLength} bytes: version, type, flags, lane, network, epoch, counter\n`,
       rows(datagram.subarray(0, DATAGRAM_HEADER_BYTES)),
-      '# kind, flags, packet length, time, sent, received; padding\n',
+      `# kind, flags, packet length, time, sent, ${name === 'probe-request' ? 'buffer' : 'received'}; padding\n`,
       rows(datagram.subarray(DATAGRAM_HEADER_BYTES, DATAGRAM_HEADER_BYTES + PROBE_BYTES)),
       rows(datagram.subarray(DATAGRAM_HEADER_BYTES + PROBE_BYTES)),
     ];

@@ -8,7 +8,8 @@
  *        2      2  u16   packet length: of the request's IP packet, all headers included
  *        4      8  u64   time: the requester's clock when it asked, in nanoseconds
  *       12      8  u64   sent: datagrams that the requester had sent when it asked
- *       20      8  u64   received: in a reply, datagrams that the replier had received when it was asked; else zero
+ *       20      8  u64   of a request: buffer, what the requester's socket holds unread; zero: it does not say
+ *                        of a reply: received, datagrams that the replier had received when it was asked
  *
  * A reply repeats the first three of its request, so the requester has nothing to remember. Called by `tunnel-health.ts`.
  */
@@ -23,6 +24,9 @@ export class Probe {
   packetBytes = 0;
   timeNs = 0;
   sent = 0;
+  /** Of a request. */
+  bufferBytes = 0;
+  /** Of a reply. */
   received = 0;
 
   /** False when it is none of ours; what follows it, up to `lengthBytes`, is padding. */
@@ -32,8 +36,11 @@ export class Probe {
     this.packetBytes = get16(bytes, at + 2);
     this.timeNs = get64(bytes, at + 4);
     this.sent = get64(bytes, at + 12);
-    this.received = get64(bytes, at + 20);
-    return this.kind === ProbeKind.reply || (this.kind === ProbeKind.request && this.received === 0);
+    const value = get64(bytes, at + 20);
+    const isRequest = this.kind === ProbeKind.request;
+    this.bufferBytes = isRequest ? value : 0;
+    this.received = isRequest ? 0 : value;
+    return isRequest || this.kind === ProbeKind.reply;
   }
 
   emit(bytes: Uint8Array, at: number): void {
@@ -42,6 +49,6 @@ export class Probe {
     put16(bytes, at + 2, this.packetBytes);
     put64(bytes, at + 4, this.timeNs);
     put64(bytes, at + 12, this.sent);
-    put64(bytes, at + 20, this.received);
+    put64(bytes, at + 20, this.kind === ProbeKind.request ? this.bufferBytes : this.received);
   }
 }

@@ -47,6 +47,9 @@ export class TunnelHealth {
   readonly rtt: Rtt;
   readonly loss: Loss;
   readonly liveness: Liveness;
+  /** What the peer's socket holds unread, as it said last; 0: it has not. */
+  peerBufferBytes: number;
+  readonly #bufferBytes: number;
   readonly #pathMtu: PathMtu;
   readonly #context: HealthContext;
   readonly #probe: Probe;
@@ -58,11 +61,13 @@ export class TunnelHealth {
   #sentReplies: number;
   #receivedReplies: number;
 
-  /** `largestPacketBytes`: of the interface's IP packets. */
-  constructor(context: HealthContext, largestPacketBytes: number, nowNs: number) {
+  /** `largestPacketBytes`: of the interface's IP packets. `bufferBytes`: SO_RCVBUF of our socket; 0: it is not told. */
+  constructor(context: HealthContext, largestPacketBytes: number, nowNs: number, bufferBytes = 0) {
     this.rtt = new Rtt();
     this.loss = new Loss();
     this.liveness = new Liveness(nowNs);
+    this.peerBufferBytes = 0;
+    this.#bufferBytes = bufferBytes;
     this.#pathMtu = new PathMtu(largestPacketBytes, nowNs);
     this.#context = context;
     this.#probe = new Probe();
@@ -113,6 +118,7 @@ export class TunnelHealth {
     const probe = this.#probe;
     if (!probe.parse(bytes, at, lengthBytes)) return false;
     if (probe.kind === ProbeKind.request) {
+      this.peerBufferBytes = probe.bufferBytes;
       this.#prepareReply();
     } else {
       this.#receivedReplies++;
@@ -152,6 +158,7 @@ export class TunnelHealth {
     fields[base + TunnelField.leastRttNs] = this.rtt.leastNs;
     fields[base + TunnelField.lossRatio] = this.loss.ratio;
     fields[base + TunnelField.pathMtuBytes] = this.#pathMtu.bytes;
+    fields[base + TunnelField.peerBufferBytes] = this.peerBufferBytes;
   }
 
   #ask(packetBytes: number, nowNs: number): void {
@@ -160,7 +167,7 @@ export class TunnelHealth {
     probe.packetBytes = packetBytes;
     probe.timeNs = this.#context.nowNs();
     probe.sent = this.#sent();
-    probe.received = 0;
+    probe.bufferBytes = this.#bufferBytes;
     probe.emit(this.#request, 0);
     // One that is too large for the path is lost though the peer lives.
     if (packetBytes <= this.#pathMtu.bytes) this.liveness.asked();
