@@ -13,6 +13,8 @@ export interface Path {
   readonly delayMs: number;
   readonly jitterMs?: number;
   readonly lossRatio?: number;
+  /** Of those that are not sealed. */
+  readonly openLossRatio?: number;
   readonly duplicateRatio?: number;
   /** Of these, one byte is another on arrival. */
   readonly corruptRatio?: number;
@@ -62,12 +64,13 @@ export class Lab {
       delayMs,
       jitterMs = 0,
       lossRatio = 0,
+      openLossRatio = 0,
       duplicateRatio = 0,
       corruptRatio = 0,
       openCorruptRatio = 0,
     } = this.path;
     const to = from === this.ends.initiator ? this.ends.responder : this.ends.initiator;
-    if (this.#random() < lossRatio) return;
+    if (this.#random() < Math.max(lossRatio, seal === undefined ? openLossRatio : 0)) return;
     for (let copies = this.#random() < duplicateRatio ? 2 : 1; copies > 0; copies--) {
       const copy = payload.slice();
       const isCorrupted = this.#random() < Math.max(corruptRatio, seal === undefined ? openCorruptRatio : 0);

@@ -299,6 +299,35 @@ describe('who stands between the ends', () => {
     }
   });
 
+  it('and lets an open exchange come to keys, and never to its end, prevents no rekey', () => {
+    /** From the plea to keys at the initiator. */
+    const opened = (lab: Lab): number => {
+      const { initiator } = lab.ends;
+      const old = initiator.sendsWith;
+      initiator.receive(new Uint8Array(MAX_PACKET_BYTES));
+      return lab.until(() => initiator.sendsWith !== old, 1_000);
+    };
+    const rehearsal = sealed({ delayMs: 10 }, 1, 20_000);
+    rehearsal.run(1_000);
+    const tookMs = opened(rehearsal);
+    const lab = sealed({ delayMs: 10 }, 1, 20_000);
+    lab.run(1_000);
+    const { initiator, responder } = lab.ends;
+    // The keys are due while it goes on.
+    lab.run(initiator.nextMs - lab.nowMs - tookMs + 5);
+    opened(lab);
+    lab.lose();
+    lab.path = { ...lab.path, openLossRatio: 1 };
+    const [inUse, before] = [initiator.sendsWith, initiator.state.state.rekeys!];
+    for (let ms = 0; ms < 30_000; ms += 100) {
+      responder.state.epochSeen(initiator.sendsWith!);
+      lab.run(100, () => !lab.isSealed);
+      expect(lab.isSealed).toBe(true);
+    }
+    expect(initiator.sendsWith).not.toBe(inUse);
+    expect(initiator.state.state.rekeys).toBeGreaterThan(before);
+  });
+
   it('hears nothing but what is sealed while keys are replaced', () => {
     const lab = sealed(LAN);
     lab.run(1_000);

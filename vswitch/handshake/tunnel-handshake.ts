@@ -146,9 +146,11 @@ export class TunnelHandshake {
       send: (payload) => {
         send(payload, isSealed);
       },
-      // Both ends have epochs in one order so, and seal with the same.
+      // Both ends have epochs in one order so, and seal with the same. Whatever becomes of the attempt, new keys are in use:
+      // they are replaced in time in the sealed way, though somebody prevents the end of an open one again and again.
       onAuthenticated: () => {
         other().rest();
+        this.#dueMs = nowMs() + this.#lifetimeMs;
       },
       onFailed: (reason) => {
         if (isSealed && this.#sealed.isWanted) this.#open.want(nowMs());
