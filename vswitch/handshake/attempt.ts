@@ -164,7 +164,7 @@ export class Attempt {
   }
 
   #authenticated(keys: EpochKeys): void {
-    this.#conduct.epochs.install(keys, (refusal) => {
+    this.#conduct.epochs.install(keys, this.#conduct.nowMs(), (refusal) => {
       if (this.#isClosed) return;
       if (refusal === undefined) this.#installed(keys.epoch);
       else this.#events.failed(refusal);

@@ -3,7 +3,8 @@
  * forgets the others. Keys pass through; nothing here keeps them.
  *
  *   installed ──confirm──► current ──both ends seal with newer ones──► 10 s later dropped
- *                             └──── an hour later dropped: nothing is sealed then until there are others
+ *       └─────────────────────┴──── an hour after it was installed dropped: with the current one gone, nothing is sealed
+ *                                   until there are others
  *
  * The engine may refuse; so whoever asks is told when it has done it, or why it has not.
  */
@@ -12,7 +13,7 @@ import type { EpochKeys } from '../device/device.js';
 
 /** Datagrams that were sealed with an older key may be this late. */
 const LATE_MS = 10_000;
-/** No key is used for longer, whatever prevents another: what it may seal and how many forgeries it meets is so bounded. */
+/** No key is there for longer, whatever prevents another: what it may seal and how many forgeries it meets is so bounded. */
 export const LIFETIME_MS = 3_600_000;
 /** More than attempts can succeed within that time; those that come to nothing leave keys behind that nobody uses. */
 const MAX_EPOCHS = 8;
@@ -36,7 +37,9 @@ export interface CurrentEpoch {
 interface Installed {
   readonly epoch: number;
   readonly algorithm: AeadAlgorithm;
-  dropMs: number;
+  readonly endMs: number;
+  /** When what was sealed with it is too late, since neither end does any more; Infinity while one does, or may. */
+  lateMs: number;
 }
 
 export class Epochs {
@@ -63,11 +66,11 @@ export class Epochs {
   }
 
   get nextMs(): number {
-    return this.#installed.reduce((next, { dropMs }) => Math.min(next, dropMs), Infinity);
+    return this.#installed.reduce((next, { endMs, lateMs }) => Math.min(next, endMs, lateMs), Infinity);
   }
 
   /** What the peer seals can be opened once it is done. Refused where the epoch's number is in use, a chance of 2⁻³². */
-  install(keys: EpochKeys, done: Done): void {
+  install(keys: EpochKeys, nowMs: number, done: Done): void {
     const { epoch, algorithm } = keys;
     if (this.#installed.some((other) => other.epoch === epoch)) {
       done('the new epoch has the number of one that is in use');
@@ -77,7 +80,7 @@ export class Epochs {
       const oldest = this.#installed.find(({ epoch: other }) => other !== this.#current?.epoch && other !== this.#met)!;
       this.#drop((other) => other === oldest);
     }
-    const installed = { epoch, algorithm, dropMs: Infinity };
+    const installed = { epoch, algorithm, endMs: nowMs + LIFETIME_MS, lateMs: Infinity };
     this.#installed.push(installed);
     this.#commands.install(keys, (refusal) => {
       if (refusal !== undefined) this.#forget(installed);
@@ -104,22 +107,23 @@ export class Epochs {
     return true;
   }
 
-  /** The peer seals with it: not with older ones any more. */
+  /** The peer seals with it, though it may have been late for that: not with older ones any more. */
   met(epoch: number, nowMs: number): void {
     const index = this.#installed.findIndex((other) => other.epoch === epoch);
     if (index === -1) return;
     this.#met = epoch;
+    this.#installed[index]!.lateMs = Infinity;
     this.#retire(this.#installed.slice(0, index), nowMs);
   }
 
   poll(nowMs: number): void {
-    this.#drop(({ dropMs }) => dropMs <= nowMs);
+    this.#drop(({ endMs, lateMs }) => Math.min(endMs, lateMs) <= nowMs);
   }
 
   #count(installed: Installed, nowMs: number): void {
     const { epoch, algorithm } = installed;
     const index = this.#installed.indexOf(installed);
-    installed.dropMs = nowMs + LIFETIME_MS;
+    installed.lateMs = Infinity;
     this.#current = { epoch, algorithm, sinceMs: nowMs };
     this.#retire(this.#installed.slice(0, index), nowMs);
   }
@@ -128,7 +132,7 @@ export class Epochs {
   #retire(older: readonly Installed[], nowMs: number): void {
     for (const installed of older) {
       if (installed.epoch === this.#current?.epoch || installed.epoch === this.#met) continue;
-      installed.dropMs = Math.min(installed.dropMs, nowMs + LATE_MS);
+      installed.lateMs = Math.min(installed.lateMs, nowMs + LATE_MS);
     }
   }
 
