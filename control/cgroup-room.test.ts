@@ -104,7 +104,6 @@ describe('what the cgroups leave', () => {
     ['is bound into it, and ours is below', '/docker/1234', '/docker/1234/app', '/app'],
     ['has its own name space', '/', '/', ''],
     ['is not to be seen', '/docker/1234', '/elsewhere', ''],
-    ['is above the name space', '/', '/../other', ''],
   ])('of a container is that of its group, which %s', (_, top, own, folder) => {
     files({
       'proc/self/mountinfo': `39 31 0:36 ${top} /sys/fs/cgroup/pids ro - cgroup cgroup rw,pids`,
@@ -114,6 +113,35 @@ describe('what the cgroups leave', () => {
     });
     const file = `/sys/fs/cgroup/pids${folder}/pids.max`;
     expect(readCgroupRoom(root).processes).toEqual({ limit: 64, used: 4, file });
+  });
+
+  it.each([
+    ['before ours', ['/other.slice /mnt/other', '/ /sys/fs/cgroup']],
+    ['after ours', ['/ /sys/fs/cgroup', '/other.slice /mnt/other']],
+    ['with a part of ours', ['/mine /mnt/mine', '/ /sys/fs/cgroup', '/other.slice /mnt/other']],
+  ])("is not that of somebody else's group that is mounted too, %s", (_, mounts) => {
+    files({
+      'proc/self/mountinfo': mounts.map((mount, i) => `${30 + i} 23 0:26 ${mount} rw - cgroup2 cgroup2 rw`).join('\n'),
+      'proc/self/cgroup': '0::/mine/inner',
+      'mnt/other/cgroup.controllers': 'memory pids',
+      'mnt/other/pids.max': 5,
+      'mnt/other/pids.current': 4,
+      'mnt/mine/cgroup.controllers': 'memory pids',
+      'mnt/mine/pids.max': 1000,
+      'mnt/mine/pids.current': 4,
+      'sys/fs/cgroup/cgroup.controllers': 'memory pids',
+      'sys/fs/cgroup/mine/pids.max': 1000,
+      'sys/fs/cgroup/mine/pids.current': 4,
+      'sys/fs/cgroup/mine/inner/pids.max': 'max',
+      'sys/fs/cgroup/mine/inner/pids.current': 2,
+    });
+    expect(readCgroupRoom(root).processes).toEqual({ limit: 1000, used: 4, file: '/sys/fs/cgroup/mine/pids.max' });
+  });
+
+  it('is unknown of a group outside of the name space', () => {
+    v2('/../other');
+    files({ 'sys/fs/cgroup/pids.max': 5, 'sys/fs/cgroup/pids.current': 4 });
+    expect(readCgroupRoom(root).processes).toBeUndefined();
   });
 
   it('is read on this machine', () => {

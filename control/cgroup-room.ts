@@ -1,6 +1,7 @@
 /**
- * What the cgroups that we are in leave us: the limits of a container, of a systemd unit or slice. The keeper, hosts and
- * switch processes that an agent starts are in its groups, so that what holds for it holds for all of them.
+ * What the cgroups that we are in leave us: the limits of a container, of a systemd unit or slice. What an agent starts is
+ * in its groups. Two things are not, and are counted here all the same: a host with limits of its own, which is moved to a
+ * group of its own (`../vhost/cgroup.ts`), and what the keeper of an earlier agent starts, which is in that one's groups.
  *
  * Called by `machine-limits.ts`.
  */
@@ -22,6 +23,7 @@ interface Accounts {
 }
 
 const PIDS: Accounts = { limit: 'pids.max', used: 'pids.current' };
+/** Version 1 does not say how much of the kernel's own memory it takes back: all of that counts as used. */
 const MEMORY: { readonly [V in 1 | 2]: Accounts } = {
   1: {
     limit: 'memory.limit_in_bytes',
@@ -44,9 +46,11 @@ function roomOf(
   root: string,
 ): GroupRoom | undefined {
   let tightest: GroupRoom | undefined;
-  for (const hierarchy of hierarchiesOf(controller, root)) {
-    for (const directory of ownGroups(hierarchy, controller, root)) {
-      const room = readRoom(directory, accountsOf(hierarchy.version), root);
+  const mounts = hierarchiesOf(controller, root);
+  for (const device of new Set(mounts.map((mount) => mount.device))) {
+    const same = mounts.filter((mount) => mount.device === device);
+    for (const directory of ownGroups(same, controller, root)) {
+      const room = readRoom(directory, accountsOf(same[0]!.version), root);
       // Of two that leave the same, the nearer one: it is first.
       if (room !== undefined && (tightest === undefined || leftOf(room) < leftOf(tightest))) tightest = room;
     }
@@ -63,15 +67,30 @@ function hierarchiesOf(controller: string, root: string): CgroupHierarchy[] {
   }
 }
 
-/** Folders of our own group and of those above it, as far as they are mounted here. */
-function ownGroups({ version, directory, top }: CgroupHierarchy, controller: string, root: string): string[] {
-  const own = ownGroup(version, controller, root);
-  const below = top === '/' ? own : own === top ? '/' : own?.startsWith(`${top}/`) ? own.slice(top.length) : undefined;
-  // A group that is not to be seen from here is below the one that is mounted.
-  if (below === undefined || below.startsWith('/..')) return [directory];
+/**
+ * Folders of our own group and of those above it, as far as mounts of the hierarchy show them. Where none shows our own,
+ * it is below one that is mounted, as that of a container whose cgroup namespace is not its own; but for one outside of
+ * our namespace (`/..`), of which no mount here tells anything.
+ */
+function ownGroups(mounts: readonly CgroupHierarchy[], controller: string, root: string): string[] {
+  const own = ownGroup(mounts[0]!.version, controller, root);
+  if (own === undefined || own === '/..' || own.startsWith('/../')) return [];
+  const showing = mounts.flatMap(({ directory, top }) => {
+    const below = pathBelow(own, top);
+    return below === undefined ? [] : [{ directory, below }];
+  });
+  if (showing.length === 0) return mounts.map(({ directory }) => directory);
+  // The one that shows most of those above.
+  const { directory, below } = showing.reduce((most, one) => (one.below.length > most.below.length ? one : most));
   const groups: string[] = [];
   for (let group = below; group !== '/'; group = dirname(group)) groups.push(join(directory, group));
   return [...groups, directory];
+}
+
+/** Of a group, from the one that is mounted; undefined where that is none of those above it. */
+function pathBelow(group: string, top: string): string | undefined {
+  if (top === '/' || group === top) return top === '/' ? group : '/';
+  return group.startsWith(`${top}/`) ? group.slice(top.length) : undefined;
 }
 
 /** cgroups(7), /proc/PID/cgroup: hierarchy, controllers, group; version 2 has no controllers there. */

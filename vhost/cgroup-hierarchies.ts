@@ -8,6 +8,8 @@ import { join } from 'node:path';
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
   readonly directory: string;
+  /** Major and minor number: mounts of the same one show the same hierarchy. */
+  readonly device: string;
   /** The group that is seen at `directory`: in a container, often that of the container. */
   readonly top: string;
   /** Of version 1, its mount's other options are among them. */
@@ -20,12 +22,12 @@ export function readCgroupHierarchies(root = '/'): CgroupHierarchy[] {
   return mounts.flatMap((line): CgroupHierarchy[] => {
     // proc(5): ID, parent, device, root, mount point, …; after a lone hyphen: type, source, options.
     const [before = '', after = ''] = line.split(' - ');
-    const [top, directory] = before.split(' ').slice(3).map(unescaped);
+    const [device = '', top, directory] = before.split(' ').slice(2).map(unescaped);
     const [type, , options = ''] = after.split(' ');
     if (top === undefined || directory === undefined) return [];
-    if (type === 'cgroup') return [{ version: 1, directory, top, controllers: options.split(',') }];
+    if (type === 'cgroup') return [{ version: 1, directory, device, top, controllers: options.split(',') }];
     if (type !== 'cgroup2') return [];
-    return [{ version: 2, directory, top, controllers: words(join(root, directory, 'cgroup.controllers')) }];
+    return [{ version: 2, directory, device, top, controllers: words(join(root, directory, 'cgroup.controllers')) }];
   });
 }
 
