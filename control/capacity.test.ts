@@ -131,6 +131,14 @@ describe('what a machine cannot hold', () => {
     ]);
   });
 
+  it('is nothing where nothing is added, though more is in use than a limit allows', () => {
+    const file = '/sys/fs/cgroup/a/max';
+    const over = { limit: 64, used: 100 };
+    const lowered = { pids: over, threads: over, groupProcesses: { ...over, file }, groupMemory: { ...over, file } };
+    expect(said(lowered, demand)).toEqual([]);
+    expect(said(lowered, demandOf(lan(99), 64 * MIB))).toHaveLength(4);
+  });
+
   it('is what a change adds, where the network runs already', () => {
     const tight = { pids: { limit: 120, used: 110 }, memoryBytes: 10 * MIB };
     expect(said(tight)).toHaveLength(2);

@@ -217,7 +217,9 @@ function* descriptors(demand: Demand, { openFiles }: MachineLimits): Generator<C
   );
 }
 
+/** More may be in use than a limit allows, once it is lowered: then what takes nothing more still goes on. */
 function* processes(needed: number, machine: MachineLimits): Generator<CapacityProblem> {
+  if (needed <= 0) return;
   const { pids, threads, userProcesses, groupProcesses } = machine;
   const group = groupProcesses?.file ?? '';
   const rooms: readonly [Room | undefined, string, (limit: number) => string][] = [
@@ -260,7 +262,7 @@ function* memory(demand: Demand, machine: MachineLimits, running?: Demand): Gene
     );
   }
   const { groupMemory: group } = machine;
-  if (group !== undefined && group.used + needed > group.limit) {
+  if (group !== undefined && needed > 0 && group.used + needed > group.limit) {
     const limit = roundUp(group.used + needed);
     yield error(
       `it needs about ${mebibytes(needed)} of memory, and ${mebibytes(Math.max(0, group.limit - group.used))} are left of ` +
