@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { isRoot, KeeperFixture, nsrunPath } from '../native/fixture.js';
-import { runSections } from './native-tools.js';
+import { lacksProcesses, runSections } from './native-tools.js';
 
 it.skipIf(!isRoot)('configures hosts side by side, the others though one fails', async () => {
   await using keeper = await KeeperFixture.start();
@@ -22,4 +22,12 @@ it.skipIf(!isRoot)('configures hosts side by side, the others though one fails',
   expect(forwarding()).toEqual(inits.map((_, i) => (i < 19 ? '1' : '0')));
   await runSections(sections('1'));
   expect(forwarding()).toEqual(inits.map(() => '1'));
+});
+
+it('tells a want of processes from other failures of a batch', () => {
+  expect(lacksProcesses({ code: 'EAGAIN' }, '')).toBe(true);
+  expect(lacksProcesses({ code: 1 }, 'nsrun: ip: Resource temporarily unavailable\n')).toBe(true);
+  expect(lacksProcesses({ code: 1 }, 'nsrun: ip: No such file or directory\n')).toBe(false);
+  const busy = 'section @1: line 1: sysctl net/x 1: Resource temporarily unavailable\n';
+  expect(lacksProcesses({ code: 1 }, busy)).toBe(false);
 });

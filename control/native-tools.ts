@@ -5,6 +5,7 @@ import { execFile, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { nativeDirectory } from '../native/binding.js';
+import { MORE_PROCESSES } from '../native/keeper.js';
 import { LuthierError } from '../model/errors.js';
 import type { ProcessId } from './process.js';
 
@@ -56,15 +57,21 @@ export function runBatch(lines: readonly string[], inside?: ProcessId): Promise<
     const args = [...entering, 'batch'];
     const child = execFile(nsrunPath, args, { cwd: '/', maxBuffer: 1 << 20 }, (cause, _stdout, stderr) => {
       if (cause === null) resolve();
-      else
-        reject(
-          new LuthierError('E_CONFIGURE', `cannot configure the network: ${stderr.trim() || cause.message}`, { cause }),
-        );
+      else {
+        const message = `cannot configure the network: ${stderr.trim() || cause.message}`;
+        const hint = lacksProcesses(cause, stderr) ? { hint: MORE_PROCESSES } : {};
+        reject(new LuthierError('E_CONFIGURE', message, { ...hint, cause }));
+      }
     });
     // A script that failed early leaves the rest unread: its exit status says why.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(`${lines.join('\n')}\n`);
   });
+}
+
+/** `nsrun` could not be started, or not start `ip`: EAGAIN of fork(2). */
+export function lacksProcesses(cause: { readonly code?: unknown }, stderr: string): boolean {
+  return cause.code === 'EAGAIN' || /^nsrun: (?:fork|ip): Resource temporarily unavailable$/m.test(stderr);
 }
 
 /** Two for each processor: one waits for the kernel's locks while another computes. */

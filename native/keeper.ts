@@ -45,13 +45,29 @@ const POLL_MS = 2;
 /** More than there are processors: a birth also waits for locks of the kernel. */
 const BIRTHS_AT_ONCE = 8;
 
-/** What to do where the keeper met a limit, by the error: clone(2), dup(2). */
-const LIMIT_HINTS: Readonly<Record<string, string>> = {
-  EAGAIN: 'there may be no more processes: end some, or raise ulimit -u, kernel.pid_max or the pids.max of its cgroup',
-  EMFILE: 'as root, raise the hard limit of the shell that calls luthier: ulimit -Hn',
-  ENOMEM: 'there is not enough memory: end something else, or make the network smaller',
-  ENOSPC: 'there may be no more namespaces: raise user.max_net_namespaces and its like',
-};
+export const MORE_PROCESSES =
+  'there may be no more processes: end some, or raise ulimit -u, kernel.pid_max or the pids.max of its cgroup';
+
+/**
+ * What to do where the keeper met a limit of the machine: clone(2), fork(2), execve(2), dup(2). By the step too, with which
+ * its text begins: an init that takes no requests is EAGAIN as well, and a full disk ENOSPC.
+ */
+export function limitHint(errno: string, text: string): string | undefined {
+  switch (errno) {
+    case 'EAGAIN':
+      return /^(?:clone|fork|exec): /.test(text) ? MORE_PROCESSES : undefined;
+    case 'ENOSPC':
+      return text.startsWith('clone: ')
+        ? 'there may be no more namespaces: raise user.max_net_namespaces and its like'
+        : undefined;
+    case 'EMFILE':
+      return 'as root, raise the hard limit of the shell that calls luthier: ulimit -Hn';
+    case 'ENOMEM':
+      return 'there is not enough memory: end something else, or make the network smaller';
+    default:
+      return undefined;
+  }
+}
 
 export interface HostRequest {
   readonly name: string;
@@ -264,7 +280,7 @@ export class KeeperClient {
     }
     if (status === 'ok') return { fields, fds };
     for (const fd of fds) native.close(fd);
-    const hint = LIMIT_HINTS[fields[0] ?? ''];
+    const hint = limitHint(fields[0] ?? '', fields[1] ?? '');
     throw new RemoteError(
       'keeper',
       `the keeper refused ${what}: ${fields.join(' ')}`,

@@ -115,17 +115,21 @@ export async function startCommands(target: Target, { nodes }: Nodes): Promise<v
     try {
       live.keeper.run(`host:${node.name}`, command);
     } catch (cause) {
-      const { message } = cause as Error;
-      // The init says at which step a start failed.
-      const hint = / exec: /.test(message)
-        ? { hint: `is ${argv[0] ?? 'it'} installed? hosts see the programs of this machine` }
-        : {};
-      throw new LuthierError('E_COMMAND', `${node.name}: cannot start '${argv.join(' ')}': ${message}`, {
-        ...hint,
-        cause,
-      });
+      const hint = startHint(cause, argv[0] ?? 'it');
+      throw new LuthierError(
+        'E_COMMAND',
+        `${node.name}: cannot start '${argv.join(' ')}': ${(cause as Error).message}`,
+        hint === undefined ? { cause } : { hint, cause },
+      );
     }
   }
+}
+
+/** The init says at which step a start failed, and the keeper's client what to do about a limit. */
+export function startHint(cause: unknown, program: string): string | undefined {
+  if (cause instanceof LuthierError && cause.hint !== undefined) return cause.hint;
+  const failed = cause instanceof Error && / exec: /.test(cause.message);
+  return failed ? `is ${program} installed? hosts see the programs of this machine` : undefined;
 }
 
 /** All at once, as each may take its time. A host that was lost has none. */
