@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -48,6 +58,19 @@ describe('refuses, and makes nothing,', () => {
     await expect(AgentClient.connect(paths)).rejects.toThrow(why);
     await expect(AgentClient.tryConnect(paths)).rejects.toThrow(why);
     expect(existsSync(paths.state)).toBe(false);
+  });
+
+  it('what fails half-way', () => {
+    writeFileSync(join(folder, 'file'), '');
+    const runtime = `${folder}/new/../file/below`;
+    expect(() => makeFolders({ ...paths, runtime })).toThrow(/cannot use .*file\/below: /);
+    expect(readdirSync(folder)).toEqual(['file']);
+  });
+
+  it('what turns out to be of another user in the end', () => {
+    vi.spyOn(process, 'geteuid').mockReturnValue(process.geteuid!() + 1);
+    expect(() => makeFolders(paths)).toThrow('belongs to another user');
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   it("another user's folder", () => {

@@ -14,27 +14,43 @@ const OWN_FOLDERS = 'set LUTHIER_RUNTIME_DIR and LUTHIER_STATE_DIR to folders of
 export function makeFolders(paths: Paths): void {
   requireOwnFolders(paths);
   const made: string[] = [];
-  for (const [path, mode] of [
-    [paths.state, 0o700],
-    [paths.runtime, 0o711],
-  ] as const) {
-    try {
-      requireWritable(nearestFolder(path));
-      const first = mkdirSync(path, { recursive: true, mode });
-      if (first !== undefined) made.push(...between(first, path));
-    } catch (cause) {
-      for (const folder of made.toReversed()) removeEmpty(folder);
-      throw new StateError(`cannot use ${path}: ${(cause as Error).message}`, {
-        cause,
-        hint: `make it a folder that you may write to, or ${OWN_FOLDERS}`,
-      });
-    }
+  try {
+    makeFolder(paths.state, 0o700, made);
+    makeFolder(paths.runtime, 0o711, made);
+    // Somebody else may have been quicker.
+    requireOwnFolders(paths);
+  } catch (cause) {
+    for (const folder of made.toReversed()) removeEmpty(folder);
+    throw cause;
   }
-  // Somebody else may have been quicker.
-  requireOwnFolders(paths);
 }
 
-/** It, or what it is to be made in: `mkdirSync` of several at once says ENOENT where it may not make the first. */
+/** And those above it that are missing; each is added to `made`, as the next one may fail. */
+function makeFolder(path: string, mode: number, made: string[]): void {
+  try {
+    const nearest = nearestFolder(path);
+    requireWritable(nearest);
+    for (const folder of between(nearest, path)) if (madeNew(folder, mode)) made.push(folder);
+  } catch (cause) {
+    throw new StateError(`cannot use ${path}: ${(cause as Error).message}`, {
+      cause,
+      hint: `make it a folder that you may write to, or ${OWN_FOLDERS}`,
+    });
+  }
+}
+
+/** False where somebody else was quicker. */
+function madeNew(folder: string, mode: number): boolean {
+  try {
+    mkdirSync(folder, { mode });
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw cause;
+  }
+}
+
+/** It, or what it is to be made in. */
 function nearestFolder(path: string): string {
   let folder = path;
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
@@ -50,20 +66,19 @@ function requireWritable(path: string): void {
   }
 }
 
-/** A folder and those on the way down from it. */
-function between(first: string, last: string): string[] {
-  const folders = [last];
-  for (let folder = last; folder !== first && dirname(folder) !== folder; folder = dirname(folder))
-    folders.unshift(dirname(folder));
+/** Those on the way down from a folder, without it, to the last. */
+function between(above: string, last: string): string[] {
+  const folders: string[] = [];
+  for (let folder = last; folder !== above; folder = dirname(folder)) folders.unshift(folder);
   return folders;
 }
 
-/** What is in it already is that of another agent. */
+/** What is in it already is that of another agent; what cannot be removed is not ours any more. */
 function removeEmpty(folder: string): void {
   try {
     rmdirSync(folder);
-  } catch (cause) {
-    if (!['ENOTEMPTY', 'ENOENT'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+  } catch {
+    // Why it was to be removed is what is told.
   }
 }
 
