@@ -32,6 +32,7 @@ describe('a scenario that is right', () => {
     const scenario = loadText(`${HEAD}links:\n  - { endpoints: [h1, s1], delay: 10ms }\n`, 'x.yaml');
     expect(scenario.file).toBe('x.yaml');
     expect(scenario.raw.links?.[0]?.delay).toBe('10ms');
+    expect(Object.isFrozen(scenario)).toBe(true);
     expect(Object.isFrozen(scenario.raw.links?.[0])).toBe(true);
     expect(scenario.position(['links', 0, 'delay'])).toEqual({ file: 'x.yaml', line: 7, column: 35 });
     expect(scenario.keyPosition(['links', 0, 'delay'])).toEqual({ file: 'x.yaml', line: 7, column: 28 });

@@ -43,12 +43,12 @@ export function parseScenario(raw: unknown, positionOf?: (path: Path) => SourceP
 function check(source: Source): Scenario {
   return guarded(source.position([]), () => {
     const raw = checkShape(source);
-    const scenario: Scenario = {
+    const scenario = Object.freeze<Scenario>({
       file: source.file,
       raw,
       position: (path) => source.position(path),
       keyPosition: (path) => source.keyPosition(path),
-    };
+    });
     checkedTopology(scenario);
     return scenario;
   });
