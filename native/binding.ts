@@ -116,7 +116,7 @@ export const UdpRefusal = {
   replayed: 4,
   /** Its tag is wrong. */
   notAuthentic: 5,
-  /** A handshake, not from where the socket sends to. */
+  /** A handshake, or where nothing is sealed anything, not from where the socket sends to. */
   stranger: 6,
   /** Authentic, but it came before: a moment ago, and from another source (of an open socket). */
   twin: 7,
@@ -247,7 +247,8 @@ export interface Native {
    * frame is. What the kernel merged is taken apart; where `keyring` is not 0 each is opened; those that carry one frame
    * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a
    * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call. `isOpen` is 1 for a socket
-   * that is connected to nobody, but sends to `endpoint`: then `sources` are told, else they are 0.
+   * that is connected to nobody, but sends to `endpoint`: then `sources` are told, else they are 0. Of one that was open, and
+   * is connected to `endpoint` now, what waits is told still.
    */
   udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number, isOpen: number): number;
   /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */

@@ -12,9 +12,9 @@
  * frames.
  *
  * What was received and found no room in the slots offered stays here until the next call. A socket that is connected to
- * nobody hears everybody: then each datagram is told with its source, and handshakes, which anybody can send, are taken
- * from the endpoint alone that is sent to. Somebody on the way who copies datagrams, and is faster, makes replays of the
- * originals: such a twin, of which only the copy from another source was taken, still says that the peer is there.
+ * nobody hears everybody: then each datagram is told with its source, and what is not sealed, which anybody can send, is
+ * taken from the endpoint alone that is sent to. Somebody on the way who copies datagrams, and is faster, makes replays of
+ * the originals: such a twin, of which only the copy from another source was taken, still says that the peer is there.
  */
 #include "addon.h"
 #include "aead.h"
@@ -331,7 +331,8 @@ static bool is_twin(struct receiver *receiver, uint64_t counter, const struct so
 static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_t *datagram, size_t bytes,
                          const struct source *source) {
   if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
-  if (ring == NULL) return (int)bytes;
+  /* Of what is not sealed nothing but its source says whose it is. */
+  if (ring == NULL) return source->number == 0 ? (int)bytes : -STRANGER;
   if (get_be(datagram + EPOCH_AT, 4) == 0) {
     if (datagram[TYPE_AT] != TYPE_HANDSHAKE) return -UNSEALED;
     return source->number == 0 ? (int)bytes : -STRANGER;

@@ -3,6 +3,7 @@
  * it goes. All calls of the addon on it are here. Called by `udp.ts`; `roaming/` decides which of the two it is.
  */
 import type { NativeIo } from '../device/native-io.js';
+import { ENDPOINT_BYTES } from './roaming/endpoint.js';
 
 export class TunnelSocket {
   /** -1 when it is closed. */
@@ -12,12 +13,15 @@ export class TunnelSocket {
   readonly #buffers: number;
   /** Where all goes; null while it is connected. */
   #destination: Uint8Array | null;
+  /** Whom it was connected to last. */
+  readonly #peer: Uint8Array;
 
   constructor(io: NativeIo, fd: number) {
     this.fd = fd;
     this.#io = io;
     this.#buffers = io.native.udpReceiverCreate();
     this.#destination = null;
+    this.#peer = new Uint8Array(ENDPOINT_BYTES);
   }
 
   /** Writes to `into` whom it is connected to; false when that is nobody. */
@@ -32,6 +36,7 @@ export class TunnelSocket {
   connect(endpoint: Uint8Array): boolean {
     const { native, handle } = this.#io;
     this.#io.endpoint.set(endpoint);
+    this.#peer.set(endpoint);
     this.#destination = null;
     return native.udpConnect(handle, this.fd) === 0;
   }
@@ -60,6 +65,8 @@ export class TunnelSocket {
   read(slots: number, ring: number): number {
     const { native, handle } = this.#io;
     const isOpen = this.#address();
+    // What came before it was connected may wait still, from anywhere.
+    if (isOpen === 0) this.#io.endpoint.set(this.#peer);
     return native.udpRead(handle, this.#buffers, this.fd, slots, ring, isOpen);
   }
 
