@@ -5,7 +5,7 @@
  *             outer   Not-ECT     ECT(0)       ECT(1)       CE
  *   inner  Not-ECT    Not-ECT     Not-ECT !    Not-ECT !    dropped !      ! nobody who keeps to the RFC makes this
  *          ECT(0)     ECT(0)      ECT(0)       ECT(1)       CE
- *          ECT(1)     ECT(1)      ECT(1)       ECT(1)       CE
+ *          ECT(1)     ECT(1)      ECT(1) !     ECT(1)       CE
  *          CE         CE          CE           CE !         CE
  *
  * A frame that is no IP packet cannot bear a mark, and counts as Not-ECT. One that came in several datagrams has one outer
@@ -57,6 +57,7 @@ export function decapsulateEcn(bytes: Uint8Array, at: number, lengthBytes: numbe
   if (outer === CONFLICT) return EcnFate.dropped;
   if (inner === Ecn.notEct) return outer === Ecn.ce ? EcnFate.dropped : EcnFate.anomaly;
   if (inner === Ecn.ce) return outer === Ecn.ect1 ? EcnFate.anomaly : EcnFate.kept;
+  if (inner === Ecn.ect1 && outer === Ecn.ect0) return EcnFate.anomaly;
   if (outer === Ecn.ce || (outer === Ecn.ect1 && inner === Ecn.ect0)) setEcn(bytes, ip, outer);
   return EcnFate.kept;
 }
