@@ -14,7 +14,8 @@
  * when it is due for `poll`. A device that has no memory to read into is
  * not watched until other ports have let go of enough: its frames wait in it, and no breath is spent on them.
  *
- * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated, and time stands still.
+ * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated, and its time
+ * is read once; a device may move the shared clock on within one, as a round trip over a tunnel can end in it.
  */
 import type { Clock } from '../model/clock.js';
 import { StateError } from '../model/errors.js';

@@ -100,7 +100,10 @@ export interface TunnelEvents {
   volume(epoch: number): void;
   /** An epoch has sealed as much as it may: frames are dropped until another is used. */
   spent(epoch: number): void;
-  /** A datagram of another version of the format, or of another network, came from anybody; told once a second at most. */
+  /**
+   * A datagram of another version of the format, or of another network, came from anybody; told four times in a row at most,
+   * then once a second.
+   */
   foreign(version: number, network: number): void;
   /**
    * So many frames came whose ECN field goes together with that of their datagrams as nobody should make it; told once a

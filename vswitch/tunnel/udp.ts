@@ -273,7 +273,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#report();
   }
 
-  /** The clock stands still within a breath; a round trip may be over within one. */
+  /** A breath reads the clock once; a round trip may be over within one. */
   nowNs(): number {
     this.#io.native.tick(this.#io.handle);
     return this.#context.clock.nowNs();
