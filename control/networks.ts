@@ -191,7 +191,13 @@ export class Networks {
       await this.#exclusively(name, 'down', new AbortController(), async () => {
         if (!live.isLost) {
           await this.#stopSupervising(name);
-          live.journal.append({ op: 'status', status: 'stopping' });
+          try {
+            live.journal.append({ op: 'status', status: 'stopping' });
+          } catch (cause) {
+            // It runs on, and is kept whole as before.
+            this.#supervise(live);
+            throw cause;
+          }
         }
         await this.#remove(live, { onProgress, log: this.#log });
       });

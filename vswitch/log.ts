@@ -4,6 +4,11 @@ import type { Logger } from 'pino';
 let logger: Promise<Logger> | undefined;
 
 export function log(): Promise<Logger> {
-  logger ??= import('pino').then(({ default: pino }) => pino(pino.destination({ dest: 2, sync: true })));
+  logger ??= import('pino').then(({ default: pino }) => {
+    const destination = pino.destination({ dest: 2, sync: true });
+    // A log that cannot be written, on a full disk, is no reason to end.
+    destination.on('error', () => undefined);
+    return pino(destination);
+  });
   return logger;
 }

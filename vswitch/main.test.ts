@@ -1,7 +1,7 @@
 /** A switch process as the agent has it: real hosts, real TAPs, HTTP on a Unix socket. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -51,6 +51,19 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     expect(fdb).toEqual(['02:00:00:00:00:01 h1--s1', '02:00:00:00:00:02 h2--s1']);
     expect(bridges[0]!.fdbRefused).toBe(0);
     expect(drops).toEqual({});
+  });
+
+  it('goes on where its log cannot be written', async () => {
+    const full = openSync('/dev/full', 'w');
+    running = lab.startSwitch(['--memory', String(16 * 2 ** 20)], full);
+    closeSync(full);
+    const config = lab.oneSwitch(true);
+    expect((await configure(config)).status).toBe(200);
+    // The first is written, or not, while the second is applied.
+    expect((await configure({ ...config, links: [] })).status).toBe(200);
+    expect((await configure(config)).status).toBe(200);
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+    expect(running.process.exitCode).toBe(null);
   });
 
   it('shows how often a full FDB refused an address', async () => {

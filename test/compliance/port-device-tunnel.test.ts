@@ -82,13 +82,20 @@ async function mixedPair(native: Native, underlay: Underlay): Promise<DevicePair
   return pairOf(udp, dgram);
 }
 
-/** Each needs the other's port: one that was free a moment ago. */
+/** Each needs the other's port: one that was free a moment ago. Others, who look for one too, may have taken it since. */
 async function udpPair(native: Native, underlay: Underlay): Promise<DevicePair> {
-  const reserved = await dgramEnd(underlay);
-  const { port } = reserved;
-  reserved.close();
-  const a = udpEnd(native, underlay, port, 0);
-  return pairOf(a, udpEnd(native, underlay, a.port, port));
+  for (;;) {
+    const reserved = await dgramEnd(underlay);
+    const { port } = reserved;
+    reserved.close();
+    const a = udpEnd(native, underlay, port, 0);
+    try {
+      return pairOf(a, udpEnd(native, underlay, a.port, port));
+    } catch (cause) {
+      a.close();
+      if ((cause as { errno?: string }).errno !== 'EADDRINUSE') throw cause;
+    }
+  }
 }
 
 const underlays: readonly Underlay[] = [

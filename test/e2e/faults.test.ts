@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { isMachineRoot } from '../../control/privileges.js';
 import { agentPidOf, Bench, LUTHIER, run } from './machine.js';
@@ -74,6 +75,10 @@ it.runIf(isRoot)(
       expect(down.stderr).toMatch(/free some disk space/);
       await reach();
       rmSync(filler);
+      // It is as it was before: a switch process that ends is there again.
+      const { switchProcesses } = await (await AgentClient.connect(bench.paths)).network('faults');
+      for (const { pid } of switchProcesses) process.kill(pid, 'SIGKILL');
+      await reach();
       await bench.ok('down', 'faults');
     } finally {
       // The agent has its log there, and may be about to end.

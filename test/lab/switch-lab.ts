@@ -129,12 +129,13 @@ export class SwitchLab {
     return spawn(join(nativeDirectory, 'nsrun'), ['exec', String(pid), '--', ...command], { stdio: 'pipe' });
   }
 
-  startSwitch(args: readonly string[] = []): LabSwitch {
+  /** `log`: where it writes its log, as `stdio` of `spawn` has it; a pipe: `LabSwitch.log`. */
+  startSwitch(args: readonly string[] = [], log: 'pipe' | number = 'pipe'): LabSwitch {
     const path = join(this.directory, `switch${this.#switches.length}`);
     const listening = native.unixListen(path, 16);
     const keeper = native.seqpacketConnect(join(this.directory, 'keeper'));
     KeeperClient.on(keeper).restrict(`${MACHINE}/`);
-    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'ignore', 'pipe', listening, keeper] });
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'ignore', log, listening, keeper] });
     native.close(listening);
     native.close(keeper);
     this.#switches.push(child);
@@ -163,7 +164,7 @@ export class LabSwitch {
   constructor(child: ChildProcess, path: string) {
     this.process = child;
     this.path = path;
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.log += text;
     });
   }
