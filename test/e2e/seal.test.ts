@@ -151,13 +151,13 @@ it('replaces keys under load, and loses nothing by it', async () => {
   const served = once(server, 'close');
   await once(server.stdout, 'data');
   const report = JSON.parse(await bench.ok('exec', 'h1', '--', 'iperf3', '-J', '-t10', '-c', 'h2')) as {
-    intervals: { sum: { bytes: number } }[];
+    intervals: { sum: { bytes: number; seconds: number } }[];
   };
   await served;
-  // A second each. A machine that is busy may stand still for one, and not for three in which keys were replaced.
-  const bytes = report.intervals.map(({ sum }) => sum.bytes);
-  expect(bytes.length).toBeGreaterThanOrEqual(10);
-  for (let i = 0; i + 3 <= 10; i++) expect(bytes.slice(i, i + 3)).not.toEqual([0, 0, 0]);
+  // A second each, but for what may be left over at the end.
+  expect(report.intervals.length).toBeGreaterThanOrEqual(10);
+  const whole = report.intervals.filter(({ sum }) => sum.seconds > 0.5);
+  expect(whole.filter(({ sum }) => sum.bytes === 0)).toEqual([]);
   for (const own of await tunnels()) expect(own?.[0]?.rekeys).toBeGreaterThanOrEqual(3);
   const after = await inspect();
   for (const reason of OF_KEYS) expect([reason, after.drops[reason]]).toEqual([reason, before.drops[reason]]);
