@@ -4,6 +4,7 @@
  *
  *   npx tsx bench/forward.ts
  */
+import { NO_INPUTS, PLAIN } from '../model/emulation.js';
 import type { Clock } from '../model/clock.js';
 import type { SwitchConfig } from '../model/messages.js';
 import { Checksum, FrameBatch } from '../vswitch/arena.js';
@@ -17,13 +18,16 @@ function config(ports: number): SwitchConfig {
   return {
     network: 'bench',
     networkNumber: 1,
+    seed: 1,
+    inputs: NO_INPUTS,
     machine: 'local',
     bridges: [{ name: 's', transparent: false, ageingSeconds: 300, fdbLimit: 4096 }],
     devices: Array.from({ length: ports }, (_, i) => ({ kind: 'tap', name: `t${i}`, mtuBytes: 1500, vnetHdr: true })),
     links: Array.from({ length: ports }, (_, i) => ({
       name: `l${i}`,
       ends: [{ tap: `t${i}` }, { bridge: 's' }],
-      state: 'up',
+      forward: PLAIN,
+      reverse: PLAIN,
     })),
   };
 }

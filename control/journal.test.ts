@@ -1,3 +1,4 @@
+import { NO_INPUTS } from '../model/emulation.js';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +14,17 @@ const header: JournalHeader = {
   uid: 1,
   since: '2026-01-01T00:00:00.000Z',
   memoryBytes: 1 << 26,
-  network: { name: 'n', seed: 1, seal: 'auto', machines: [], nodes: [], links: [], lans: [], names: [] },
+  network: {
+    name: 'n',
+    seed: 1,
+    seal: 'auto',
+    machines: [],
+    nodes: [],
+    links: [],
+    lans: [],
+    inputs: NO_INPUTS,
+    names: [],
+  },
 };
 
 describe('Journal', () => {

@@ -1,3 +1,4 @@
+import { NO_INPUTS, PLAIN } from '../model/emulation.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SwitchConfig } from '../model/messages.js';
@@ -47,8 +48,8 @@ const link = (id: number, a: string, b: string): Link => ({
   name: `${a}--${b}`,
   id,
   ends: [end(a), end(b)],
-  forward: { state: 'up' },
-  reverse: { state: 'up' },
+  forward: PLAIN,
+  reverse: PLAIN,
 });
 const network = (machines: string[], nodes: Node[], links: Link[]): Network => ({
   name: 'n',
@@ -58,6 +59,7 @@ const network = (machines: string[], nodes: Node[], links: Link[]): Network => (
   nodes,
   links,
   lans: [],
+  inputs: NO_INPUTS,
   names: [],
 });
 
@@ -69,7 +71,7 @@ describe('switchConfigs', () => {
     expect(config.networkNumber).toBe(7);
     expect(config.devices.map(({ name }) => name)).toEqual(['tap:h1:eth0']);
     expect(config.links).toEqual([
-      { name: 'h1:eth0--s1', ends: [{ tap: 'tap:h1:eth0' }, { bridge: 's1' }], state: 'up' },
+      { name: 'h1:eth0--s1', ends: [{ tap: 'tap:h1:eth0' }, { bridge: 's1' }], forward: PLAIN, reverse: PLAIN },
     ]);
   });
 

@@ -8,6 +8,7 @@
  *   │ tap:r1:eth1 ── (udp:b, channel 2) ═══ (udp:a, channel 2) ── s2 │
  *   └──────────────────────┘               └─────────────────────┘
  */
+import { type LinkProperties, PLAIN } from '../model/emulation.js';
 import type { DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
 import type { Link, LinkEnd, Machine, Network, Node, SwitchNode } from '../model/network.js';
 
@@ -62,25 +63,26 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
     links.get(machine)?.push(link);
     for (const end of link.ends) if ('udp' in end) peers.get(machine)?.add(end.udp);
   };
-  const join = (name: string, state: 'up' | 'down', channel: number, a: Placed, b: Placed): void => {
+  const join = ({ name, forward, reverse }: Ways, channel: number, a: Placed, b: Placed): void => {
     if (a.machine === b.machine) {
-      add(a.machine, { name, ends: [a.end, b.end], state });
+      add(a.machine, { name, ends: [a.end, b.end], forward, reverse });
       return;
     }
-    add(a.machine, { name, ends: [a.end, { udp: udpName(b.machine), channel }], state });
-    add(b.machine, { name, ends: [{ udp: udpName(a.machine), channel }, b.end], state });
+    add(a.machine, { name, ends: [a.end, { udp: udpName(b.machine), channel }], forward, reverse: received(reverse) });
+    add(b.machine, { name, ends: [{ udp: udpName(a.machine), channel }, b.end], forward: received(forward), reverse });
   };
 
   for (const link of network.links) {
     const [a, b] = placeLink(link, nodes);
-    join(link.name, link.forward.state, link.id, a, b);
+    join(link, link.id, a, b);
   }
   for (const node of switches(network)) {
     const end: LinkEndConfig = { bridge: node.name, horizon: true };
     node.machines.forEach((machine, i) => {
       for (const other of node.machines.slice(i + 1)) {
         const name = joinName(node.name, machineIds.get(machine)!, machineIds.get(other)!);
-        join(name, 'up', FIRST_SWITCH_CHANNEL + node.id, { machine, end }, { machine: other, end });
+        const ways = { name, forward: PLAIN, reverse: PLAIN };
+        join(ways, FIRST_SWITCH_CHANNEL + node.id, { machine, end }, { machine: other, end });
       }
     });
   }
@@ -111,7 +113,8 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
 
 /** What a switch process is told that nothing is left for. */
 export function emptyConfig(network: Network, networkNumber: number, machine: string): SwitchConfig {
-  return { network: network.name, networkNumber, machine, bridges: [], devices: [], links: [] };
+  const { name, seed, inputs } = network;
+  return { network: name, networkNumber, machine, bridges: [], devices: [], links: [], seed, inputs };
 }
 
 /** Pairs of machines that a tunnel joins, by name; of each, the one with the lower id first. */
@@ -127,6 +130,13 @@ export function tunnels(network: Network, configs: ReadonlyMap<string, SwitchCon
 
 function machinesByDevice({ machines }: Network): Map<string, Machine> {
   return new Map(machines.map((machine) => [udpName(machine.name), machine]));
+}
+
+type Ways = Pick<LinkConfig, 'name' | 'forward' | 'reverse'>;
+
+/** A direction as its receiver has it: what its sender's engine does to frames is done. */
+function received({ state }: LinkProperties): LinkProperties {
+  return { state };
 }
 
 /** A link's end, and the machine on which that end is. */

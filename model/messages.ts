@@ -2,6 +2,7 @@
  * What our processes say to each other: JSON over HTTP on Unix sockets. The agent tells a switch process the whole of
  * what it should be (`SwitchConfig`); the switch compares it with what it is and applies the difference.
  */
+import type { EmulationInputs, LinkProperties } from './emulation.js';
 
 /** `PUT /config` of a switch process. */
 export interface SwitchConfig {
@@ -12,6 +13,10 @@ export interface SwitchConfig {
   readonly bridges: readonly BridgeConfig[];
   readonly devices: readonly DeviceConfig[];
   readonly links: readonly LinkConfig[];
+  /** The network's: every random choice follows from it. */
+  readonly seed: number;
+  /** What links' emulations name. */
+  readonly inputs: EmulationInputs;
 }
 
 /**
@@ -71,12 +76,20 @@ export interface KeyLimits {
   readonly stopDatagrams?: number;
 }
 
-/** Both ends are on this machine's engine; what is elsewhere is reached through a tunnel's channel. */
+/**
+ * Both ends are on this machine's engine; what is elsewhere is reached through a tunnel's channel. A direction is emulated
+ * by the engine that sends: of a link between machines, each has one direction's emulation.
+ */
 export interface LinkConfig {
   readonly name: string;
   readonly ends: readonly [LinkEndConfig, LinkEndConfig];
-  readonly state: 'up' | 'down';
+  /** First end to second. */
+  readonly forward: LinkProperties;
+  readonly reverse: LinkProperties;
 }
+
+/** `PUT /links` of a switch process: what links that it has are to be from now on. */
+export type LinkChange = Pick<LinkConfig, 'name' | 'forward' | 'reverse'>;
 
 export type LinkEndConfig =
   | {

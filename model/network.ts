@@ -3,6 +3,7 @@
  * `control/scenario/resolve.ts` makes it from a scenario; `control/plan.ts` compares two of them; nothing in it touches a
  * system.
  */
+import type { EmulationInputs, LinkProperties } from './emulation.js';
 
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */
 export interface Machine {
@@ -21,6 +22,8 @@ export interface Network {
   readonly nodes: readonly Node[];
   readonly links: readonly Link[];
   readonly lans: readonly Lan[];
+  /** What links' emulations name. */
+  readonly inputs: EmulationInputs;
   /** What /etc/hosts of every host says: `h1` is its first port, `h1.eth1` that one. One entry per (address, names). */
   readonly names: readonly { readonly address: string; readonly names: readonly string[] }[];
 }
@@ -105,9 +108,4 @@ export interface LinkEnd {
   readonly node: string;
   /** `eth0` on a host or router; absent on a switch. */
   readonly port?: string;
-}
-
-/** One direction of a link. Only what this version applies; `load` refuses the rest by name. */
-export interface LinkProperties {
-  readonly state: 'up' | 'down';
 }

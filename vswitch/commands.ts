@@ -4,7 +4,7 @@
  * breaths (`receiveMessageOnPort`) and never returns to its event loop; so no shared ring has to be written by hand, and
  * shared memory can be passed along.
  */
-import type { SwitchConfig } from '../model/messages.js';
+import type { LinkChange, SwitchConfig } from '../model/messages.js';
 import type { EpochKeys } from './device/device.js';
 
 /** `workerData`. */
@@ -40,7 +40,8 @@ export interface Commands {
   devicesToOpen: [config: SwitchConfig, answer: string[]];
   /** The engine owns the descriptors from here on, also when it refuses. */
   apply: [arguments: { config: SwitchConfig; fds: ReadonlyMap<string, number> }, answer: Layout];
-  setLinkState: [arguments: { name: string; state: 'up' | 'down' }, answer: undefined];
+  /** All at once, between two breaths; when one of them is unknown, none. */
+  setLinks: [links: readonly LinkChange[], answer: undefined];
   /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */
   addresses: [
     arguments: undefined,

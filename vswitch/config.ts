@@ -4,9 +4,11 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import * as z from 'zod';
+import type { EmulationInputs } from '../model/emulation.js';
 import { UsageError } from '../model/errors.js';
-import type { SwitchConfig, SwitchIdentity } from '../model/messages.js';
+import type { LinkChange, SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';
+import { inputsSchema, linkPropertiesSchema } from './emulation/config.js';
 import { deviceOf } from './topology.js';
 
 const name = z.string().min(1).max(255);
@@ -17,6 +19,8 @@ const end = z.union([
   z.strictObject({ tap: name }),
   z.strictObject({ udp: name, channel: z.int().min(1).max(65535) }),
 ]);
+
+const ways = { forward: linkPropertiesSchema, reverse: linkPropertiesSchema };
 
 const schema = z.strictObject({
   network: name,
@@ -59,7 +63,15 @@ const schema = z.strictObject({
       }),
     ]),
   ),
-  links: z.array(z.strictObject({ name, ends: z.tuple([end, end]), state: z.enum(['up', 'down']) })),
+  links: z.array(
+    z.strictObject({
+      name,
+      ends: z.tuple([end, end]),
+      ...ways,
+    }),
+  ),
+  seed: z.int().min(0),
+  inputs: inputsSchema,
 });
 
 const identitySchema = z.strictObject({
@@ -90,6 +102,13 @@ function readAs<Value>(what: string, read: () => Value): Value {
 }
 
 /** Throws a UsageError that says where and why. */
+export function parseLinkChanges(value: unknown): LinkChange[] {
+  const parsed = z.array(z.strictObject({ name, ...ways })).safeParse(value);
+  if (!parsed.success) throw new UsageError(`the change of links is wrong: ${z.prettifyError(parsed.error)}`);
+  return parsed.data as LinkChange[];
+}
+
+/** Throws a UsageError that says where and why. */
 export function parseConfig(value: unknown): SwitchConfig {
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw new UsageError(`the configuration is wrong: ${z.prettifyError(parsed.error)}`);
@@ -99,7 +118,7 @@ export function parseConfig(value: unknown): SwitchConfig {
   return config;
 }
 
-function checkNames({ bridges, devices, links }: SwitchConfig): void {
+function checkNames({ bridges, devices, links, inputs }: SwitchConfig): void {
   const kinds = new Map(devices.map(({ name, kind }) => [name, kind]));
   const bridgeNames = new Set(bridges.map(({ name }) => name));
   refuseTwice('bridge', bridges);
@@ -107,6 +126,7 @@ function checkNames({ bridges, devices, links }: SwitchConfig): void {
   refuseTwice('link', links);
   const taken = new Map<string, string>();
   for (const link of links) {
+    checkInputs(link, inputs);
     for (const end of link.ends) {
       if ('bridge' in end) {
         if (!bridgeNames.has(end.bridge)) throw new UsageError(`link ${link.name}: there is no bridge ${end.bridge}`);
@@ -120,6 +140,18 @@ function checkNames({ bridges, devices, links }: SwitchConfig): void {
       if (other !== undefined) throw new UsageError(`links ${other} and ${link.name} both end at ${place}`);
       taken.set(place, link.name);
     }
+  }
+}
+
+/** Throws a UsageError where a link names a trace or a distribution that is not there. */
+export function checkInputs({ name, forward, reverse }: LinkChange, { traces, distributions }: EmulationInputs): void {
+  for (const { emulation } of [forward, reverse]) {
+    const trace = emulation?.trace;
+    if (trace !== undefined && !Object.hasOwn(traces, trace))
+      throw new UsageError(`link ${name}: there is no trace ${trace}`);
+    const distribution = emulation?.jitter?.distribution;
+    if (typeof distribution === 'object' && !Object.hasOwn(distributions, distribution.table))
+      throw new UsageError(`link ${name}: there is no distribution ${distribution.table}`);
   }
 }
 

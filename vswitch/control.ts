@@ -3,6 +3,7 @@
  *
  *   PUT  /identity                            SwitchIdentity → {}; for the tunnels of configurations that follow
  *   PUT  /config                              SwitchConfig → {} when it is applied, wholly
+ *   PUT  /links                               LinkChange[] → {} when all of them are as they should be
  *   GET  /state                               SwitchState
  *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
  *   GET  /drops                               DropRecord[], oldest first
@@ -12,13 +13,14 @@
  * Errors are `{ code, message, hint? }`: 400 what was asked is wrong, 404 there is no such thing, 500 the rest.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { LuthierError, UsageError } from '../model/errors.js';
+import { linkState } from '../model/emulation.js';
+import { LuthierError, StateError, UsageError } from '../model/errors.js';
 import type { DropRecord, SwitchConfig, SwitchState, TunnelState } from '../model/messages.js';
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
 import type { Layout } from './commands.js';
-import { parseConfig, parseIdentity } from './config.js';
+import { checkInputs, parseConfig, parseIdentity, parseLinkChanges } from './config.js';
 import { linkOf } from './drop-counter.js';
 import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
@@ -73,6 +75,10 @@ export class Control {
           // After the answer, since the log is loaded when it is first written to.
           void log().then((logger) => logger.info({ links: this.#layout.links.length }, 'configured'));
           break;
+        case 'PUT /links':
+          await this.#putLinks(await readBody(request));
+          sendJson(response, 200, {});
+          break;
         case 'GET /state':
           sendJson(response, 200, await this.#state());
           break;
@@ -99,13 +105,30 @@ export class Control {
 
   #putConfig(body: string): Promise<void> {
     const config = parseConfig(parseJson(body));
-    const apply = async (): Promise<void> => {
+    return this.#inTurn(async () => {
       const names = await this.#engine.call('devicesToOpen', config);
       const fds = this.#descriptors(config.machine, names);
       this.#layout = await this.#engine.call('apply', { config, fds });
       this.#config = config;
       this.#handshakes.configure(config, names);
-    };
+    });
+  }
+
+  /** Changes links in place, all at once. */
+  #putLinks(body: string): Promise<void> {
+    const changes = parseLinkChanges(parseJson(body));
+    return this.#inTurn(async () => {
+      const config = this.#config;
+      if (config === undefined) throw new StateError('the switch process has no configuration yet');
+      for (const change of changes) checkInputs(change, config.inputs);
+      await this.#engine.call('setLinks', changes);
+      const changed = new Map(changes.map((change) => [change.name, change]));
+      this.#config = { ...config, links: config.links.map((link) => ({ ...link, ...changed.get(link.name) })) };
+    });
+  }
+
+  /** After what was asked before. */
+  #inTurn(apply: () => Promise<void>): Promise<void> {
     const applied = this.#applying.then(apply);
     // Who asked is told of a failure; whoever comes next only waits for its end.
     this.#applying = applied.catch(() => undefined);
@@ -128,7 +151,7 @@ export class Control {
     const { telemetry } = this.#engine;
     const bridges = await this.#engine.call('addresses', undefined);
     const { linkNames, links, ports } = this.#layout;
-    const states = new Map(this.#config?.links.map(({ name, state }) => [name, state]));
+    const states = new Map(this.#config?.links.map((link) => [link.name, linkState(link)]));
     return {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),

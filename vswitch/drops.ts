@@ -42,6 +42,15 @@ export const DropReason = {
   keySpent: 19,
   /** Sealed tunnel, received while its peer is not heard: a handshake of somebody else. */
   stranger: 20,
+  /** Emulated: lost on the link, as was asked for. */
+  lost: 21,
+  /** Emulated: the link's queue was full, or its discipline (RED, CoDel, FQ-CoDel, PIE) chose it. */
+  queueLimit: 22,
+  discipline: 23,
+  /** Emulated link: the engine had no memory to hold it (`--memory`). Not as was asked for. */
+  overload: 24,
+  /** Longer than the link's `mtu`. */
+  mtuExceeded: 25,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

@@ -1,3 +1,4 @@
+import { type LinkProperties, NO_INPUTS, PLAIN } from '../model/emulation.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../model/clock.js';
@@ -41,12 +42,30 @@ function udp(name: string): DeviceConfig {
 function link(first: LinkEndConfig, second: LinkEndConfig, options: Partial<LinkConfig> = {}): LinkConfig {
   const nameOf = (end: LinkEndConfig): string =>
     'bridge' in end ? end.bridge : 'tap' in end ? end.tap : `${end.udp}.${end.channel}`;
-  return { name: `${nameOf(first)}--${nameOf(second)}`, ends: [first, second], state: 'up', ...options };
+  return {
+    name: `${nameOf(first)}--${nameOf(second)}`,
+    ends: [first, second],
+    forward: PLAIN,
+    reverse: PLAIN,
+    ...options,
+  };
 }
 
 function config(parts: Partial<SwitchConfig>): SwitchConfig {
-  return { network: 'n', networkNumber: 1, machine: 'local', bridges: [], devices: [], links: [], ...parts };
+  return {
+    network: 'n',
+    networkNumber: 1,
+    machine: 'local',
+    bridges: [],
+    devices: [],
+    links: [],
+    seed: 1,
+    inputs: NO_INPUTS,
+    ...parts,
+  };
 }
+
+const DOWN: LinkProperties = { state: 'down' };
 
 /** A switch `s` with a TAP per name. */
 function oneSwitch(taps: readonly string[], options: Partial<BridgeConfig> = {}): SwitchConfig {
@@ -275,14 +294,16 @@ describe('an engine', () => {
     const network = started(oneSwitch(['a', 'b', 'c']));
     play(network, 'a', frame(BROADCAST, A));
     play(network, 'b', frame(BROADCAST, B));
-    network.engine.topology.setLinkState('a--s', 'down');
+    network.engine.topology.setLinks([{ name: 'a--s', forward: DOWN, reverse: DOWN }]);
     expect(play(network, 'a', frame(B, A))).toEqual({});
     expect(network.telemetry.dropsByReason()).toEqual({ linkDown: 1 });
     expect(network.telemetry.port(0).rxDropped).toBe(1);
     expect(play(network, 'b', frame(A, B))).toEqual({ c: 1 });
-    network.engine.topology.setLinkState('a--s', 'up');
+    network.engine.topology.setLinks([{ name: 'a--s', forward: PLAIN, reverse: PLAIN }]);
     expect(play(network, 'b', frame(A, B))).toEqual({ a: 1, c: 1 });
-    expect(() => network.engine.topology.setLinkState('x', 'up')).toThrow('there is no link x');
+    expect(() => network.engine.topology.setLinks([{ name: 'x', forward: PLAIN, reverse: PLAIN }])).toThrow(
+      'there is no link x',
+    );
     expectNoLeak(network);
   });
 
@@ -487,7 +508,10 @@ describe('an engine', () => {
         let sent = 0;
         let delivered = 0;
         for (const { from, source, to, down } of steps) {
-          for (const name of names) network.engine.topology.setLinkState(`${name}--s`, name === down ? 'down' : 'up');
+          for (const name of names) {
+            const way = name === down ? DOWN : PLAIN;
+            network.engine.topology.setLinks([{ name: `${name}--s`, forward: way, reverse: way }]);
+          }
           network.send(from, frame(to, source));
           sent++;
           network.settle();

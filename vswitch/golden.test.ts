@@ -4,6 +4,7 @@
  *
  *   GOLDEN=update npx vitest run vswitch/golden.test.ts
  */
+import { type LinkProperties, NO_INPUTS } from '../model/emulation.js';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -121,10 +122,15 @@ function play({ bridge, down }: GoldenCase, inputs: string, outputs: string): vo
   const config: SwitchConfig = {
     network: 'golden',
     networkNumber: 1,
+    seed: 1,
+    inputs: NO_INPUTS,
     machine: 'local',
     bridges: [{ name: 's', transparent: false, ageingSeconds: 300, fdbLimit: 64, ...bridge }],
     devices: PORTS.map((name) => ({ kind: 'tap', name, mtuBytes: 1500, vnetHdr: false })),
-    links: PORTS.map((tap) => ({ name: tap, ends: [{ tap }, { bridge: 's' }], state: tap === down ? 'down' : 'up' })),
+    links: PORTS.map((tap) => {
+      const way: LinkProperties = { state: tap === down ? 'down' : 'up' };
+      return { name: tap, ends: [{ tap }, { bridge: 's' }], forward: way, reverse: way };
+    }),
   };
   engine.apply(config, ({ name }, context) => {
     const input = join(inputs, `${name}.in.pcap`);

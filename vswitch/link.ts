@@ -5,6 +5,7 @@
  * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
  * storm bounded by queues and budgets, not a stack that overflows.
  */
+import type { LinkProperties } from '../model/emulation.js';
 import type { Arena } from './arena.js';
 import type { Bridge, Egress } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
@@ -74,6 +75,12 @@ export class LinkDirection implements Egress {
 
   fromPort(port: Port): void {
     this.#source = port;
+  }
+
+  /** Down: what waits is dropped, and what is sent. */
+  set({ state }: LinkProperties): void {
+    this.up = state === 'up';
+    if (!this.up) this.drain();
   }
 
   /** Takes one reference of the frame. */

@@ -84,8 +84,11 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     expect(await ping('h3', '10.0.0.1')).toContain(' 0% packet loss');
 
     // With h1 alone, what it asks of everybody has nowhere to go.
-    const down = three.links.map((link) => (link.name === 'h1--s1' ? link : { ...link, state: 'down' as const }));
-    await configure({ ...three, links: down });
+    const down = { state: 'down' as const };
+    const links = three.links.map((link) =>
+      link.name === 'h1--s1' ? link : { ...link, forward: down, reverse: down },
+    );
+    await configure({ ...three, links });
     await expect(lab.exec('h3', 'ping', '-c1', '-W1', '10.0.0.1')).rejects.toThrow();
     await expect(lab.exec('h1', 'ping', '-c1', '-W1', '10.0.0.77')).rejects.toThrow();
     expect((await state()).drops['noPort']).toBeGreaterThan(0);

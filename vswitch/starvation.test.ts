@@ -1,4 +1,5 @@
 /** What the engine does about a device that has frames and no memory to read them into. */
+import { NO_INPUTS, PLAIN } from '../model/emulation.js';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../model/clock.js';
 import type { SwitchConfig } from '../model/messages.js';
@@ -52,10 +53,17 @@ class Tap implements PortDevice {
 const config = (names: readonly string[]): SwitchConfig => ({
   network: 'n',
   networkNumber: 1,
+  seed: 1,
+  inputs: NO_INPUTS,
   machine: 'local',
   bridges: [{ name: 's', transparent: false, ageingSeconds: 300, fdbLimit: 64 }],
   devices: names.map((name) => ({ kind: 'tap', name, mtuBytes: 1500, vnetHdr: true })),
-  links: names.map((name) => ({ name: `${name}--s`, ends: [{ tap: name }, { bridge: 's' }], state: 'up' })),
+  links: names.map((name) => ({
+    name: `${name}--s`,
+    ends: [{ tap: name }, { bridge: 's' }],
+    forward: PLAIN,
+    reverse: PLAIN,
+  })),
 });
 
 describe('a port without memory to read into', () => {

@@ -5,8 +5,16 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../model/clock.js';
+import type { LinkProperties } from '../model/emulation.js';
 import { StateError } from '../model/errors.js';
-import type { BridgeConfig, DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import type {
+  BridgeConfig,
+  DeviceConfig,
+  LinkChange,
+  LinkConfig,
+  LinkEndConfig,
+  SwitchConfig,
+} from '../model/messages.js';
 import type { ActiveList } from './active-list.js';
 import type { Arena } from './arena.js';
 import { Bridge } from './bridge.js';
@@ -142,24 +150,27 @@ export class Topology {
     for (const port of opened.values()) this.#addPort(port);
     for (const link of config.links) {
       if (!linksStay.has(link.name)) this.#addLink(link);
-      this.setLinkState(link.name, link.state);
+      this.#setLink(this.links.get(link.name)!, link.forward, link.reverse);
     }
     this.bridgeList.splice(0, this.bridgeList.length, ...this.bridges.values());
   }
 
   /**
-   * Down: what waits is dropped, the addresses behind it are forgotten, what is sent into it is dropped, and interfaces at
-   * its ends lose their carrier.
+   * All of them, or none where one does not exist. A direction that goes down drops what waits and what is sent into it. When both are down, interfaces at the ends have
+   * no carrier, and the addresses behind the link are forgotten.
    */
-  setLinkState(name: string, state: 'up' | 'down'): void {
-    const link = this.links.get(name);
-    if (link === undefined) throw new StateError(`there is no link ${name}`);
+  setLinks(changes: readonly LinkChange[]): void {
+    for (const { name } of changes) if (!this.links.has(name)) throw new StateError(`there is no link ${name}`);
+    for (const { name, forward, reverse } of changes) this.#setLink(this.links.get(name)!, forward, reverse);
+  }
+
+  #setLink(link: Link, forward: LinkProperties, reverse: LinkProperties): void {
+    const [there, back] = link.directions;
+    there.set(forward);
+    back.set(reverse);
+    const state = there.up || back.up ? 'up' : 'down';
     if (link.state === state) return;
     link.state = state;
-    link.directions.forEach((direction) => {
-      direction.up = state === 'up';
-      if (state === 'down') direction.drain();
-    });
     this.#setCarrier(link.config, state);
     if (state === 'down') this.#forget(link);
   }
@@ -270,8 +281,8 @@ export class Topology {
     this.linkNames[index] = config.name;
     this.#parts.telemetry.clearLink(index);
     this.#parts.transmitList.reserve(2 * this.links.size);
-    // The port may have had another link, which was down. For one that begins down, `setLinkState` follows.
-    if (config.state === 'up') this.#setCarrier(config, 'up');
+    // The port may have had another link, which was down. For one that begins down, `#setLink` follows.
+    if (config.forward.state === 'up' || config.reverse.state === 'up') this.#setCarrier(config, 'up');
   }
 
   /** Joins one end of a link: `arriving` ends there, `leaving` begins there. Returns the index of the end of a bridge. */

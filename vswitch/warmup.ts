@@ -10,6 +10,7 @@
  * real engine, on calls in memory (`memory-calls.ts`); and the devices make the addon's own calls too, on a descriptor
  * that nobody has, which the kernel refuses.
  */
+import { NO_INPUTS, PLAIN } from '../model/emulation.js';
 import type { SwitchConfig } from '../model/messages.js';
 import { Checksum, FrameBatch } from './arena.js';
 import type { DeviceContext, PortDevice } from './device/device.js';
@@ -35,6 +36,8 @@ const TUNNELS = ['udp:a', 'udp:b'] as const;
 const CONFIG: SwitchConfig = {
   network: 'warm-up',
   networkNumber: NETWORK_NUMBER,
+  seed: 1,
+  inputs: NO_INPUTS,
   machine: 'local',
   bridges: ['s', 't'].map((name) => ({ name, transparent: false, ageingSeconds: 300, fdbLimit: 64 })),
   devices: [
@@ -52,10 +55,11 @@ const CONFIG: SwitchConfig = {
     ...TAPS.map((tap, i) => ({
       name: tap,
       ends: [{ tap }, { bridge: i < 2 ? 's' : 't' }] as const,
-      state: 'up' as const,
+      forward: PLAIN,
+      reverse: PLAIN,
     })),
-    { name: 'there', ends: [{ bridge: 's' }, { udp: 'udp:a', channel: 1 }], state: 'up' },
-    { name: 'back', ends: [{ udp: 'udp:b', channel: 1 }, { bridge: 't' }], state: 'up' },
+    { name: 'there', ends: [{ bridge: 's' }, { udp: 'udp:a', channel: 1 }], forward: PLAIN, reverse: PLAIN },
+    { name: 'back', ends: [{ udp: 'udp:b', channel: 1 }, { bridge: 't' }], forward: PLAIN, reverse: PLAIN },
   ],
 };
 

@@ -87,8 +87,8 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
     return layout();
   },
 
-  setLinkState: ({ name, state }) => {
-    engine.topology.setLinkState(name, state);
+  setLinks: (links) => {
+    engine.topology.setLinks(links);
     return undefined;
   },
 

@@ -13,8 +13,9 @@
  *
  * Called by `load.ts`, to check, and by the agent.
  */
+import { type LinkProperties, NO_INPUTS } from '../../model/emulation.js';
 import { UsageError } from '../../model/errors.js';
-import type { HostNode, Lan, Link, LinkEnd, LinkProperties, Network, Node, Port, Route } from '../../model/network.js';
+import type { HostNode, Lan, Link, LinkEnd, Network, Node, Port, Route } from '../../model/network.js';
 import { quoted } from '../../model/names.js';
 import type { RawNode } from '../../model/scenario.js';
 import { parseSize } from '../../model/units.js';
@@ -120,6 +121,7 @@ function complete({ raw }: Scenario, known: Decided): Network {
     nodes: resolveNodes(known, ports, gateways, lans, links),
     links,
     lans,
+    inputs: NO_INPUTS,
     names: [...ports].flatMap(([node, own]) => namesOf(node, own)),
   });
 }

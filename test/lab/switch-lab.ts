@@ -2,6 +2,7 @@
  * Real hosts on a real switch process, for tests and benchmarks: a keeper, hosts as namespaces, a TAP in each, and a
  * compiled switch process that serves a configuration. Everything it makes is gone after `close`.
  */
+import { NO_INPUTS, PLAIN } from '../../model/emulation.js';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -101,13 +102,16 @@ export class SwitchLab {
     return {
       network: 'lab',
       networkNumber: 1,
+      seed: 1,
+      inputs: NO_INPUTS,
       machine: MACHINE,
       bridges: [{ name: 's1', transparent: false, ageingSeconds: 300, fdbLimit: 4096 }],
       devices: names.map((name) => ({ kind: 'tap', name: `tap:${name}:eth0`, mtuBytes, vnetHdr })),
       links: names.map((name) => ({
         name: `${name}--s1`,
         ends: [{ tap: `tap:${name}:eth0` }, { bridge: 's1' }],
-        state: 'up',
+        forward: PLAIN,
+        reverse: PLAIN,
       })),
     };
   }

@@ -1,4 +1,5 @@
 /** Two processes' handshakes in this one, with real TLS, engines that only remember, and a clock that stands still. */
+import { NO_INPUTS } from '../../model/emulation.js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeIdentity } from '../../control/certificate.js';
 import type { SwitchConfig, SwitchIdentity } from '../../model/messages.js';
@@ -88,7 +89,16 @@ function config(machine: Name, seal: 'required' | 'none' = 'required', networkNu
   const peer = { address: '192.0.2.1', port: 7000 };
   const name = `udp:${other[machine]}` as const;
   const device = { kind: 'udp', name, peer, pathMtuBytes: 1500, ipHeaderBytes: 20, seal } as const;
-  return { network: 'n', networkNumber, machine, bridges: [], devices: [device], links: [] };
+  return {
+    network: 'n',
+    networkNumber,
+    machine,
+    bridges: [],
+    devices: [device],
+    links: [],
+    seed: 1,
+    inputs: NO_INPUTS,
+  };
 }
 
 function identity(machine: Name, peer: { certificate: string } = IDENTITIES[other[machine]]): SwitchIdentity {
