@@ -32,8 +32,11 @@ import { agentCommand, agentEnvironment } from './user-namespace.js';
 export const DEFAULT_MEMORY_BYTES = 64 << 20;
 /** The longest that an agent may take to listen: the machine may be busy, the disk cold. */
 const START_TIMEOUT_MS = 15_000;
-/** A process that was killed closes its connections first, and what it listens at a moment later. */
-const CLOSING_MS = 500;
+/**
+ * A process that was killed closes its connections first, and what it listens at a moment later: seconds, on a machine
+ * that is busy. Meanwhile it can be connected to.
+ */
+const CLOSING_MS = 5000;
 
 export interface OperationOptions {
   readonly onProgress?: (progress: Progress) => void;
@@ -191,8 +194,8 @@ export class AgentClient {
       return await ask();
     } catch (cause) {
       if (!agentIsGone(cause)) throw cause;
-      if (!(await closes(agentSocket(this.#paths), CLOSING_MS))) throw cause;
-      await startAgent(this.#paths);
+      // What still answers then is another agent, which somebody else has started.
+      if (await closes(agentSocket(this.#paths), CLOSING_MS)) await startAgent(this.#paths);
       return ask();
     }
   }
@@ -209,9 +212,10 @@ export class AgentClient {
   }
 }
 
-/** It did not answer, or says that it is ending. */
+/** The connection failed or broke, which it did not where an answer only takes too long; or it says that it is ending. */
 function agentIsGone(cause: unknown): boolean {
-  return cause instanceof RemoteError || (cause instanceof LuthierError && cause.code === 'E_ENDING');
+  if (cause instanceof RemoteError) return (cause.cause as NodeJS.ErrnoException | undefined)?.code !== 'ETIMEDOUT';
+  return cause instanceof LuthierError && cause.code === 'E_ENDING';
 }
 
 async function startAgent(paths: Paths, deadline = performance.now() + START_TIMEOUT_MS): Promise<void> {

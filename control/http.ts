@@ -41,7 +41,9 @@ export function openStream(options: RequestOptions): Promise<IncomingMessage> {
     );
     outgoing.on('error', (cause) => reject(connectionError(remote, cause)));
     if (timeoutMs !== undefined)
-      outgoing.setTimeout(timeoutMs, () => outgoing.destroy(new Error(`no answer within ${timeoutMs} ms`)));
+      outgoing.setTimeout(timeoutMs, () =>
+        outgoing.destroy(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' })),
+      );
     outgoing.end(payload);
   });
 }

@@ -45,6 +45,8 @@ async function run(pid: number, argv: readonly string[], input = ''): Promise<[n
   let output = '';
   child.stdout.on('data', (data: Buffer) => (output += data.toString()));
   child.stderr.on('data', (data: Buffer) => (output += data.toString()));
+  // A command that ends without reading its input says by its status why.
+  child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [status] = (await once(child, 'close')) as [number];
   return [status, output];
