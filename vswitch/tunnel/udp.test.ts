@@ -222,11 +222,11 @@ describe.skipIf(found instanceof Error)(`udp device${missing}`, () => {
     });
     await until(() => {
       send(end, [plainFrame(60), plainFrame(1514)]);
-      return end.device.refusedDatagrams > 2;
+      return end.device.outgoing.refused > 2;
     });
     expect(take(end)).toEqual([]);
     expect(end.drops.reasons).toEqual([]);
-    expect(end.device.failedDatagrams).toBe(0);
+    expect(end.device.outgoing.failed).toBe(0);
   });
 
   it('hears no strangers', async () => {
@@ -533,8 +533,8 @@ describe.skipIf(narrow === undefined)(`udp devices over a path that takes less t
       });
       expect(got.map(describeFrame)).toEqual(frames.map(describeFrame));
     }
-    expect(end.device.tooLongDatagrams).toBe(1);
-    expect([end.device.failedDatagrams, end.drops.reasons]).toEqual([0, []]);
+    expect(end.device.outgoing.tooLong).toBe(1);
+    expect([end.device.outgoing.failed, end.drops.reasons]).toEqual([0, []]);
     expect(end.telemetry.tunnel(0)).toMatchObject({ liveness: 'alive', pathMtuBytes: 1400 });
     expect(end.telemetry.tunnel(0)!.rttNs).toBeGreaterThan(0);
   });
@@ -602,7 +602,7 @@ describe.skipIf(narrow === undefined)(`udp devices over a path that takes less t
     await narrow!.setMtu(1000);
     const [end] = pair();
     for (const bytes of [60, 1200, 61]) send(end, [plainFrame(bytes)]);
-    expect([end.device.tooLongDatagrams, end.device.failedDatagrams]).toEqual([1, 0]);
+    expect([end.device.outgoing.tooLong, end.device.outgoing.failed]).toEqual([1, 0]);
     expect(end.drops.reasons).toEqual(['deviceError']);
   });
 });

@@ -6,9 +6,7 @@
  *   frames ─► sender: list of datagrams ─► addon: sealed, cut, in segmented sends
  *   frames ◄─ receiver: chunks to frames ◄─ addon: taken apart, seen to be new, opened, joined by frame
  *
- * Nothing here is fatal. An asynchronous error of the socket (ECONNREFUSED: nobody listens at the peer) is reported by
- * the kernel in place of the next call, which it does not carry out: so that call is made once more. What cannot be sent
- * is dropped and counted by frame, and the datagrams by cause in the fields below.
+ * Nothing here is fatal: what cannot be sent is dropped and counted by frame, and the datagrams by cause (`outgoing`).
  */
 import { constants } from 'node:os';
 import { StateError } from '../../model/errors.js';
@@ -24,23 +22,23 @@ import {
 } from '../device/device.js';
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
-import { TokenBucket } from '../handshake/token-bucket.js';
 import { Telemetry, TunnelField } from '../telemetry.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
-import { get32 } from '../wire/bytes.js';
-import { Ecn } from '../wire/ecn.js';
 import { BurstBound } from './burst-bound.js';
+import { DatagramWriter } from './datagram-writer.js';
+import { HandshakeDatagrams } from './handshake-datagrams.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
+import { Remarks } from './remarks.js';
 import { ENDPOINT_BYTES, isSameEndpoint, parseEndpoint } from './roaming/endpoint.js';
 import { Roaming, type RoamingContext } from './roaming/roaming.js';
 import { TunnelSender } from './sender.js';
 import { SealBudget } from './seal-budget.js';
 import { TunnelSocket } from './socket.js';
 import { TunnelKeys } from './tunnel-keys.js';
-import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType, TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
+import { TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
 
-const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE, ENETUNREACH } = constants.errno;
+const { EMSGSIZE } = constants.errno;
 
 /** Slots of one read, which stay in stock in between: some 250 datagrams at a path MTU of 1500, or seven super-frames. */
 const READ_SLOTS = 256;
@@ -62,19 +60,6 @@ const REFUSALS = [
 ];
 /** Of these: what came before, from elsewhere. */
 const TWIN = REFUSALS.length - 1;
-/** RFC 6040 §4.2 wants them logged; whoever makes them can make many. */
-const ANOMALY_PAUSE_NS = 60e9;
-/**
- * Handshake datagrams that are passed on in a row, and how often one more: of those that are sealed, of open ones with the
- * tunnel's mark, and of others, of which strangers send as many as they like. A peer that has a wrong certificate of us is
- * one of these, and is heard, so that people are told why.
- */
-const SEALED = { burst: 64, intervalMs: 2 };
-const MARKED = { burst: 64, intervalMs: 2 };
-const UNMARKED = { burst: 16, intervalMs: 20 };
-/** How often it is told what datagrams of other tunnels come. */
-const FOREIGN = { burst: 4, intervalMs: 1_000 };
-
 export interface UdpDeviceOptions {
   /** From `udpOpen`, with a port that was asked for; the device closes it. */
   readonly fd: number;
@@ -99,12 +84,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   readonly batchSize = 256;
   readonly tunnel = this;
 
-  /** Datagrams that the peer's machine refused (ICMP port unreachable), now or some time ago. */
-  refusedDatagrams = 0;
-  /** Datagrams that were longer than the path's MTU (EMSGSIZE): the interface takes less than it did. */
-  tooLongDatagrams = 0;
-  /** Datagrams that failed with another error. */
-  failedDatagrams = 0;
+  /** All that goes to the peer, and counts of what did not. */
+  readonly outgoing: DatagramWriter;
 
   readonly #arena: Arena;
   readonly #drops: DropSink;
@@ -121,12 +102,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   /** Of the datagram that is being looked at; null where it came from where all goes. */
   #source: Uint8Array | null;
   readonly #elsewhere: Uint8Array;
-  readonly #networkNumber: number;
   readonly #events: TunnelEvents | undefined;
   /** Absent where the tunnel is not sealed. */
   readonly #keys: TunnelKeys | undefined;
-  /** 1 or 0, as the addon wants it. */
-  #segments: number;
   /** That carried frames, ever. */
   #receivedDatagrams: number;
   /** Datagrams wait in our buffers, which no poller can tell. */
@@ -135,15 +113,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   #receivedEpoch: number;
   /** Of the present epoch. */
   readonly #budget: SealBudget;
-  #markHigh: number;
-  #markLow: number;
-  /** `ecnAnomalies` of the receiver when they were told last, and when they may be told again. */
-  #toldAnomalies: number;
-  #tellNs: number;
-  readonly #sealedHandshakes: TokenBucket;
-  readonly #marked: TokenBucket;
-  readonly #unmarked: TokenBucket;
-  readonly #foreign: TokenBucket;
+  readonly #handshakes: HandshakeDatagrams;
+  readonly #remarks: Remarks;
 
   constructor(context: DeviceContext, options: UdpDeviceOptions) {
     const { io } = context;
@@ -153,10 +124,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#port = context.index;
     this.#context = context;
     this.#io = io;
-    this.#networkNumber = options.networkNumber;
     this.#events = context.tunnelEvents;
     const features = io.native.udpFeatures(options.fd);
-    this.#segments = (features & FEATURE_SEGMENT) === 0 ? 0 : 1;
+    const hasSegments = (features & FEATURE_SEGMENT) !== 0;
     this.#keys = options.seal === 'required' ? new TunnelKeys(io.native) : undefined;
     const isSealed = this.#keys !== undefined;
     const control: ControlSink = {
@@ -187,7 +157,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       networkNumber: options.networkNumber,
       lane: options.lane ?? 0,
       pathMtuBytes: this.#health.pathMtuBytes,
-      ...(this.#segments === 1 ? { cuts: io.cuts } : {}),
+      ...(hasSegments ? { cuts: io.cuts } : {}),
       ecn: io.ecn,
       // Whether the peer looks at the field is not asked; one that runs on a kernel like ours does.
       ecnMode: (features & FEATURE_ECN) === 0 ? 'compatibility' : 'normal',
@@ -197,15 +167,13 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#hasMore = false;
     this.#receivedEpoch = 0;
     this.#budget = new SealBudget(options.pathMtuBytes, options.keyLimits);
-    this.#markHigh = 0;
-    this.#markLow = 0;
-    this.#toldAnomalies = 0;
-    this.#tellNs = 0;
     const nowMs = context.clock.nowNs() / 1e6;
-    this.#sealedHandshakes = new TokenBucket(SEALED.burst, SEALED.intervalMs, nowMs);
-    this.#marked = new TokenBucket(MARKED.burst, MARKED.intervalMs, nowMs);
-    this.#unmarked = new TokenBucket(UNMARKED.burst, UNMARKED.intervalMs, nowMs);
-    this.#foreign = new TokenBucket(FOREIGN.burst, FOREIGN.intervalMs, nowMs);
+    this.#handshakes = new HandshakeDatagrams(io, this.#sender, options.networkNumber, nowMs);
+    this.#remarks = new Remarks(context.tunnelEvents, nowMs);
+    this.outgoing = new DatagramWriter({
+      ...{ clock: context.clock, socket: this.#socket, lengths: io.lengths, sender: this.#sender },
+      ...{ health: this.#health, roaming: isSealed ? this.#roaming : undefined, hasSegments },
+    });
   }
 
   get fd(): number {
@@ -254,7 +222,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       if (pathMtuBytes !== this.#sender.pathMtuBytes) this.#sender.pathMtuBytes = pathMtuBytes;
       const datagrams = this.#sender.pack(frames, done);
       const admitted = this.#burst.admit(this.#sender.heldBytes, datagrams);
-      const sent = this.#write(admitted);
+      const sent = this.outgoing.write(admitted, this.#sendRing);
       this.#burst.spend(this.#sender.heldBytes, sent, sent < datagrams && sent === admitted);
       done += this.#sender.finish(sent);
       // What was packed for a path that has become narrower is packed anew.
@@ -291,7 +259,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     if (this.#socket.fd === -1 || (this.#keys !== undefined && !this.#sealsOne(this.#keys))) return ProbeFate.failed;
     const frame = this.#probes.pack(message, packetBytes);
     if (frame === -1) return ProbeFate.failed;
-    const n = this.#writeOne(this.#sendRing);
+    const n = this.outgoing.writeOne(this.#sendRing);
     this.#arena.release(frame);
     if (n === -EMSGSIZE) return ProbeFate.tooLong;
     return n === 1 ? ProbeFate.sent : ProbeFate.failed;
@@ -316,8 +284,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   }
 
   markHandshakes(mark: Uint8Array): void {
-    this.#markHigh = get32(mark, 0);
-    this.#markLow = get32(mark, 4);
+    this.#handshakes.mark = mark;
   }
 
   connect(endpoint: Uint8Array): boolean {
@@ -332,7 +299,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const isPossible = this.#keys !== undefined && this.#sealsOne(this.#keys);
     const frame = isPossible ? this.#probes.pack(message, 0) : -1;
     if (frame === -1) return;
-    if (endpoint === this.#roaming.destination) this.#writeOne(this.#sendRing);
+    if (endpoint === this.#roaming.destination) this.outgoing.writeOne(this.#sendRing);
     else this.#socket.writeTo(endpoint, this.#sendRing);
     this.#arena.release(frame);
   }
@@ -349,20 +316,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   sendHandshake(payload: Uint8Array, isSealed: boolean): void {
     const keys = this.#sealed();
     if (this.#socket.fd === -1 || (isSealed && !this.#sealsOne(keys))) return;
-    const { iov, lengths, cuts, ecn } = this.#io;
-    const datagram = new Uint8Array(DATAGRAM_HEADER_BYTES + payload.byteLength);
-    datagram.set(payload, DATAGRAM_HEADER_BYTES);
-    const frame = this.#arena.write(datagram);
+    const frame = this.#handshakes.pack(payload, isSealed);
     if (frame === -1) return;
-    const at = this.#arena.start(frame);
-    if (isSealed) this.#sender.emitHeader(DatagramType.handshake, at);
-    else this.#emitOpenHeader(at);
-    iov[0] = at;
-    iov[1] = datagram.byteLength;
-    lengths[0] = 1;
-    cuts[0] = 0;
-    ecn[0] = Ecn.notEct;
-    this.#writeOne(isSealed ? keys.sendRing : 0);
+    this.outgoing.writeOne(isSealed ? keys.sendRing : 0);
     this.#arena.release(frame);
   }
 
@@ -372,13 +328,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#sender.close();
     this.#receiver.close();
     this.#keys?.close();
-  }
-
-  /** Sends the one datagram of the scatter list: returns 1, 0 when the socket is full, or -errno. */
-  #writeOne(ring: number): number {
-    const n = this.#socket.write(0, 0, 1, ring, 0);
-    if (n >= 0 || !this.#isWorthRetrying(-n)) return n;
-    return this.#socket.write(0, 0, 1, ring, 0);
   }
 
   get #sendRing(): number {
@@ -397,15 +346,6 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const configured = peer === undefined ? connected : parseEndpoint(peer.address, peer.port);
     const isHome = isConnected && (seal === 'required' || isSameEndpoint(connected, configured));
     return new Roaming(this, configured, isHome ? connected : null, this.#context.clock.nowNs());
-  }
-
-  #emitOpenHeader(at: number): void {
-    const header = new DatagramHeader();
-    header.type = DatagramType.handshake;
-    header.network = this.#networkNumber;
-    header.counterHigh = this.#markHigh;
-    header.counterLow = this.#markLow;
-    header.emit(this.#arena.bytes, at);
   }
 
   #report(): void {
@@ -453,13 +393,12 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   }
 
   #onForeign(version: number, network: number): void {
-    if (this.#foreign.take(this.#context.clock.nowNs() / 1e6)) this.#events?.foreign(version, network);
+    this.#remarks.foreign(version, network, this.#context.clock.nowNs() / 1e6);
   }
 
   #onHandshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void {
-    const isMarked = markHigh === this.#markHigh && markLow === this.#markLow;
-    const allowed = isSealed ? this.#sealedHandshakes : isMarked ? this.#marked : this.#unmarked;
-    if (!allowed.take(this.#context.clock.nowNs() / 1e6)) {
+    const isMarked = this.#handshakes.isMarked(markHigh, markLow);
+    if (!this.#handshakes.admits(isSealed, isMarked, this.#context.clock.nowNs() / 1e6)) {
       this.#drops.drop(DropReason.queueFull, -1, this.#port);
       return;
     }
@@ -478,7 +417,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
     const ring = this.#keys === undefined ? 0 : this.#keys.receiveRing;
     let n = this.#socket.read(slots, ring);
-    if (n < 0 && this.#isWorthRetrying(-n)) n = this.#socket.read(slots, ring);
+    if (n < 0 && this.outgoing.isWorthRetrying(-n)) n = this.#socket.read(slots, ring);
     if (n < 0) return 0;
     const { next } = this.#arena;
     const nowNs = this.#context.clock.nowNs();
@@ -517,7 +456,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     }
     this.#roaming.act(nowNs);
     this.#health.answer();
-    if (this.#receiver.ecnAnomalies !== this.#toldAnomalies && nowNs >= this.#tellNs) this.#tellAnomalies(nowNs);
+    if (this.#receiver.ecnAnomalies !== 0) this.#remarks.anomalies(this.#receiver.ecnAnomalies, nowNs);
     return this.#socket.more();
   }
 
@@ -526,64 +465,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     return this.#elsewhere;
   }
 
-  #tellAnomalies(nowNs: number): void {
-    const { ecnAnomalies } = this.#receiver;
-    this.#events?.ecnAnomalies(ecnAnomalies - this.#toldAnomalies);
-    this.#toldAnomalies = ecnAnomalies;
-    this.#tellNs = nowNs + ANOMALY_PAUSE_NS;
-  }
-
   #meetEpoch(): void {
     this.#receivedEpoch = this.#receiver.epoch;
     if (this.#keys?.meet(this.#receivedEpoch) === true) this.#events?.epoch(this.#receivedEpoch);
-  }
-
-  /** Sends datagrams 0 … `datagrams - 1` of the scatter list; returns how many are done with, sent or failed. */
-  #write(datagrams: number): number {
-    const { lengths } = this.#io;
-    let done = 0;
-    let entry = 0;
-    let isRetry = false;
-    while (done < datagrams) {
-      const n = this.#socket.write(done, entry, datagrams - done, this.#sendRing, this.#segments);
-      if (n > 0) {
-        for (const end = done + n; done < end; done++) entry += lengths[done]!;
-        isRetry = false;
-        continue;
-      }
-      if (n === 0 || n === -EAGAIN || n === -EWOULDBLOCK) break;
-      if (this.#isWorthRetrying(-n) && !isRetry) {
-        isRetry = true;
-        continue;
-      }
-      if (n === -EMSGSIZE) {
-        this.tooLongDatagrams++;
-        if (this.#health.refused(this.#context.clock.nowNs())) break;
-      } else {
-        this.failedDatagrams++;
-      }
-      // A path that cannot do it (no checksums in hardware: EIO; UDP encapsulated in something: EINVAL).
-      if (n === -EIO || n === -EINVAL) this.#segmentNoMore();
-      this.#sender.fail(done, DropReason.deviceError);
-      entry += lengths[done]!;
-      done++;
-      isRetry = false;
-    }
-    return done;
-  }
-
-  #segmentNoMore(): void {
-    this.#segments = 0;
-    this.#sender.cutNoMore();
-  }
-
-  /** Whether an error tells of an earlier datagram, which it counts; or of an own address that is gone, as others are not. */
-  #isWorthRetrying(errno: number): boolean {
-    if (errno === ECONNREFUSED) this.refusedDatagrams++;
-    // ICMP said that something was too long for the path; or this call's own is for the interface, as the next one tells.
-    else if (errno === EMSGSIZE) this.#health.doubtPathMtu(this.#context.clock.nowNs());
-    else if (errno === ENETUNREACH && this.#keys !== undefined) return this.#roaming.lost(this.#context.clock.nowNs());
-    else return false;
-    return true;
   }
 }

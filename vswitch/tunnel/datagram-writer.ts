@@ -1,0 +1,116 @@
+/**
+ * Datagrams of the scatter list, out through a tunnel's socket, and what follows where the kernel refuses: it is tried
+ * again, or the path is asked how much it takes, or the peer is looked for, or the datagram is lost and counted.
+ *
+ * Nothing here is fatal. An asynchronous error of the socket (ECONNREFUSED: nobody listens at the peer) is reported by
+ * the kernel in place of the next call, which it does not carry out: so that call is made once more. Called by `udp.ts`.
+ */
+import { constants } from 'node:os';
+import type { Clock } from '../../model/clock.js';
+import { DropReason } from '../drops.js';
+import type { TunnelHealth } from './health/tunnel-health.js';
+import type { Roaming } from './roaming/roaming.js';
+import type { TunnelSender } from './sender.js';
+import type { TunnelSocket } from './socket.js';
+
+const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE, ENETUNREACH } = constants.errno;
+
+export interface DatagramWriterParts {
+  readonly clock: Clock;
+  readonly socket: TunnelSocket;
+  readonly lengths: Int32Array;
+  readonly sender: TunnelSender;
+  readonly health: TunnelHealth;
+  /** Absent where the tunnel is not sealed: its peer is looked for nowhere else. */
+  readonly roaming: Roaming | undefined;
+  /** The kernel cuts (UDP_SEGMENT). */
+  readonly hasSegments: boolean;
+}
+
+export class DatagramWriter {
+  /** Datagrams that the peer's machine refused (ICMP port unreachable), now or some time ago. */
+  refused: number;
+  /** Datagrams that were longer than the path's MTU (EMSGSIZE): the interface takes less than it did. */
+  tooLong: number;
+  /** Datagrams that failed with another error. */
+  failed: number;
+  readonly #clock: Clock;
+  readonly #socket: TunnelSocket;
+  readonly #lengths: Int32Array;
+  readonly #sender: TunnelSender;
+  readonly #health: TunnelHealth;
+  readonly #roaming: Roaming | undefined;
+  /** 1 or 0, as the addon wants it. */
+  #segments: number;
+
+  constructor({ clock, socket, lengths, sender, health, roaming, hasSegments }: DatagramWriterParts) {
+    this.refused = 0;
+    this.tooLong = 0;
+    this.failed = 0;
+    this.#clock = clock;
+    this.#socket = socket;
+    this.#lengths = lengths;
+    this.#sender = sender;
+    this.#health = health;
+    this.#roaming = roaming;
+    this.#segments = hasSegments ? 1 : 0;
+  }
+
+  /**
+   * Sends datagrams 0 … `datagrams - 1` of the scatter list, sealed with the keys of `ring` (0: not); returns how many are
+   * done with, sent or failed.
+   */
+  write(datagrams: number, ring: number): number {
+    let done = 0;
+    let entry = 0;
+    let isRetry = false;
+    while (done < datagrams) {
+      const n = this.#socket.write(done, entry, datagrams - done, ring, this.#segments);
+      if (n > 0) {
+        for (const end = done + n; done < end; done++) entry += this.#lengths[done]!;
+        isRetry = false;
+        continue;
+      }
+      if (n === 0 || n === -EAGAIN || n === -EWOULDBLOCK) break;
+      if (this.isWorthRetrying(-n) && !isRetry) {
+        isRetry = true;
+        continue;
+      }
+      if (n === -EMSGSIZE) {
+        this.tooLong++;
+        if (this.#health.refused(this.#clock.nowNs())) break;
+      } else {
+        this.failed++;
+      }
+      // A path that cannot do it (no checksums in hardware: EIO; UDP encapsulated in something: EINVAL).
+      if (n === -EIO || n === -EINVAL) this.#segmentNoMore();
+      this.#sender.fail(done, DropReason.deviceError);
+      entry += this.#lengths[done]!;
+      done++;
+      isRetry = false;
+    }
+    return done;
+  }
+
+  /** Sends the one datagram of the scatter list: returns 1, 0 when the socket is full, or -errno. */
+  writeOne(ring: number): number {
+    const n = this.#socket.write(0, 0, 1, ring, 0);
+    if (n >= 0 || !this.isWorthRetrying(-n)) return n;
+    return this.#socket.write(0, 0, 1, ring, 0);
+  }
+
+  /** Whether an error tells of an earlier datagram, which it counts; or of an own address that is gone, as others are not. */
+  isWorthRetrying(errno: number): boolean {
+    if (errno === ECONNREFUSED) this.refused++;
+    // ICMP said that something was too long for the path; or this call's own is for the interface, as the next one tells.
+    else if (errno === EMSGSIZE) this.#health.doubtPathMtu(this.#clock.nowNs());
+    else if (errno === ENETUNREACH && this.#roaming !== undefined) return this.#roaming.lost(this.#clock.nowNs());
+    else return false;
+    return true;
+  }
+
+  #segmentNoMore(): void {
+    this.#segments = 0;
+    this.#sender.cutNoMore();
+  }
+}
