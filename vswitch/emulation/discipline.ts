@@ -20,6 +20,9 @@ export interface Discipline {
    */
   enqueue(entry: number): boolean;
 
+  /** Takes an entry without question: when a link's discipline is changed, what waits goes over to the new one. */
+  adopt(entry: number): void;
+
   /** The entry that goes on now, which is the caller's; -1 when none waits any more. May drop others before it. */
   dequeue(): number;
 

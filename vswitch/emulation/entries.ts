@@ -48,3 +48,32 @@ export class Entries {
     this.#free = entry;
   }
 }
+
+/** First in, first out: a chain of entries. */
+export class Chain {
+  /** Of the entries, -1 when there are none. */
+  first: number;
+  readonly #entries: Entries;
+  #last: number;
+
+  constructor(entries: Entries) {
+    this.first = -1;
+    this.#entries = entries;
+    this.#last = -1;
+  }
+
+  push(entry: number): void {
+    const { next } = this.#entries;
+    next[entry] = -1;
+    if (this.first === -1) this.first = entry;
+    else next[this.#last] = entry;
+    this.#last = entry;
+  }
+
+  /** Takes out the first; -1 when there is none. */
+  shift(): number {
+    const entry = this.first;
+    if (entry !== -1) this.first = this.#entries.next[entry]!;
+    return entry;
+  }
+}

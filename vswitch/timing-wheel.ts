@@ -1,0 +1,162 @@
+/**
+ * When things numbered 0 … capacity-1 are due: a hierarchical timing wheel (Varghese and Lauck 1987, scheme 7) in typed
+ * arrays. To set, move or cancel one takes the same time however many there are; nothing allocates.
+ *
+ *   level 0   64 slots of  1.024 µs     ┌─┬─┬─┬─ … ─┐    a slot is a list of what is due within it; where the
+ *   level 1   64 slots of 65.5   µs     ┌─┬─┬─┬─ … ─┐    time comes to a slot of a higher level, what is in it
+ *   level 2   64 slots of  4.19  ms     ┌─┬─┬─┬─ … ─┐    is spread over the levels below
+ *   …
+ *   level 7   64 slots of 52     days
+ *
+ * A deadline keeps its nanosecond: the wheel only sorts roughly, and what is due is compared. Used by
+ * `transmit-list.ts`, with the directions of links.
+ */
+import type { Clock } from '../model/clock.js';
+
+const SLOTS = 64;
+const LEVELS = 8;
+const TICK_NS = 1024;
+/** Nanoseconds of a slot, by level. */
+const WIDTHS = Float64Array.from({ length: LEVELS }, (_, level) => TICK_NS * SLOTS ** level);
+/** Of a list, so many are looked at for the first deadline; of a longer one, where its slot begins is good enough. */
+const LOOK = 8;
+const NOWHERE = -1;
+
+export class TimingWheel {
+  /** When each is due, in nanoseconds; Infinity: it is not set. Written by `set` and `cancel`. */
+  readonly atNs: Float64Array;
+  /** What `expire` has found, the first `count` of it. */
+  readonly due: Int32Array;
+  /** `next[0]`: when the first is due; may be too early, never too late. Infinity: none is set. */
+  readonly next: Float64Array;
+  readonly #clock: Clock;
+  /** Doubly linked lists: slot → first, and what follows and precedes each. */
+  readonly #first: Int32Array;
+  readonly #after: Int32Array;
+  readonly #before: Int32Array;
+  /** The slot that each is in, levels one after the other; NOWHERE. */
+  readonly #slot: Int16Array;
+  /** By level: how many slots of time have begun since the clock's start. */
+  readonly #position: Float64Array;
+  /** By level: how many are in it. */
+  readonly #held: Int32Array;
+
+  constructor(capacity: number, clock: Clock) {
+    this.atNs = new Float64Array(capacity).fill(Infinity);
+    this.due = new Int32Array(capacity);
+    this.next = new Float64Array([Infinity]);
+    this.#clock = clock;
+    this.#first = new Int32Array(LEVELS * SLOTS).fill(NOWHERE);
+    this.#after = new Int32Array(capacity);
+    this.#before = new Int32Array(capacity);
+    this.#slot = new Int16Array(capacity).fill(NOWHERE);
+    this.#position = new Float64Array(LEVELS);
+    this.#held = new Int32Array(LEVELS);
+  }
+
+  /** Due at `when[0]` from now on, which may be in the past. */
+  set(item: number, when: Float64Array): void {
+    const atNs = when[0]!;
+    if (this.#slot[item] !== NOWHERE) this.#unlink(item);
+    this.atNs[item] = atNs;
+    if (atNs === Infinity) return;
+    this.#link(item);
+    if (atNs < this.next[0]!) this.next[0] = atNs;
+  }
+
+  cancel(item: number): void {
+    if (this.#slot[item] === NOWHERE) return;
+    this.#unlink(item);
+    this.atNs[item] = Infinity;
+  }
+
+  /** Takes out all that are due by now, to `due`; returns how many. */
+  expire(): number {
+    const nowNs = this.#clock.nowNs();
+    let count = 0;
+    if (nowNs < this.next[0]!) return 0;
+    // Upwards: what moves down finds the levels below at the present.
+    for (let level = 0; level < LEVELS; level++) {
+      const until = Math.floor(nowNs / WIDTHS[level]!);
+      const from = this.#position[level]!;
+      this.#position[level] = until;
+      if (this.#held[level] === 0) continue;
+      // The slot of the present is looked at again each time: on level 0 what is in it may not be due yet.
+      const slots = Math.min(SLOTS, until - from + 1);
+      for (let i = 0; i < slots; i++) count = this.#empty(level, (from + i) % SLOTS, nowNs, count);
+    }
+    this.#look();
+    return count;
+  }
+
+  /** Sorts a slot's list anew: into `due`, or to where it belongs by now. */
+  #empty(level: number, slot: number, nowNs: number, count: number): number {
+    let item = this.#first[level * SLOTS + slot]!;
+    while (item !== NOWHERE) {
+      const following = this.#after[item]!;
+      if (this.atNs[item]! <= nowNs) {
+        this.#unlink(item);
+        this.atNs[item] = Infinity;
+        this.due[count++] = item;
+      } else if (level > 0) {
+        this.#unlink(item);
+        this.#link(item);
+      }
+      item = following;
+    }
+    return count;
+  }
+
+  #link(item: number): void {
+    const atNs = this.atNs[item]!;
+    let level = 0;
+    let at = 0;
+    for (; level < LEVELS; level++) {
+      // What is past is due in the slot of the present.
+      at = Math.max(Math.floor(atNs / WIDTHS[level]!), this.#position[level]!);
+      if (at - this.#position[level]! < SLOTS) break;
+    }
+    if (level === LEVELS) {
+      level = LEVELS - 1;
+      at = this.#position[level]! + SLOTS - 1;
+    }
+    const slot = level * SLOTS + (at % SLOTS);
+    const first = this.#first[slot]!;
+    this.#slot[item] = slot;
+    this.#after[item] = first;
+    this.#before[item] = NOWHERE;
+    if (first !== NOWHERE) this.#before[first] = item;
+    this.#first[slot] = item;
+    this.#held[level]!++;
+  }
+
+  #unlink(item: number): void {
+    const slot = this.#slot[item]!;
+    const after = this.#after[item]!;
+    const before = this.#before[item]!;
+    if (before === NOWHERE) this.#first[slot] = after;
+    else this.#after[before] = after;
+    if (after !== NOWHERE) this.#before[after] = before;
+    this.#slot[item] = NOWHERE;
+    this.#held[Math.floor(slot / SLOTS)]!--;
+  }
+
+  /** Finds the first deadline: that of the first slot in use, on each level. */
+  #look(): void {
+    let nextNs = Infinity;
+    for (let level = 0; level < LEVELS; level++) {
+      if (this.#held[level] === 0) continue;
+      const position = this.#position[level]!;
+      let i = 0;
+      while (this.#first[level * SLOTS + ((position + i) % SLOTS)] === NOWHERE) i++;
+      let item = this.#first[level * SLOTS + ((position + i) % SLOTS)]!;
+      let firstNs = Infinity;
+      let looks = 0;
+      for (; item !== NOWHERE && looks < LOOK; looks++, item = this.#after[item]!)
+        firstNs = Math.min(firstNs, this.atNs[item]!);
+      if (item !== NOWHERE) firstNs = Math.min(firstNs, (position + i) * WIDTHS[level]!);
+      nextNs = Math.min(nextNs, firstNs);
+    }
+    this.next[0] = nextNs;
+  }
+}
