@@ -229,7 +229,7 @@ describe('UDP', () => {
     arrays.lengths.set([9, 1, 3, 1]);
     expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0, 0)).toBe(3);
     arrays.iov.set([3, 0, 2, 1]);
-    const buffers = native.udpReceiverCreate();
+    const buffers = native.udpReceiverCreate(1);
     // Shorter than a header: said, and no slot taken.
     expect(native.udpRead(handle, buffers, receiver, 4, 0, 0)).toBe(3);
     expect([...arrays.lengths.subarray(0, 3)]).toEqual([-UdpRefusal.badDatagram, 25, -UdpRefusal.badDatagram]);
@@ -250,7 +250,7 @@ describe('UDP', () => {
     arrays.lengths.set([1, 1, 1]);
     expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1, 0)).toBe(3);
     arrays.iov.set([4, 1, 2, 3, 0, 5]);
-    const buffers = native.udpReceiverCreate();
+    const buffers = native.udpReceiverCreate(1);
     expect(native.udpRead(handle, buffers, receiver, 5, 0, 0)).toBe(1);
     expect(native.udpMore(buffers)).toBe(2);
     expect(arrays.lengths[0]).toBe(5000);
@@ -282,7 +282,7 @@ describe('UDP', () => {
     expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0)).toBe(-ECONNREFUSED);
     expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0, 0)).toBe(1);
     arrays.iov.set([0, 1]);
-    const buffers = native.udpReceiverCreate();
+    const buffers = native.udpReceiverCreate(1);
     expect(native.udpRead(handle, buffers, first, 2, 0, 0)).toBe(1);
     expect(arrays.lengths[0]).toBe(100);
     native.udpReceiverDestroy(buffers);
@@ -334,7 +334,7 @@ describe('data-path calls', () => {
     // The good datagrams before a bad one are sent.
     expect(write([0, 1, 0, 1, -1, 1], [1, 1, 1])).toBe(2);
 
-    const buffers = native.udpReceiverCreate();
+    const buffers = native.udpReceiverCreate(1);
     const read = (slots: number[], count: number, keyring = 0) => {
       arrays.iov.set(slots);
       return native.udpRead(handle, buffers, receiver, count, keyring, 0);
@@ -402,7 +402,7 @@ describe('data-path calls', () => {
       seals: true,
       secret: new Uint8Array(44),
     });
-    const buffers = native.udpReceiverCreate();
+    const buffers = native.udpReceiverCreate(1);
     const number = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -2, max: 16 }) }, fc.integer());
     const list = (length: number) => fc.array(number, { minLength: length, maxLength: length });
     // Mostly in its range, so that what is behind the check is reached.

@@ -16,7 +16,9 @@
 
 /* vswitch/tunnel/wire.ts; layout.test.ts compares both sides. */
 #define DATAGRAM_HEADER_BYTES 20
+#define WIRE_VERSION 1
 #define LANE_AT 3
+#define NETWORK_AT 4
 #define EPOCH_AT 8
 #define COUNTER_AT 12
 #define TAG_BYTES 16

@@ -116,10 +116,12 @@ export const UdpRefusal = {
   replayed: 4,
   /** Its tag is wrong. */
   notAuthentic: 5,
-  /** A handshake, or where nothing is sealed anything, not from where the socket sends to. */
+  /** Foreign or a handshake, or where nothing is sealed anything, not from where the socket sends to. */
   stranger: 6,
   /** Authentic, but it came before: a moment ago, and from another source (of an open socket). */
   twin: 7,
+  /** Where datagrams are sealed: of another version of the format, which `ecn` has then, or of another network (`cuts`). */
+  foreign: 8,
 } as const;
 
 export type AeadAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
@@ -179,8 +181,8 @@ export interface Native {
   udpReceiveBufferBytes(fd: number): number;
   /** What the kernel can do with it: `UdpFeature` bits. */
   udpFeatures(fd: number): number;
-  /** Buffers that a socket is received into, and what waits in them between two calls; of one tunnel. */
-  udpReceiverCreate(): number;
+  /** Buffers that a socket is received into, and what waits in them between two calls; of one tunnel, of that network. */
+  udpReceiverCreate(networkNumber: number): number;
   udpReceiverDestroy(receiver: number): void;
   // Of whom a socket is connected to: integers in, 0 or -errno out, as the calls of the data path below.
   /** Connects it to `endpoint`, whatever it was connected to before; one that fails is connected to nobody. */

@@ -33,10 +33,13 @@ it('ENDPOINT_BYTES is the same everywhere', () => {
   );
 });
 
-it.each(['DATAGRAM_HEADER_BYTES', 'TAG_BYTES'])('%s is the same in the addon and on the wire', (name) => {
-  const value = number('aead.h', new RegExp(`^#define ${name} (\\d+)$`, 'm'));
-  expect(number('../vswitch/tunnel/wire.ts', new RegExp(`^export const ${name} = (\\d+);$`, 'm'))).toBe(value);
-});
+it.each(['WIRE_VERSION', 'DATAGRAM_HEADER_BYTES', 'NETWORK_AT', 'TAG_BYTES'])(
+  '%s is the same in the addon and on the wire',
+  (name) => {
+    const value = number('aead.h', new RegExp(`^#define ${name} (\\d+)$`, 'm'));
+    expect(number('../vswitch/tunnel/wire.ts', new RegExp(`^export const ${name} = (\\d+);$`, 'm'))).toBe(value);
+  },
+);
 
 it.each(['udp-send.c', 'udp-receive.c'])('CHUNK_HEADER_BYTES is the same in %s and on the wire', (file) => {
   const value = number(file, /^#define CHUNK_HEADER_BYTES (\d+)$/m);

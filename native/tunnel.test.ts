@@ -16,14 +16,18 @@ import { HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES,
 const { EINVAL } = constants.errno;
 const DATAGRAM_HEADER = 20;
 const HEADERS = 38;
+/** Beyond 2³¹, as numbers may be. */
+const NETWORK = 0xfffe_0063;
 const ALGORITHMS: readonly AeadAlgorithm[] = ['aes-256-gcm', 'chacha20-poly1305'];
 const SECRET = Uint8Array.from({ length: 44 }, (_, i) => i * 7 + 1);
 /** Where the test's own datagrams stand in the arena; what is read goes to the slots in front. */
 const OURS_AT = 100 * SLOT_BYTES;
 
 interface Fields {
+  readonly version?: number;
   readonly type?: number;
   readonly lane?: number;
+  readonly network?: number;
   readonly epoch?: number;
   readonly counter?: bigint;
   readonly channel?: number;
@@ -39,10 +43,10 @@ interface Fields {
 function datagram(fields: Fields): Buffer {
   const { payload, copy = new Uint8Array(0) } = fields;
   const headers = Buffer.alloc(HEADERS);
-  headers[0] = 1;
+  headers[0] = fields.version ?? 1;
   headers[1] = fields.type ?? 0;
   headers[3] = fields.lane ?? 0;
-  headers.writeUInt32BE(99, 4);
+  headers.writeUInt32BE(fields.network ?? NETWORK, 4);
   headers.writeUInt32BE(fields.epoch ?? 0, 8);
   headers.writeBigUInt64BE(fields.counter ?? 0n, 12);
   headers.writeUInt16BE(fields.channel ?? 1, 20);
@@ -94,7 +98,7 @@ class Line {
   constructor(a: number, b: number) {
     this.a = a;
     this.b = b;
-    this.buffers = native.udpReceiverCreate();
+    this.buffers = native.udpReceiverCreate(NETWORK);
   }
 
   static over(address = '127.0.0.1', receiveBufferBytes = 4 << 20): Line {
@@ -497,7 +501,7 @@ describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
       expect(typeof got, `byte ${at}`).toBe('number');
       refusals.add(got);
     }
-    expect(refusals).toEqual(new Set([UdpRefusal.notAuthentic, UdpRefusal.unknownEpoch]));
+    expect(refusals).toEqual(new Set([UdpRefusal.notAuthentic, UdpRefusal.unknownEpoch, UdpRefusal.foreign]));
     line.send([sealed]);
     expect(line.receive(ring)).toEqual([plain(5n)]);
   });
@@ -532,6 +536,34 @@ describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
       handshake,
       UdpRefusal.badDatagram,
     ]);
+  });
+
+  it('is refused of another version or network, which is said, whatever its seal and type', () => {
+    const ring = keyring(false, algorithm);
+    const { arrays, handle } = line.io;
+    const payload = bytes(10);
+    const foreign = [
+      seal(datagram({ version: 2, epoch: 7, payload }), algorithm),
+      seal(datagram({ network: NETWORK - 1, epoch: 8, payload }), algorithm),
+      datagram({ version: 255, network: 9, payload }),
+      datagram({ type: 1, network: 9, payload }),
+      datagram({ type: 2, network: 9, payload }),
+    ];
+    line.send([...foreign, foreign[0]!.subarray(0, 20), datagram({ payload }), foreign[0]!.subarray(0, 19)]);
+    line.io.offerSlots(90);
+    const count = native.udpRead(handle, line.buffers, line.b, 90, ring, 0);
+    const told = Array.from({ length: count }, (_, i) =>
+      arrays.lengths[i] === -UdpRefusal.foreign ? [arrays.ecn[i], arrays.cuts[i]! >>> 0] : -arrays.lengths[i]!,
+    );
+    const others = [
+      [2, NETWORK],
+      [1, NETWORK - 1],
+      [255, 9],
+      [1, 9],
+      [1, 9],
+      [2, NETWORK],
+    ];
+    expect(told).toEqual([...others, UdpRefusal.unsealed, UdpRefusal.badDatagram]);
   });
 });
 

@@ -43,7 +43,7 @@
 #define ECN_MASK 3
 
 /* UdpRefusal in binding.ts: why a datagram was refused, as a negative length. */
-enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC, STRANGER, TWIN };
+enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC, STRANGER, TWIN, FOREIGN };
 
 /* Small datagrams come many at a time; merged ones, of up to 64 KiB, two, so that they are still in cache when opened. */
 #define MESSAGES 32
@@ -78,6 +78,7 @@ struct receiver {
   bool is_large;         /* what came last was merged */
   bool is_open;          /* what came last has names */
   bool is_full;          /* the kernel gave as many as it was asked for */
+  uint32_t network;      /* of its tunnel */
   int64_t overruns;      /* what the socket had no room for, ever */
   uint32_t told_drops;   /* the kernel's own count of them, as it was told last */
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
@@ -91,11 +92,15 @@ void receiver_free(struct receiver *receiver) {
 }
 
 napi_value native_udpReceiverCreate(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t network;
   struct state *state;
-  (void)info;
+  arguments(env, info, 1, &argument);
+  if (!get_int(env, argument, "network", 1, UINT32_MAX, &network)) return NULL;
   napi_get_instance_data(env, (void **)&state);
   struct receiver *receiver = calloc(1, sizeof *receiver);
   if (receiver == NULL) return throw_errno(env, "calloc", ENOMEM);
+  receiver->network = (uint32_t)network;
   receiver->buffers = mmap(NULL, (size_t)MESSAGES * MESSAGE_BYTES, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (receiver->buffers == MAP_FAILED) {
@@ -324,6 +329,11 @@ static bool is_twin(struct receiver *receiver, uint64_t counter, const struct so
   return memcmp(recent->source, source->endpoint, ENDPOINT_BYTES) != 0;
 }
 
+/* Of our version and network; of others no key is ours, whatever they are sealed with. */
+static bool is_ours(const struct receiver *receiver, const uint8_t *datagram) {
+  return datagram[0] == WIRE_VERSION && get_be(datagram + NETWORK_AT, 4) == receiver->network;
+}
+
 /*
  * Sees whether a datagram may be read, and opens it where it lies. Returns its bytes without the tag, or a refusal,
  * negative. Every datagram is asked once: a replay window moves.
@@ -333,6 +343,7 @@ static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_
   if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
   /* Of what is not sealed nothing but its source says whose it is. */
   if (ring == NULL) return source->number == 0 ? (int)bytes : -STRANGER;
+  if (!is_ours(receiver, datagram)) return source->number == 0 ? -FOREIGN : -STRANGER;
   if (get_be(datagram + EPOCH_AT, 4) == 0) {
     if (datagram[TYPE_AT] != TYPE_HANDSHAKE) return -UNSEALED;
     return source->number == 0 ? (int)bytes : -STRANGER;
@@ -372,6 +383,10 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
     int opened = is_cut ? -BAD_DATAGRAM : open_datagram(receiver, ring, datagram, bytes, &source);
     if (opened < 0) {
       /* It takes no slot, so a frame goes on behind it: garbage in between costs what it costs, and no more. */
+      if (opened == -FOREIGN) {
+        io->ecn[count] = datagram[0];
+        io->cuts[count] = (int32_t)get_be(datagram + NETWORK_AT, 4);
+      }
       io->sources[count] = source.number;
       io->lengths[count++] = opened;
     } else if (run.source == source.number && carries_on(&run, datagram, (size_t)opened, receiver->ecn)) {

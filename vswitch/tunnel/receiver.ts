@@ -36,7 +36,7 @@ export interface ControlSink {
   handshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void;
   /** The same, of a probe; but only its first PROBE_BYTES stand in a row, the others are padding. False when it is none. */
   probe(at: number, payloadBytes: number): boolean;
-  /** A datagram of another version, whose network is then 0, or of another network came: from anybody, unless it was sealed. */
+  /** A datagram of another version, whose network is then 0, or of another network came, from anybody. */
   foreign(version: number, network: number): void;
 }
 

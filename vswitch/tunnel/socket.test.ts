@@ -9,6 +9,7 @@ import { TunnelSocket } from './socket.js';
 import { DATAGRAM_HEADER_BYTES, DatagramHeader, DatagramType } from './wire.js';
 
 const ADDRESS = '127.0.0.1';
+const NETWORK = 1;
 const closing: (() => void)[] = [];
 
 afterEach(() => {
@@ -19,7 +20,7 @@ afterEach(() => {
 function datagram(type: number, counter: number): Uint8Array {
   const bytes = new Uint8Array(DATAGRAM_HEADER_BYTES + 40);
   const header = new DatagramHeader();
-  Object.assign(header, { type, network: 1, counterLow: counter });
+  Object.assign(header, { type, network: NETWORK, counterLow: counter });
   header.emit(bytes, 0);
   return bytes;
 }
@@ -27,7 +28,7 @@ function datagram(type: number, counter: number): Uint8Array {
 function ours(): { io: NativeIo; socket: TunnelSocket; port: number } {
   const io = new NativeIo(native, 2 ** 20);
   const fd = native.udpOpen({ bind: { address: ADDRESS, port: 0 } });
-  const socket = new TunnelSocket(io, fd);
+  const socket = new TunnelSocket(io, fd, NETWORK);
   closing.push(() => {
     socket.close();
     io.close();

@@ -16,10 +16,10 @@ export class TunnelSocket {
   /** Whom it was connected to last. */
   readonly #peer: Uint8Array;
 
-  constructor(io: NativeIo, fd: number) {
+  constructor(io: NativeIo, fd: number, networkNumber: number) {
     this.fd = fd;
     this.#io = io;
-    this.#buffers = io.native.udpReceiverCreate();
+    this.#buffers = io.native.udpReceiverCreate(networkNumber);
     this.#destination = null;
     this.#peer = new Uint8Array(ENDPOINT_BYTES);
   }

@@ -36,7 +36,7 @@ import { TunnelSender } from './sender.js';
 import { SealBudget } from './seal-budget.js';
 import { TunnelSocket } from './socket.js';
 import { TunnelKeys } from './tunnel-keys.js';
-import { TAG_BYTES, TUNNEL_MTU_BYTES } from './wire.js';
+import { TAG_BYTES, TUNNEL_MTU_BYTES, WIRE_VERSION } from './wire.js';
 
 const { EMSGSIZE } = constants.errno;
 
@@ -57,9 +57,11 @@ const REFUSALS = [
   DropReason.notAuthentic,
   DropReason.stranger,
   DropReason.replayed,
+  DropReason.badDatagram,
 ];
-/** Of these: what came before, from elsewhere. */
-const TWIN = REFUSALS.length - 1;
+/** Of these: what came before, from elsewhere; and what is of another version or network. */
+const TWIN = 7;
+const FOREIGN = 8;
 export interface UdpDeviceOptions {
   /** From `udpOpen`, with a port that was asked for; the device closes it. */
   readonly fd: number;
@@ -142,7 +144,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const bufferBytes = io.native.udpReceiveBufferBytes(options.fd);
     this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs(), bufferBytes);
     this.#burst = new BurstBound();
-    this.#socket = new TunnelSocket(io, options.fd);
+    this.#socket = new TunnelSocket(io, options.fd, options.networkNumber);
     this.#roaming = this.#roam(options);
     this.#source = null;
     this.#elsewhere = new Uint8Array(ENDPOINT_BYTES);
@@ -435,6 +437,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       const bytes = lengths[i]!;
       if (bytes < 0) {
         this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
+        if (bytes === -FOREIGN) this.#onForeign(ecn[i]!, ecn[i] === WIRE_VERSION ? cuts[i]! >>> 0 : 0);
         if (bytes !== -TWIN) continue;
         if (sources[i]! === 0) isHeard = true;
         else this.#roaming.twinFrom(this.#sourceOf(sources[i]!));
