@@ -13,7 +13,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             '{model,native,vswitch,vhost,vrouter,control,measure,cli}/**/*.test.ts',
-            'test/compliance/**/*.test.ts',
+            'test/{compliance,emulation}/**/*.test.ts',
           ],
           setupFiles: ['test/properties.ts'],
           expect: { poll: PATIENCE },
