@@ -86,10 +86,31 @@ export interface LinkConfig {
   /** First end to second. */
   readonly forward: LinkProperties;
   readonly reverse: LinkProperties;
+  /** What it becomes after that; the process does it by itself. Those that are due already are done at once, in order. */
+  readonly later?: readonly LaterChange[];
 }
 
-/** `PUT /links` of a switch process: what links that it has are to be from now on. */
+/** All of a link's properties, from a moment on. */
+export interface LaterChange {
+  /** CLOCK_MONOTONIC of the machine */
+  readonly atNs: number;
+  readonly forward: LinkProperties;
+  readonly reverse: LinkProperties;
+}
+
+/** What a link that is there is to be from now on. */
 export type LinkChange = Pick<LinkConfig, 'name' | 'forward' | 'reverse'>;
+
+/** `PUT /links` of a switch process: also what it becomes later, in place of what was said of that before. */
+export type ScheduledLink = Pick<LinkConfig, 'name' | 'forward' | 'reverse' | 'later'>;
+
+/** `GET /changes?after=N` of a switch process: changes that were due later and were done, all but the first N of its life. */
+export interface DoneChange {
+  readonly link: string;
+  /** When it was due and when it was done. CLOCK_MONOTONIC of the machine */
+  readonly atNs: number;
+  readonly doneNs: number;
+}
 
 export type LinkEndConfig =
   | {

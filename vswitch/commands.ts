@@ -4,7 +4,7 @@
  * breaths (`receiveMessageOnPort`) and never returns to its event loop; so no shared ring has to be written by hand, and
  * shared memory can be passed along.
  */
-import type { LinkChange, SwitchConfig } from '../model/messages.js';
+import type { DoneChange, LinkChange, ScheduledLink, SwitchConfig } from '../model/messages.js';
 import type { EpochKeys } from './device/device.js';
 
 /** `workerData`. */
@@ -41,7 +41,7 @@ export interface Commands {
   /** The engine owns the descriptors from here on, also when it refuses. */
   apply: [arguments: { config: SwitchConfig; fds: ReadonlyMap<string, number> }, answer: Layout];
   /** All at once, between two breaths; when one of them is unknown, none. */
-  setLinks: [links: readonly LinkChange[], answer: undefined];
+  setLinks: [links: readonly ScheduledLink[], answer: undefined];
   /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */
   addresses: [
     arguments: undefined,
@@ -67,12 +67,22 @@ export interface Commands {
   end: [arguments: undefined, answer: undefined];
 }
 
-/** What the engine says unasked: as `TunnelEvents` has it. `device` is the tunnel's name. */
-export type EngineEvent =
+/** What the engine says unasked: what it did of its schedule. */
+export interface ScheduleEvent {
+  readonly event: 'changed';
+  readonly changes: readonly LinkChange[];
+  /** Of the same changes. */
+  readonly done: readonly DoneChange[];
+}
+
+/** The same, as `TunnelEvents` has it. `device` is the tunnel's name. */
+export type TunnelEvent =
   | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array; readonly isSealed: boolean }
   | { readonly event: 'epoch' | 'volume' | 'spent'; readonly device: string; readonly epoch: number }
   | { readonly event: 'foreign'; readonly device: string; readonly version: number; readonly network: number }
   | { readonly event: 'ecnAnomalies'; readonly device: string; readonly frames: number };
+
+export type EngineEvent = ScheduleEvent | TunnelEvent;
 
 export type CommandName = keyof Commands;
 

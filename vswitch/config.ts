@@ -6,7 +6,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import * as z from 'zod';
 import type { EmulationInputs } from '../model/emulation.js';
 import { UsageError } from '../model/errors.js';
-import type { LinkChange, SwitchConfig, SwitchIdentity } from '../model/messages.js';
+import type { ScheduledLink, SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';
 import { inputsSchema, linkPropertiesSchema } from './emulation/config.js';
 import { deviceOf } from './topology.js';
@@ -21,6 +21,7 @@ const end = z.union([
 ]);
 
 const ways = { forward: linkPropertiesSchema, reverse: linkPropertiesSchema };
+const later = z.array(z.strictObject({ atNs: z.number().min(0), ...ways })).optional();
 
 const schema = z.strictObject({
   network: name,
@@ -68,6 +69,7 @@ const schema = z.strictObject({
       name,
       ends: z.tuple([end, end]),
       ...ways,
+      later,
     }),
   ),
   seed: z.int().min(0),
@@ -102,10 +104,10 @@ function readAs<Value>(what: string, read: () => Value): Value {
 }
 
 /** Throws a UsageError that says where and why. */
-export function parseLinkChanges(value: unknown): LinkChange[] {
-  const parsed = z.array(z.strictObject({ name, ...ways })).safeParse(value);
+export function parseLinks(value: unknown): ScheduledLink[] {
+  const parsed = z.array(z.strictObject({ name, ...ways, later })).safeParse(value);
   if (!parsed.success) throw new UsageError(`the change of links is wrong: ${z.prettifyError(parsed.error)}`);
-  return parsed.data as LinkChange[];
+  return parsed.data as ScheduledLink[];
 }
 
 /** Throws a UsageError that says where and why. */
@@ -144,8 +146,9 @@ function checkNames({ bridges, devices, links, inputs }: SwitchConfig): void {
 }
 
 /** Throws a UsageError where a link names a trace or a distribution that is not there. */
-export function checkInputs({ name, forward, reverse }: LinkChange, { traces, distributions }: EmulationInputs): void {
-  for (const { emulation } of [forward, reverse]) {
+export function checkInputs(link: ScheduledLink, { traces, distributions }: EmulationInputs): void {
+  const { name, later = [] } = link;
+  for (const { emulation } of [link, ...later].flatMap(({ forward, reverse }) => [forward, reverse])) {
     const trace = emulation?.trace;
     if (trace !== undefined && !Object.hasOwn(traces, trace))
       throw new UsageError(`link ${name}: there is no trace ${trace}`);

@@ -3,7 +3,8 @@
  *
  *   PUT  /identity                            SwitchIdentity → {}; for the tunnels of configurations that follow
  *   PUT  /config                              SwitchConfig → {} when it is applied, wholly
- *   PUT  /links                               LinkChange[] → {} when all of them are as they should be
+ *   PUT  /links                               ScheduledLink[] → {} when all of them are as they should be
+ *   GET  /changes[?after=N]                   DoneChange[], in the order in which they were done
  *   GET  /state                               SwitchState
  *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
  *   GET  /drops                               DropRecord[], oldest first
@@ -15,12 +16,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { linkState } from '../model/emulation.js';
 import { LuthierError, StateError, UsageError } from '../model/errors.js';
-import type { DropRecord, SwitchConfig, SwitchState, TunnelState } from '../model/messages.js';
+import type { DoneChange, DropRecord, LinkChange, SwitchConfig, SwitchState, TunnelState } from '../model/messages.js';
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
 import type { Layout } from './commands.js';
-import { checkInputs, parseConfig, parseIdentity, parseLinkChanges } from './config.js';
+import { checkInputs, parseConfig, parseIdentity, parseLinks } from './config.js';
 import { linkOf } from './drop-counter.js';
 import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
@@ -45,6 +46,10 @@ export class Control {
   readonly #keeper: KeeperClient;
   readonly #handshakes: Handshakes;
   #config: SwitchConfig | undefined;
+  /** Of links, as they are now. */
+  readonly #linkStates: Map<string, 'up' | 'down'>;
+  /** Of the engine's schedule. */
+  readonly #done: DoneChange[];
   #layout: Layout;
   /** The configuration that is being applied: one after the other. */
   #applying: Promise<unknown>;
@@ -56,9 +61,15 @@ export class Control {
     this.#keeper = keeper;
     this.#handshakes = handshakes;
     this.#config = undefined;
+    this.#linkStates = new Map();
+    this.#done = [];
     this.#layout = NOTHING;
     this.#applying = Promise.resolve();
     this.#lastCapture = 0;
+    engine.onScheduleEvent = ({ changes, done }) => {
+      this.#linksAre(changes);
+      this.#done.push(...done);
+    };
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -85,6 +96,9 @@ export class Control {
         case 'GET /tunnels':
           sendJson(response, 200, await this.#handshakes.settled());
           break;
+        case 'GET /changes':
+          sendJson(response, 200, this.#changes(url.searchParams));
+          break;
         case 'GET /drops':
           sendJson(response, 200, this.#drops());
           break;
@@ -110,21 +124,32 @@ export class Control {
       const fds = this.#descriptors(config.machine, names);
       this.#layout = await this.#engine.call('apply', { config, fds });
       this.#config = config;
+      this.#linkStates.clear();
+      this.#linksAre(config.links);
       this.#handshakes.configure(config, names);
     });
   }
 
   /** Changes links in place, all at once. */
   #putLinks(body: string): Promise<void> {
-    const changes = parseLinkChanges(parseJson(body));
+    const links = parseLinks(parseJson(body));
     return this.#inTurn(async () => {
       const config = this.#config;
       if (config === undefined) throw new StateError('the switch process has no configuration yet');
-      for (const change of changes) checkInputs(change, config.inputs);
-      await this.#engine.call('setLinks', changes);
-      const changed = new Map(changes.map((change) => [change.name, change]));
-      this.#config = { ...config, links: config.links.map((link) => ({ ...link, ...changed.get(link.name) })) };
+      for (const link of links) checkInputs(link, config.inputs);
+      await this.#engine.call('setLinks', links);
+      this.#linksAre(links);
     });
+  }
+
+  #linksAre(links: readonly LinkChange[]): void {
+    for (const link of links) this.#linkStates.set(link.name, linkState(link));
+  }
+
+  #changes(query: URLSearchParams): DoneChange[] {
+    const after = query.get('after') ?? '0';
+    if (!/^\d+$/.test(after)) throw new UsageError('?after=N is how many of them are known');
+    return this.#done.slice(Number(after));
   }
 
   /** After what was asked before. */
@@ -151,14 +176,17 @@ export class Control {
     const { telemetry } = this.#engine;
     const bridges = await this.#engine.call('addresses', undefined);
     const { linkNames, links, ports } = this.#layout;
-    const states = new Map(this.#config?.links.map((link) => [link.name, linkState(link)]));
     return {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),
       uptimeNs: Math.round(process.uptime() * 1e9),
       arena: { slots: telemetry.gauges[Gauge.slots]!, freeSlots: telemetry.gauges[Gauge.freeSlots]! },
       devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
-      links: links.map(({ name, index }) => ({ name, state: states.get(name) ?? 'up', ...telemetry.link(index) })),
+      links: links.map(({ name, index }) => ({
+        name,
+        state: this.#linkStates.get(name) ?? 'up',
+        ...telemetry.link(index),
+      })),
       tunnels: this.#tunnels(),
       bridges: bridges.map(({ bridge, addresses, refused }) => ({
         name: bridge,

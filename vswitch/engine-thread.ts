@@ -5,7 +5,17 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
 import { native } from '../native/binding.js';
-import type { Answer, CommandName, Commands, EngineEvent, EngineReady, EngineStart, Request } from './commands.js';
+import type {
+  Answer,
+  CommandName,
+  Commands,
+  EngineEvent,
+  EngineReady,
+  EngineStart,
+  Request,
+  ScheduleEvent,
+  TunnelEvent,
+} from './commands.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { Telemetry } from './telemetry.js';
 
@@ -27,7 +37,8 @@ export class EngineThread {
   readonly #worker: Worker;
   readonly #wakeFd: number;
   /** Called with what the engine says unasked. */
-  onEvent: (event: EngineEvent) => void;
+  onTunnelEvent: (event: TunnelEvent) => void;
+  onScheduleEvent: (event: ScheduleEvent) => void;
   readonly #pending: Map<number, Pending>;
   #lastId: number;
   #running: boolean;
@@ -39,13 +50,15 @@ export class EngineThread {
     this.unixStartNs = unixStartNs;
     this.#worker = worker;
     this.#wakeFd = start.wakeFd;
-    this.onEvent = () => undefined;
+    this.onTunnelEvent = () => undefined;
+    this.onScheduleEvent = () => undefined;
     this.#pending = new Map();
     this.#lastId = 0;
     this.#running = true;
     worker.on('message', (message: Answer | EngineEvent) => {
-      if ('event' in message) this.onEvent(message);
-      else this.#settle(message);
+      if (!('event' in message)) this.#settle(message);
+      else if (message.event === 'changed') this.onScheduleEvent(message);
+      else this.onTunnelEvent(message);
     });
     worker.on('exit', () => {
       this.#abandon();

@@ -5,7 +5,7 @@ import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'n
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { DoneChange, DropRecord, SwitchConfig, SwitchState } from '../model/messages.js';
 import type { LabSwitch, SwitchLab } from '../test/lab/switch-lab.js';
 
 const labModule = await import('../test/lab/switch-lab.js').catch((error: unknown) => error as Error);
@@ -101,6 +101,54 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     expect((await state()).devices.map(({ name }) => name)).toEqual(['tap:h1:eth0', 'tap:h2:eth0']);
     expect((await state()).links[0]!.forwardPackets).toBeGreaterThan(3);
     expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+  });
+
+  it('changes a link now and at its times, and says when; what is due already is done at once', async () => {
+    await configure(lab.oneSwitch(true));
+    const up = { forward: { state: 'up' }, reverse: { state: 'up' } } as const;
+    const down = { forward: { state: 'down' }, reverse: { state: 'down' } } as const;
+    const stateOf = async (name: string): Promise<string> =>
+      (await state()).links.find((link) => link.name === name)!.state;
+    const nowNs = (): number => Number(process.hrtime.bigint());
+    const done = async (query = ''): Promise<DoneChange[]> =>
+      (await running.call('GET', `/changes${query}`)).body as DoneChange[];
+    const past = [
+      { atNs: nowNs() - 2e9, ...up },
+      { atNs: nowNs() - 1e9, ...down },
+    ];
+    expect(await running.call('PUT', '/links', [{ name: 'h1--s1', ...up, later: past }])).toEqual({
+      status: 200,
+      body: {},
+    });
+    await expect.poll(done, { timeout: 20_000 }).toMatchObject(past.map(({ atNs }) => ({ link: 'h1--s1', atNs })));
+    expect([await stateOf('h1--s1'), await stateOf('h2--s1')]).toEqual(['down', 'up']);
+    const later = { atNs: nowNs() + 300e6, ...up };
+    await running.call('PUT', '/links', [{ name: 'h1--s1', ...down, later: [later] }]);
+    await expect.poll(() => stateOf('h1--s1'), { timeout: 20_000 }).toBe('up');
+    const [last, ...more] = await done('?after=2');
+    expect([last!.atNs, more]).toEqual([later.atNs, []]);
+    expect(last!.doneNs).toBeGreaterThanOrEqual(last!.atNs);
+    expect(last!.doneNs).toBeLessThan(nowNs());
+    expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
+
+    // A change now takes the place of what was to come.
+    const soon = nowNs() + 1e9;
+    await running.call('PUT', '/links', [
+      { name: 'h1--s1', ...up, later: [{ atNs: soon, ...down }] },
+      { name: 'h2--s1', ...up, later: [{ atNs: soon, ...down }] },
+    ]);
+    await running.call('PUT', '/links', [{ name: 'h1--s1', ...up }]);
+    await expect.poll(() => stateOf('h2--s1'), { timeout: 20_000 }).toBe('down');
+    expect(await stateOf('h1--s1')).toBe('up');
+    for (const [wrong, status, what] of [
+      [[{ name: 'h9--s1', ...up }], 500, 'no link h9--s1'],
+      [[{ name: 'h1--s1', ...up, later: [{ atNs: -1, ...up }] }], 400, 'atNs'],
+      [[{ name: 'h1--s1', ...up, later: [{ atNs: 1, ...up, forward: { state: 'asleep' } }] }], 400, 'state'],
+    ] as const)
+      expect(await running.call('PUT', '/links', wrong)).toMatchObject({
+        status,
+        body: { message: expect.stringContaining(what) as unknown },
+      });
   });
 
   it('captures as pcapng that tshark reads, with whole super-frames and right checksums', async () => {

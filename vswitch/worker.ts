@@ -21,9 +21,10 @@ import { openDevice } from './device/registry.js';
 import { Engine } from './engine.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { READABLE } from './port.js';
+import { Schedule } from './schedule.js';
 import { Telemetry } from './telemetry.js';
 import type { Poller } from './topology.js';
-import { unixNowNs } from './unix-time.js';
+import { monotonicNowNs, unixNowNs } from './unix-time.js';
 import { warmUp } from './warmup.js';
 
 /** Token of the eventfd; ports have their index. */
@@ -67,6 +68,9 @@ const engine = new Engine({
   telemetry: new Telemetry(start.telemetry),
   recorder: new FlightRecorder(start.recorder),
 });
+/** By CLOCK_MONOTONIC: `clockStartNs` is where the engine's clock has its 0. */
+const schedule = new Schedule();
+let clockStartNs = 0;
 let ended = false;
 
 const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[Name][1] } = {
@@ -84,11 +88,13 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
     } finally {
       for (const fd of unused.values()) native.close(fd);
     }
+    schedule.replaceAll(config.links);
     return layout();
   },
 
   setLinks: (links) => {
     engine.topology.setLinks(links);
+    schedule.replace(links);
     return undefined;
   },
 
@@ -174,6 +180,17 @@ function eventsOf(device: string): TunnelEvents {
   };
 }
 
+/** All of it between the same two breaths. */
+function changeWhatIsDue(): void {
+  const doneNs = clockStartNs + io.nowNs();
+  const due = schedule.takeDue(doneNs);
+  if (due.length === 0) return;
+  const changes = due.map(({ change }) => change);
+  engine.topology.setLinks(changes);
+  const done = due.map(({ atNs, change }) => ({ link: change.name, atNs, doneNs }));
+  port.postMessage({ event: 'changed', changes, done } satisfies EngineEvent);
+}
+
 function layout(): Layout {
   const { links, linkNames, portNames, ports } = engine.topology;
   return {
@@ -208,7 +225,7 @@ function run(): void {
   const { ready } = io;
   while (!ended) {
     engine.breath();
-    io.deadlineNs = engine.nextNs;
+    io.deadlineNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
     const count = native.wait(io.handle, epoll);
     if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
     let commanded = false;
@@ -217,6 +234,8 @@ function run(): void {
       else engine.portReady(ready[i]!);
     }
     if (commanded) takeCommands();
+    // After the commands: of what they brought, some may be due, and no frame passes before it is done.
+    if (clockStartNs + io.nowNs() >= schedule.nextNs) changeWhatIsDue();
   }
 }
 
@@ -225,6 +244,7 @@ warmUp(native, () => {
   return io.nowNs();
 });
 native.tick(io.handle);
+clockStartNs = monotonicNowNs() - io.nowNs();
 port.postMessage({ ready: true, unixStartNs: unixNowNs() - BigInt(Math.round(io.nowNs())) } satisfies EngineReady);
 run();
 engine.close();

@@ -6,7 +6,7 @@ import { Handshakes, type HandshakeLog, type SealingEngine } from './handshakes.
 
 export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
   const handshakes = new Handshakes(sealing(engine), timer, HANDSHAKE_LOG);
-  engine.onEvent = (said) => {
+  engine.onTunnelEvent = (said) => {
     switch (said.event) {
       case 'handshake':
         handshakes.received(said.device, said.payload, said.isSealed);
