@@ -15,6 +15,17 @@ export interface LinkProperties {
   readonly emulation?: Emulation;
 }
 
+/** Of a direction that is emulated and does nothing to frames. */
+export const NO_EMULATION: Emulation = {
+  overheadBytes: 0,
+  delayNs: 0,
+  duplicateRatio: 0,
+  reorderRatio: 0,
+  corruptRatio: 0,
+  queue: { discipline: 'drop-tail', limit: { unit: 'bytes', bytes: 65_536 } },
+  segments: 'auto',
+};
+
 /** `down`: nothing passes either way, and interfaces at its ends have no carrier. */
 export function linkState(link: { readonly forward: LinkProperties; readonly reverse: LinkProperties }): 'up' | 'down' {
   return link.forward.state === 'down' && link.reverse.state === 'down' ? 'down' : 'up';

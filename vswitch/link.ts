@@ -5,14 +5,15 @@
  * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
  * storm bounded by queues and budgets, not a stack that overflows.
  */
-import type { LinkProperties } from '../model/emulation.js';
+import { type Emulation, type LinkProperties, NO_EMULATION } from '../model/emulation.js';
 import type { Arena } from './arena.js';
 import type { Bridge, Egress } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { DropReason } from './drops.js';
+import { Emulator, type EmulatorParts, type Recordings } from './emulation/emulator.js';
 import type { Port } from './port.js';
 import type { Qdisc } from './qdisc/qdisc.js';
-import { PortField, Telemetry } from './telemetry.js';
+import { DirectionField, PortField, Telemetry } from './telemetry.js';
 import type { TransmitList } from './transmit-list.js';
 
 export class LinkDirection implements Egress {
@@ -21,8 +22,11 @@ export class LinkDirection implements Egress {
   listed: boolean;
   /** It is there for a time that is still to come. */
   waiting: boolean;
-  readonly qdisc: Qdisc;
-  /** The index of the link and 0 or 1: whose counters. */
+  /** Of the link and which way: what `TransmitList` knows it by. */
+  readonly index: number;
+  qdisc: Qdisc;
+  readonly #direction: 0 | 1;
+  /** Where its counters are. */
   readonly #base: number;
   readonly #where: number;
   readonly #arena: Arena;
@@ -50,7 +54,9 @@ export class LinkDirection implements Egress {
     this.up = true;
     this.listed = false;
     this.waiting = false;
+    this.index = 2 * link + direction;
     this.qdisc = qdisc;
+    this.#direction = direction;
     this.#base = Telemetry.directionBase(link, direction);
     this.#where = whereLink(link);
     this.#arena = engine.arena;
@@ -77,10 +83,32 @@ export class LinkDirection implements Egress {
     this.#source = port;
   }
 
-  /** Down: what waits is dropped, and what is sent. */
-  set({ state }: LinkProperties): void {
+  /** Down: what waits is dropped, and what is sent. An emulation is changed in place, and ended when what it holds has left. */
+  set(name: string, { state, emulation }: LinkProperties, parts: EmulatorParts, recordings: Recordings): void {
     this.up = state === 'up';
+    if (this.qdisc instanceof Emulator) this.qdisc.configure(emulation ?? NO_EMULATION, recordings);
+    else if (emulation !== undefined) this.#emulate(name, emulation, parts, recordings);
     if (!this.up) this.drain();
+    this.#list.schedule(this);
+  }
+
+  #emulate(name: string, emulation: Emulation, parts: EmulatorParts, recordings: Recordings): void {
+    const before = this.qdisc;
+    const emulator = new Emulator(
+      parts,
+      {
+        link: name,
+        direction: this.#direction,
+        base: this.#base,
+        discard: (reason, frame) => {
+          this.#drop(reason, frame);
+        },
+      },
+      emulation,
+      recordings,
+    );
+    for (let frame = before.remove(); frame !== -1; frame = before.remove()) emulator.enqueue(frame);
+    this.qdisc = emulator;
   }
 
   /** Takes one reference of the frame. */
@@ -89,10 +117,8 @@ export class LinkDirection implements Egress {
       this.#drop(DropReason.linkDown, frame);
     } else if (!this.qdisc.enqueue(frame)) {
       this.#drop(DropReason.queueFull, frame);
-    } else if (!this.listed) {
-      this.#list.push(this);
-    } else if (this.waiting) {
-      this.#list.expect(this.qdisc.nextNs);
+    } else {
+      this.#list.schedule(this);
     }
   }
 
@@ -108,8 +134,8 @@ export class LinkDirection implements Egress {
       if (this.#port !== null) this.#port.send(frame, this.#target);
       else this.#bridge!.forward(frame, this.#target);
     }
-    this.#telemetry.directions[this.#base]! += frames;
-    this.#telemetry.directions[this.#base + 1]! += bytes;
+    this.#telemetry.directions[this.#base + DirectionField.packets]! += frames;
+    this.#telemetry.directions[this.#base + DirectionField.bytes]! += bytes;
     return frames;
   }
 
@@ -120,14 +146,16 @@ export class LinkDirection implements Egress {
     }
   }
 
-  /** Counted at the port that it would have left by, else at the one that it came by. */
+  /** Counted at the port that it would have left by, else at the one that it came by; but for what a wire loses. */
   #drop(reason: DropReason, frame: number): void {
     this.#drops.drop(reason, frame, this.#where);
-    if (this.#port !== null) {
+    if (reason === DropReason.lost) {
+      // No port has seen it.
+    } else if (this.#port !== null) {
       this.#telemetry.ports[Telemetry.portBase(this.#port.index) + PortField.txDropped]!++;
     } else if (this.#source !== null) {
       this.#telemetry.ports[Telemetry.portBase(this.#source.index) + PortField.rxDropped]!++;
     }
-    this.#arena.release(frame);
+    if (frame !== -1) this.#arena.release(frame);
   }
 }

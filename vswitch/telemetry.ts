@@ -6,8 +6,9 @@
  *   0                         GAUGES                    see `Gauge`
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
- *   …                         MAX_LINKS × 2 × 2         per link: forward, reverse: packets, bytes
+ *   …                         MAX_LINKS × 2 × 10        per link: forward, reverse: see `DirectionField`
  *   …                         MAX_PORTS × 16            per port that is a tunnel: see `TunnelField`
+ *   …                         MAX_LINKS × 2 × 64        per link: forward, reverse: how late frames left it, see `countLate`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
 import { DROP_REASONS } from './drops.js';
@@ -44,8 +45,28 @@ const TUNNEL_FIELDS = 16;
 /** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
 const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
 
-/** Packets, bytes. */
-const DIRECTION_FIELDS = 2;
+/**
+ * Offsets within a direction's counters. Packets and bytes are of frames, as they left the link; the others, of links that
+ * are emulated, of packets on a wire.
+ */
+export const DirectionField = {
+  packets: 0,
+  bytes: 1,
+  lost: 2,
+  corrupted: 3,
+  duplicated: 4,
+  reordered: 5,
+  /** Dropped by the queue, for its limit or by its discipline; and marked instead. */
+  queueDropped: 6,
+  marked: 7,
+  /** Dropped since the engine had no memory for them. */
+  overloaded: 8,
+  /** Frames of which `countLate` was told. */
+  timed: 9,
+} as const;
+const DIRECTION_FIELDS = 10;
+/** Buckets of lateness: the first is 0 ns, the n-th 2ⁿ⁻¹ ns and more, below 2ⁿ. */
+export const LATE_BUCKETS = 64;
 
 export class Telemetry {
   readonly gauges: Float64Array;
@@ -54,19 +75,22 @@ export class Telemetry {
   readonly ports: Float64Array;
   readonly directions: Float64Array;
   readonly tunnels: Float64Array;
+  /** Memory is taken with a direction's first frame. */
+  readonly lateness: Float64Array;
 
   /** On the memory that `allocate` gave, in either thread. */
   constructor(buffer: SharedArrayBuffer) {
-    const [gauges, drops, ports, directions, tunnels] = layout();
+    const [gauges, drops, ports, directions, tunnels, lateness] = layout();
     this.gauges = new Float64Array(buffer, gauges.offset, gauges.length);
     this.drops = new Float64Array(buffer, drops.offset, drops.length);
     this.ports = new Float64Array(buffer, ports.offset, ports.length);
     this.directions = new Float64Array(buffer, directions.offset, directions.length);
     this.tunnels = new Float64Array(buffer, tunnels.offset, tunnels.length);
+    this.lateness = new Float64Array(buffer, lateness.offset, lateness.length);
   }
 
   static allocate(): SharedArrayBuffer {
-    const last = layout()[4];
+    const last = layout()[5];
     return new SharedArrayBuffer(last.offset + last.length * Float64Array.BYTES_PER_ELEMENT);
   }
 
@@ -75,7 +99,7 @@ export class Telemetry {
     return index * PORT_FIELDS;
   }
 
-  /** Where packets and bytes of a link's direction (0 forward, 1 reverse) start in `directions`. */
+  /** Where the counters of a link's direction (0 forward, 1 reverse) start in `directions`. */
   static directionBase(link: number, direction: number): number {
     return (2 * link + direction) * DIRECTION_FIELDS;
   }
@@ -91,7 +115,25 @@ export class Telemetry {
   }
 
   clearLink(index: number): void {
-    this.directions.fill(0, Telemetry.directionBase(index, 0), Telemetry.directionBase(index + 1, 0));
+    for (const direction of [0, 1]) {
+      const base = Telemetry.directionBase(index, direction);
+      if (this.directions[base + DirectionField.timed]! > 0)
+        this.lateness.fill(0, Telemetry.latenessBase(base), Telemetry.latenessBase(base) + LATE_BUCKETS);
+      this.directions.fill(0, base, base + DIRECTION_FIELDS);
+    }
+  }
+
+  /** Where the buckets of the direction start whose counters start at `base`. */
+  static latenessBase(base: number): number {
+    return (base / DIRECTION_FIELDS) * LATE_BUCKETS;
+  }
+
+  /** A frame left an emulated direction so many nanoseconds after it was due: `late[0]`, 0 or more. */
+  countLate(base: number, late: Float64Array): void {
+    const ns = late[0]!;
+    const bucket = ns < 2 ** 31 ? 32 - Math.clz32(ns) : 64 - Math.clz32(ns / 2 ** 32);
+    this.directions[base + DirectionField.timed]!++;
+    this.lateness[Telemetry.latenessBase(base) + bucket]!++;
   }
 
   port(index: number): PortCounters {
@@ -112,12 +154,13 @@ export class Telemetry {
     reversePackets: number;
     reverseBytes: number;
   } {
-    const base = Telemetry.directionBase(index, 0);
+    const forward = Telemetry.directionBase(index, 0);
+    const reverse = Telemetry.directionBase(index, 1);
     return {
-      forwardPackets: this.directions[base]!,
-      forwardBytes: this.directions[base + 1]!,
-      reversePackets: this.directions[base + 2]!,
-      reverseBytes: this.directions[base + 3]!,
+      forwardPackets: this.directions[forward + DirectionField.packets]!,
+      forwardBytes: this.directions[forward + DirectionField.bytes]!,
+      reversePackets: this.directions[reverse + DirectionField.packets]!,
+      reverseBytes: this.directions[reverse + DirectionField.bytes]!,
     };
   }
 
@@ -167,7 +210,7 @@ export class Telemetry {
 
 type Region = { readonly offset: number; readonly length: number };
 
-function layout(): [Region, Region, Region, Region, Region] {
+function layout(): [Region, Region, Region, Region, Region, Region] {
   let offset = 0;
   const region = (length: number): Region => {
     const at = offset;
@@ -180,5 +223,6 @@ function layout(): [Region, Region, Region, Region, Region] {
     region(MAX_PORTS * PORT_FIELDS),
     region(MAX_LINKS * 2 * DIRECTION_FIELDS),
     region(MAX_PORTS * TUNNEL_FIELDS),
+    region(MAX_LINKS * 2 * LATE_BUCKETS),
   ];
 }

@@ -23,9 +23,9 @@ const LOOK = 8;
 const NOWHERE = -1;
 
 export class TimingWheel {
-  /** When each is due, in nanoseconds; Infinity: it is not set. Written by `set` and `cancel`. */
+  /** When each is due, or was, in nanoseconds. Written by `set`. */
   readonly atNs: Float64Array;
-  /** What `expire` has found, the first `count` of it. */
+  /** What `expire` has found, the first `count` of it: in the order of its deadlines, and at the same one of its numbers. */
   readonly due: Int32Array;
   /** `next[0]`: when the first is due; may be too early, never too late. Infinity: none is set. */
   readonly next: Float64Array;
@@ -67,7 +67,6 @@ export class TimingWheel {
   cancel(item: number): void {
     if (this.#slot[item] === NOWHERE) return;
     this.#unlink(item);
-    this.atNs[item] = Infinity;
   }
 
   /** Takes out all that are due by now, to `due`; returns how many. */
@@ -86,6 +85,7 @@ export class TimingWheel {
       for (let i = 0; i < slots; i++) count = this.#empty(level, (from + i) % SLOTS, nowNs, count);
     }
     this.#look();
+    this.#sort(count);
     return count;
   }
 
@@ -96,7 +96,6 @@ export class TimingWheel {
       const following = this.#after[item]!;
       if (this.atNs[item]! <= nowNs) {
         this.#unlink(item);
-        this.atNs[item] = Infinity;
         this.due[count++] = item;
       } else if (level > 0) {
         this.#unlink(item);
@@ -105,6 +104,23 @@ export class TimingWheel {
       item = following;
     }
     return count;
+  }
+
+  /** Shell's sort: of a few, or of those that are almost in order, as good as any. */
+  #sort(count: number): void {
+    const { due, atNs } = this;
+    for (let gap = count >>> 1; gap > 0; gap >>>= 1) {
+      for (let i = gap; i < count; i++) {
+        const item = due[i]!;
+        let at = i;
+        for (; at >= gap; at -= gap) {
+          const other = due[at - gap]!;
+          if (atNs[other]! < atNs[item]! || (atNs[other] === atNs[item] && other < item)) break;
+          due[at] = other;
+        }
+        due[at] = item;
+      }
+    }
   }
 
   #link(item: number): void {

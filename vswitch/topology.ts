@@ -21,6 +21,9 @@ import { Bridge } from './bridge.js';
 import type { DeviceContext, PortDevice } from './device/device.js';
 import type { NativeIo } from './device/native-io.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
+import type { EmulatorParts, Recordings } from './emulation/emulator.js';
+import { Entries } from './emulation/entries.js';
+import { QuantileTable } from './emulation/jitter.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { LinkDirection } from './link.js';
 import { MAX_BATCH, Port } from './port.js';
@@ -104,6 +107,8 @@ export class Topology {
   readonly #parts: EngineParts;
   readonly #portIndices: IndexPool;
   readonly #linkIndices: IndexPool;
+  /** Since the first configuration. */
+  #emulation: { readonly parts: EmulatorParts; readonly recordings: Recordings } | undefined;
 
   constructor(parts: EngineParts) {
     this.ports = new Map();
@@ -131,6 +136,7 @@ export class Topology {
     refuseMore('devices', config.devices.length, MAX_PORTS);
     refuseMore('links', config.links.length, MAX_LINKS);
     const opened = this.#openDevices(config, open);
+    this.#setEmulation(config);
     const bridgesStay = new Set(config.bridges.filter((bridge) => this.#bridgeStays(bridge)).map(({ name }) => name));
     const portsStay = new Set(config.devices.filter(({ name }) => !opened.has(name)).map(({ name }) => name));
     const endStays = (end: LinkEndConfig): boolean =>
@@ -166,8 +172,9 @@ export class Topology {
 
   #setLink(link: Link, forward: LinkProperties, reverse: LinkProperties): void {
     const [there, back] = link.directions;
-    there.set(forward);
-    back.set(reverse);
+    const { parts, recordings } = this.#emulation!;
+    there.set(link.config.name, forward, parts, recordings);
+    back.set(link.config.name, reverse, parts, recordings);
     const state = there.up || back.up ? 'up' : 'down';
     if (link.state === state) return;
     link.state = state;
@@ -199,6 +206,20 @@ export class Topology {
     for (const link of this.links.values()) this.#removeLink(link);
     this.bridges.clear();
     for (const port of this.ports.values()) this.#removePort(port);
+  }
+
+  #setEmulation({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
+    const { arena, clock, telemetry } = this.#parts;
+    const { entries, compensationNs } = this.#emulation?.parts ?? {
+      // A frame takes a slot at least, so that they are seldom what is missing.
+      entries: new Entries(arena.slotCount),
+      compensationNs: new Float64Array(1),
+    };
+    const tables = Object.entries(distributions).map(([name, table]) => [name, new QuantileTable(table)] as const);
+    this.#emulation = {
+      parts: { arena, clock, telemetry, entries, compensationNs, seed },
+      recordings: { traces, distributions: new Map(tables) },
+    };
   }
 
   #portStays(config: DeviceConfig): boolean {
@@ -280,7 +301,7 @@ export class Topology {
     this.links.set(config.name, { index, config, directions, bridgeEnds, state: 'up' });
     this.linkNames[index] = config.name;
     this.#parts.telemetry.clearLink(index);
-    this.#parts.transmitList.reserve(2 * this.links.size);
+    this.#parts.transmitList.reserve(2 * (index + 1));
     // The port may have had another link, which was down. For one that begins down, `#setLink` follows.
     if (config.forward.state === 'up' || config.reverse.state === 'up') this.#setCarrier(config, 'up');
   }

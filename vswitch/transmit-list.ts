@@ -1,34 +1,37 @@
 /**
- * Directions that have frames to pass on: a queue of those that may do so now, and the ones that wait for a time. Each
- * direction is in it at most once (`LinkDirection.listed`). Used by `link.ts` (push) and `engine.ts` (run).
+ * Directions that have frames to pass on: a queue of those that may do so now, and a timing wheel of those that wait for a
+ * time. Each direction is in one of them at most (`LinkDirection.listed`, `waiting`). Used by `link.ts` (schedule) and
+ * `engine.ts` (run).
  */
 import type { Clock } from '../model/clock.js';
-import { ActiveList } from './active-list.js';
+import { MAX_LINKS } from './limits.js';
 import type { LinkDirection } from './link.js';
+import { TimingWheel } from './timing-wheel.js';
 
 /** Frames that a direction passes on before the next one has its turn. */
 const QUOTA = 64;
 
 export class TransmitList {
-  /** When the first of the waiting directions is due; may be too early, never too late. Infinity: none waits. */
-  nextNs: number;
   readonly #clock: Clock;
   #ring: (LinkDirection | null)[];
   #head: number;
   #count: number;
-  readonly #waiting: ActiveList<LinkDirection>;
+  readonly #wheel: TimingWheel;
+  /** Those in the wheel, by their index. */
+  readonly #waiting: (LinkDirection | null)[];
 
   constructor(clock: Clock) {
-    this.nextNs = Infinity;
     this.#clock = clock;
     this.#ring = new Array<LinkDirection | null>(16).fill(null);
     this.#head = 0;
     this.#count = 0;
-    this.#waiting = new ActiveList();
+    this.#wheel = new TimingWheel(2 * MAX_LINKS, clock);
+    this.#waiting = [];
   }
 
-  /** Room for so many directions, so that `push` never allocates. */
+  /** Room for directions with indices below, so that `schedule` never allocates. */
   reserve(directions: number): void {
+    while (this.#waiting.length < directions) this.#waiting.push(null);
     const size = 2 ** Math.ceil(Math.log2(Math.max(16, directions)));
     if (size <= this.#ring.length) return;
     const ring = new Array<LinkDirection | null>(size).fill(null);
@@ -41,48 +44,58 @@ export class TransmitList {
     return this.#count === 0;
   }
 
-  /** A direction that is not listed yet. */
-  push(direction: LinkDirection): void {
-    direction.listed = true;
-    direction.waiting = false;
-    this.#ring[(this.#head + this.#count++) & (this.#ring.length - 1)] = direction;
+  /** When the first of the waiting directions is due; may be too early, never too late. Infinity: none waits. */
+  get nextNs(): number {
+    return this.#wheel.next[0]!;
   }
 
-  /** One of those that wait is due at this time, perhaps earlier than it was. */
-  expect(nextNs: number): void {
-    if (nextNs < this.nextNs) this.nextNs = nextNs;
+  /** What a direction has to pass on, or when, has changed. */
+  schedule(direction: LinkDirection): void {
+    if (direction.listed) return;
+    const { due } = direction.qdisc;
+    // The first of these comparisons is for links that are not emulated, which need no clock.
+    if (due[0] === 0 || (due[0]! < Infinity && due[0]! <= this.#clock.nowNs())) {
+      if (direction.waiting) this.#wheel.cancel(direction.index);
+      this.#push(direction);
+    } else if (due[0]! < Infinity) {
+      this.#wheel.set(direction.index, due);
+      direction.waiting = true;
+      this.#waiting[direction.index] = direction;
+    } else if (direction.waiting) {
+      this.#wheel.cancel(direction.index);
+      direction.waiting = false;
+    }
   }
 
   /** Forgets a direction that goes away. */
   remove(direction: LinkDirection): void {
     for (let n = this.#count; n > 0; n--) {
       const other = this.#pop();
-      if (other !== direction) this.push(other);
+      if (other !== direction) this.#push(other);
     }
-    this.#waiting.remove(direction);
+    this.#wheel.cancel(direction.index);
+    this.#waiting[direction.index] = null;
     direction.listed = false;
     direction.waiting = false;
   }
 
   /** Lets the directions pass on frames, in turn, until none has one that is due or `budget` frames went; returns how many. */
   run(budget: number): number {
-    if (this.#clock.nowNs() >= this.nextNs) this.#wake();
+    if (this.#clock.nowNs() >= this.#wheel.next[0]!) this.#wake();
     let frames = 0;
     while (this.#count > 0 && frames < budget) {
       const direction = this.#pop();
+      direction.listed = false;
       frames += direction.transmit(QUOTA);
-      const nextNs = direction.qdisc.nextNs;
-      if (nextNs <= this.#clock.nowNs()) {
-        this.push(direction);
-      } else if (nextNs === Infinity) {
-        direction.listed = false;
-      } else {
-        direction.waiting = true;
-        this.#waiting.push(direction);
-        this.expect(nextNs);
-      }
+      this.schedule(direction);
     }
     return frames;
+  }
+
+  #push(direction: LinkDirection): void {
+    direction.listed = true;
+    direction.waiting = false;
+    this.#ring[(this.#head + this.#count++) & (this.#ring.length - 1)] = direction;
   }
 
   #pop(): LinkDirection {
@@ -94,19 +107,7 @@ export class TransmitList {
   }
 
   #wake(): void {
-    this.nextNs = Infinity;
-    let kept = 0;
-    const { items, count } = this.#waiting;
-    for (let i = 0; i < count; i++) {
-      const direction = items[i]!;
-      const nextNs = direction.qdisc.nextNs;
-      if (nextNs <= this.#clock.nowNs()) {
-        this.push(direction);
-      } else {
-        items[kept++] = direction;
-        this.expect(nextNs);
-      }
-    }
-    this.#waiting.count = kept;
+    const count = this.#wheel.expire();
+    for (let i = 0; i < count; i++) this.#push(this.#waiting[this.#wheel.due[i]!]!);
   }
 }

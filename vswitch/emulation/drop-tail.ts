@@ -1,12 +1,16 @@
 /**
  * The plain queue of a link: first in, first out; what finds it full is dropped. The only discipline whose entries may be
- * runs of segments, which it counts one by one: while a run is on the line, those of its segments whose turn has not come
- * still wait.
+ * runs of segments, which it counts one by one; whoever adds a run (`adopt`) has seen that there is room for all of it.
  */
 import type { QueueLimit } from '../../model/emulation.js';
 import { DropReason } from '../drops.js';
 import type { Discipline, Waiting } from './discipline.js';
 import { Chain } from './entries.js';
+
+const SEGMENTS = 0;
+const SEGMENT_BYTES = 1;
+const SEGMENT_NS = 2;
+const BEGAN_NS = 3;
 
 export class DropTail implements Discipline {
   packets: number;
@@ -16,9 +20,8 @@ export class DropTail implements Discipline {
   #limitPackets: number;
   #limitBytes: number;
   #overheadBytes: number;
-  /** Of the run on the line: what of it still waits. */
-  #runPackets: number;
-  #runBytes: number;
+  /** The run on the line: its segments, their bytes and nanoseconds each, and when it began. */
+  readonly #run: Float64Array;
 
   constructor(waiting: Waiting, limit: QueueLimit, rateBps: number, overheadBytes: number) {
     this.packets = 0;
@@ -28,8 +31,7 @@ export class DropTail implements Discipline {
     this.#limitPackets = Infinity;
     this.#limitBytes = Infinity;
     this.#overheadBytes = 0;
-    this.#runPackets = 0;
-    this.#runBytes = 0;
+    this.#run = new Float64Array(4);
     this.limit(limit, rateBps, overheadBytes);
   }
 
@@ -43,23 +45,30 @@ export class DropTail implements Discipline {
     this.#overheadBytes = overheadBytes;
   }
 
-  /** Of the run that is on the line, so much has still to wait for its turn. */
-  setRun(packets: number, bytes: number): void {
-    this.#runPackets = packets;
-    this.#runBytes = bytes;
+  /** A run went on the line at `Waiting.now`: of its segments, those whose turn has not come still wait. */
+  onLine(segments: number, segmentBytes: number, segmentNs: number): void {
+    const run = this.#run;
+    run[SEGMENTS] = segments;
+    run[SEGMENT_BYTES] = segmentBytes;
+    run[SEGMENT_NS] = segmentNs;
+    run[BEGAN_NS] = this.#waiting.now[0]!;
   }
 
-  /** How many of so many packets of this length there is room for. */
+  /** How many more packets of this length there is room for, at most `packets`. */
   room(packetBytes: number, packets: number): number {
-    const free = this.#limitPackets - this.packets - this.#runPackets;
-    if (this.#limitBytes === Infinity) return Math.max(0, Math.min(packets, free));
-    const used = this.bytes + this.#runBytes + (this.packets + this.#runPackets) * this.#overheadBytes;
-    return Math.max(0, Math.min(packets, Math.floor((this.#limitBytes - used) / (packetBytes + this.#overheadBytes))));
+    const run = this.#run;
+    const begun = 1 + Math.floor((this.#waiting.now[0]! - run[BEGAN_NS]!) / run[SEGMENT_NS]!);
+    const onLine = run[SEGMENTS] === 0 ? 0 : Math.max(0, run[SEGMENTS]! - begun);
+    const waiting = this.packets + onLine;
+    const byCount = this.#limitPackets - waiting;
+    const usedBytes = this.bytes + onLine * run[SEGMENT_BYTES]! + waiting * this.#overheadBytes;
+    const byBytes = Math.floor((this.#limitBytes - usedBytes) / (packetBytes + this.#overheadBytes));
+    return Math.max(0, Math.min(packets, byCount, byBytes));
   }
 
   enqueue(entry: number): boolean {
-    const { bytes, segments } = this.#waiting.entries;
-    if (segments[entry] === 1 && this.room(bytes[entry]!, 1) === 0) {
+    const { bytes } = this.#waiting.entries;
+    if (this.room(bytes[entry]!, 1) === 0) {
       this.#waiting.drop(entry, DropReason.queueLimit);
       return false;
     }

@@ -4,8 +4,11 @@
 import { Time } from './times.js';
 
 export interface Line {
-  /** Passes a packet from `Time.start` on, and writes `Time.finish`, where it still has the end of the one before. */
-  pass(bytes: number): void;
+  /**
+   * Passes packets of so many bytes in all, without overhead, from `Time.start` on; writes `Time.finish`, where it still has
+   * the end of those before.
+   */
+  pass(bytes: number, packets: number): void;
 }
 
 /**
@@ -26,12 +29,12 @@ export class RateLine implements Line {
     this.#remainder = 0;
   }
 
-  pass(bytes: number): void {
+  pass(bytes: number, packets: number): void {
     const times = this.#times;
     const startNs = times[Time.start]!;
     if (startNs > times[Time.finish]!) this.#remainder = 0;
-    // At most 65 560 bytes · 8 · 10⁹ + 10¹¹: exact.
-    const work = (bytes + this.#overheadBytes) * 8e9 + this.#remainder;
+    // A run is at most 64 KiB of payload and a few hundred headers: exact.
+    const work = (bytes + packets * this.#overheadBytes) * 8e9 + this.#remainder;
     const ns = Math.floor(work / this.#rateBps);
     this.#remainder = work - ns * this.#rateBps;
     times[Time.finish] = startNs + ns;
@@ -68,11 +71,11 @@ export class TraceLine implements Line {
     this.#leftBytes = 0;
   }
 
-  pass(bytes: number): void {
+  pass(bytes: number, packets: number): void {
     const times = this.#times;
     const startNs = times[Time.start]!;
     if (startNs > times[Time.finish]! || this.#index === -1) this.#turnTo(startNs);
-    let needBytes = bytes + this.#overheadBytes;
+    let needBytes = bytes + packets * this.#overheadBytes;
     while (this.#leftBytes < needBytes) {
       needBytes -= this.#leftBytes;
       this.#index++;

@@ -6,12 +6,14 @@ export const Time = {
   start: 1,
   /** When the line ends, or ended, with the packet that it began with last. */
   finish: 2,
+  /** When the packets that are sent on their way left the line. */
+  left: 3,
   /** When the last packet whose order is kept is due. */
-  lastDue: 3,
+  lastDue: 4,
 } as const;
 
 export function makeTimes(): Float64Array {
-  const times = new Float64Array(4);
+  const times = new Float64Array(5);
   times[Time.start] = Infinity;
   return times;
 }

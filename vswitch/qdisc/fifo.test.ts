@@ -24,7 +24,7 @@ describe('Fifo', () => {
             if (frame !== -1) given++;
           }
           expect(fifo.length).toBe(model.length);
-          expect(fifo.nextNs).toBe(model.length === 0 ? Infinity : 0);
+          expect(fifo.due[0]).toBe(model.length === 0 ? Infinity : 0);
           expect(next).toBe(given + refused + fifo.length);
         }
       }),

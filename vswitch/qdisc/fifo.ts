@@ -16,6 +16,7 @@ export const DEFAULT_FIFO_FRAMES = 1000;
 export class Fifo implements Qdisc {
   readonly limit: number;
   length: number;
+  readonly due: Float64Array;
   readonly #ring: Int32Array;
   readonly #mask: number;
   #head: number;
@@ -26,18 +27,16 @@ export class Fifo implements Qdisc {
     const size = 2 ** Math.ceil(Math.log2(limit));
     this.limit = limit;
     this.length = 0;
+    this.due = new Float64Array([Infinity]);
     this.#ring = new Int32Array(size);
     this.#mask = size - 1;
     this.#head = 0;
   }
 
-  get nextNs(): number {
-    return this.length === 0 ? Infinity : 0;
-  }
-
   enqueue(frame: number): boolean {
     if (this.length === this.limit) return false;
     this.#ring[(this.#head + this.length++) & this.#mask] = frame;
+    this.due[0] = 0;
     return true;
   }
 
@@ -45,7 +44,7 @@ export class Fifo implements Qdisc {
     if (this.length === 0) return -1;
     const frame = this.#ring[this.#head]!;
     this.#head = (this.#head + 1) & this.#mask;
-    this.length--;
+    if (--this.length === 0) this.due[0] = Infinity;
     return frame;
   }
 

@@ -3,13 +3,14 @@
  * with, and its time is the clock's that it was made with: an argument of each call, a double, would be a piece of garbage
  * in each breath (bench/README.md). Called by `link.ts` alone.
  *
- * The law: frames taken = frames given + frames dropped and counted + `length`.
+ * The law: frames taken = frames given + frames dropped and counted + `length`; one that cuts frames, or doubles them,
+ * counts what it has made as taken.
  */
 export interface Qdisc {
   /** Frames that are in it. */
   readonly length: number;
-  /** When `dequeue` has a frame to give; Infinity while it is empty. */
-  readonly nextNs: number;
+  /** `due[0]`: when `dequeue` may have a frame to give, at the earliest; Infinity while it is empty. */
+  readonly due: Float64Array;
 
   /** True: the frame is the qdisc's (queued, or dropped and counted). False: it is full, and the frame stays the caller's. */
   enqueue(frame: number): boolean;

@@ -1,0 +1,536 @@
+/**
+ * One direction of a link that does something to frames: the qdisc that holds them for as long as the link is said to
+ * take. What is done to a packet is done as of the link's own time, to the nanosecond, however late the engine comes to it:
+ *
+ *   enqueue ─► runs of ─► waiting ──────► line ────────► fates ──────────────► flight ─► dequeue
+ *              segments   (discipline)    (rate, trace)  (lost, corrupted, …)  (delay)
+ *
+ * A super-frame is the packets that it would be cut into. It goes on as runs of neighbouring segments, each so short that
+ * nobody can tell (`MAX_RUN_NS`); a segment to which something happens becomes a frame of its own.
+ *
+ * Called by `link.ts`, in a breath: nothing allocates but in the arena and the pool of entries. docs/emulation.md has the
+ * rules; test/emulation/oracle.ts has them again for single packets, slow and plain.
+ */
+import type { Clock } from '../../model/clock.js';
+import type { Emulation, EmulationInputs } from '../../model/emulation.js';
+import type { Arena } from '../arena.js';
+import { DropReason } from '../drops.js';
+import type { Qdisc } from '../qdisc/qdisc.js';
+import { DirectionField, type Telemetry } from '../telemetry.js';
+import { etherTypeAt } from '../wire/ethernet.js';
+import { Segmenter } from '../wire/segmenter.js';
+import { createDiscipline } from './create-discipline.js';
+import type { Discipline, Waiting } from './discipline.js';
+import { DropTail } from './drop-tail.js';
+import type { Entries } from './entries.js';
+import { Fate, Fates } from './fates.js';
+import { Flight } from './flight.js';
+import { exclusive, flipBit, markCongestion, understandsEcn } from './frame-edits.js';
+import { Jitter, type QuantileTable } from './jitter.js';
+import { type Line, OPPORTUNITY_BYTES, RateLine, TraceLine } from './line.js';
+import { createLoss, type Loss } from './loss.js';
+import { RandomStream } from './random.js';
+import { makeTimes, Time } from './times.js';
+
+/** A run of segments takes no longer than this on the line: so much later than alone may its first byte arrive. */
+const MAX_RUN_NS = 100_000;
+/** Of a run: more segments than any super-frame has. */
+const ANY_SEGMENTS = 65_535;
+
+/** What emulators of one engine share. */
+export interface EmulatorParts {
+  readonly arena: Arena;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly entries: Entries;
+  /** `[0]`: nanoseconds that the engine itself takes, from the TAP that it reads to the one that it writes. */
+  readonly compensationNs: Float64Array;
+  readonly seed: number;
+}
+
+/** Whose emulator it is, and who counts and releases what it drops. */
+export interface EmulatorPlace {
+  readonly link: string;
+  readonly direction: 0 | 1;
+  /** `Telemetry.directionBase` */
+  readonly base: number;
+  discard(reason: DropReason, frame: number): void;
+}
+
+/** What emulations name, as it is used. */
+export interface Recordings {
+  readonly traces: EmulationInputs['traces'];
+  readonly distributions: ReadonlyMap<string, QuantileTable>;
+}
+
+type Purpose = 'loss' | 'corrupt' | 'duplicate' | 'reorder' | 'jitter' | 'queue';
+
+export class Emulator implements Qdisc {
+  readonly due: Float64Array;
+  length: number;
+  readonly #arena: Arena;
+  readonly #clock: Clock;
+  readonly #counters: Float64Array;
+  readonly #telemetry: Telemetry;
+  readonly #entries: Entries;
+  readonly #compensationNs: Float64Array;
+  readonly #place: EmulatorPlace;
+  readonly #times: Float64Array;
+  readonly #late: Float64Array;
+  readonly #waitingParts: Waiting;
+  readonly #streams: Readonly<Record<Purpose, RandomStream>>;
+  /** Of what comes, and of what is on the line: both may be in the middle of a super-frame. */
+  readonly #cutting: Segmenter;
+  readonly #splitting: Segmenter;
+  readonly #flight: Flight;
+
+  // What the link is like now.
+  #emulation: Emulation;
+  /** Null: nothing ever waits, and packets take no time to pass. */
+  #line: Line | null;
+  #waiting: Discipline | null;
+  #loss: Loss;
+  #jitter: Jitter | null;
+  #fates: Fates;
+  /** Most segments of a run. */
+  #runSegments: number;
+
+  constructor(parts: EmulatorParts, place: EmulatorPlace, emulation: Emulation, recordings: Recordings) {
+    this.due = new Float64Array([Infinity]);
+    this.length = 0;
+    this.#arena = parts.arena;
+    this.#clock = parts.clock;
+    this.#counters = parts.telemetry.directions;
+    this.#telemetry = parts.telemetry;
+    this.#entries = parts.entries;
+    this.#compensationNs = parts.compensationNs;
+    this.#place = place;
+    this.#times = makeTimes();
+    this.#late = new Float64Array(1);
+    this.#waitingParts = {
+      arena: parts.arena,
+      entries: parts.entries,
+      now: this.#times.subarray(Time.now, Time.now + 1),
+      nsPerByte: new Float64Array(1),
+      drop: (entry, reason) => {
+        this.#count(DirectionField.queueDropped, 1);
+        this.#discard(entry, reason);
+      },
+      mark: (entry) => this.#mark(entry),
+    };
+    const stream = (purpose: Purpose): RandomStream =>
+      new RandomStream(parts.seed, place.link, place.direction, purpose);
+    this.#streams = {
+      loss: stream('loss'),
+      corrupt: stream('corrupt'),
+      duplicate: stream('duplicate'),
+      reorder: stream('reorder'),
+      jitter: stream('jitter'),
+      queue: stream('queue'),
+    };
+    this.#cutting = new Segmenter(parts.arena);
+    this.#splitting = new Segmenter(parts.arena);
+    this.#flight = new Flight(parts.entries, this.#times);
+    this.#emulation = emulation;
+    this.#line = null;
+    this.#waiting = null;
+    this.#loss = createLoss(undefined, this.#streams.loss);
+    this.#jitter = null;
+    this.#fates = new Fates(emulation, this.#loss, this.#streams);
+    this.#runSegments = 1;
+    this.#become(emulation, undefined, recordings);
+  }
+
+  /**
+   * From now on it is as `emulation` says. What is on the line or in flight keeps what it was promised; what waits goes by
+   * the new rate, and stays though a queue that is shorter now would not have taken it. Streams of chance go on.
+   */
+  configure(emulation: Emulation, recordings: Recordings): void {
+    this.#advance();
+    const before = this.#emulation;
+    this.#emulation = emulation;
+    this.#become(emulation, before, recordings);
+    this.#advance();
+    this.#look();
+  }
+
+  /** Always takes the frame: what is dropped is counted here. */
+  enqueue(frame: number): boolean {
+    this.#advance();
+    const arena = this.#arena;
+    const cutting = this.#cutting;
+    const gsoSize = arena.gsoSize[frame]!;
+    const frameBytes = arena.length[frame]!;
+    if (gsoSize === 0 || !cutting.begin(frame, gsoSize, frameBytes)) {
+      this.#offer(frame, frameBytes, frameBytes, 1);
+    } else {
+      const { segments, headerBytes } = cutting;
+      const packetBytes = headerBytes + gsoSize;
+      if (segments <= this.#runSegments) {
+        this.#offer(frame, packetBytes, frameBytes + (segments - 1) * headerBytes, segments);
+      } else {
+        for (let first = 0; first < segments; first += this.#runSegments) {
+          const after = Math.min(segments, first + this.#runSegments);
+          this.#offerRun(cutting.run(first, after), packetBytes, headerBytes, after - first);
+        }
+        arena.release(frame);
+      }
+    }
+    this.#look();
+    return true;
+  }
+
+  dequeue(): number {
+    this.#advance();
+    const lateNs = this.#times[Time.now]! - this.#flight.due[0]! + this.#compensationNs[0]!;
+    if (!(lateNs >= 0)) return -1;
+    this.#late[0] = lateNs;
+    this.#telemetry.countLate(this.#place.base, this.#late);
+    return this.remove();
+  }
+
+  remove(): number {
+    let entry = this.#flight.take();
+    if (entry === -1 && this.#waiting !== null) entry = this.#waiting.remove();
+    this.#look();
+    if (entry === -1) return -1;
+    this.length--;
+    const frame = this.#entries.frame[entry]!;
+    this.#entries.giveBack(entry);
+    return frame;
+  }
+
+  /** When there is something to give, at the earliest. */
+  #look(): void {
+    const times = this.#times;
+    const { delayNs, reorderRatio } = this.#emulation;
+    let dueNs = this.#flight.due[0]!;
+    // Of what waits, the first may arrive before what is in flight only where it may go without the delay.
+    if (times[Time.start]! < dueNs && this.#waiting !== null && this.#waiting.packets > 0)
+      dueNs = Math.min(dueNs, times[Time.start]! + (this.#jitter === null && reorderRatio === 0 ? delayNs : 0));
+    this.due[0] = dueNs - this.#compensationNs[0]!;
+  }
+
+  // --- what the link is like -----------------------------------------------------------------------------------------
+
+  #become(emulation: Emulation, before: Emulation | undefined, recordings: Recordings): void {
+    const { loss, jitter, queue, segments, overheadBytes } = emulation;
+    const rateBps = this.#setLine(emulation, before, recordings);
+    this.#setWaiting(emulation, before, rateBps);
+    if (before === undefined || !same(loss, before.loss)) this.#loss = createLoss(loss, this.#streams.loss);
+    if (before === undefined || !same(jitter, before.jitter)) {
+      const distribution = jitter?.distribution;
+      const table = typeof distribution === 'object' ? recordings.distributions.get(distribution.table)! : null;
+      this.#jitter = jitter === undefined ? null : new Jitter(jitter, table, this.#streams.jitter);
+    }
+    this.#flight.configure(emulation, this.#jitter);
+    this.#fates = new Fates(emulation, this.#loss, this.#streams);
+    const isSingle =
+      segments === 'wire' || jitter !== undefined || emulation.trace !== undefined || queue.discipline !== 'drop-tail';
+    if (isSingle) this.#runSegments = 1;
+    else if (this.#line === null) this.#runSegments = ANY_SEGMENTS;
+    else this.#runSegments = Math.max(1, Math.floor((MAX_RUN_NS * rateBps) / 8e9 / (1514 + overheadBytes)));
+  }
+
+  /** Returns its rate, of a trace on average; Infinity without either. */
+  #setLine(emulation: Emulation, before: Emulation | undefined, { traces }: Recordings): number {
+    const { rateBps, trace, overheadBytes } = emulation;
+    const stays =
+      before !== undefined &&
+      before.rateBps === rateBps &&
+      before.trace === trace &&
+      before.overheadBytes === overheadBytes;
+    if (trace !== undefined) {
+      const atMs = traces[trace]!;
+      if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#clock.nowNs(), overheadBytes);
+      return (atMs.length * OPPORTUNITY_BYTES * 8e3) / atMs.at(-1)!;
+    }
+    if (rateBps === undefined) {
+      this.#line = null;
+      return Infinity;
+    }
+    if (!stays) this.#line = new RateLine(this.#times, rateBps, overheadBytes);
+    return rateBps;
+  }
+
+  #setWaiting({ queue, overheadBytes }: Emulation, before: Emulation | undefined, rateBps: number): void {
+    const times = this.#times;
+    const was = this.#waiting;
+    this.#waitingParts.nsPerByte[0] = 8e9 / rateBps;
+    if (this.#line === null) {
+      this.#waiting = null;
+    } else if (was instanceof DropTail && queue.discipline === 'drop-tail') {
+      was.limit(queue.limit, rateBps, overheadBytes);
+      return;
+    } else if (was === null || before === undefined || !same(queue, before.queue)) {
+      this.#waiting = createDiscipline(queue, this.#waitingParts, this.#streams.queue, rateBps, overheadBytes);
+    }
+    if (was === null || was === this.#waiting) return;
+    for (let entry = was.remove(); entry !== -1; entry = was.remove()) {
+      if (this.#waiting !== null) {
+        this.#waiting.adopt(entry);
+      } else {
+        times[Time.start] = times[Time.now]!;
+        this.#serialise(entry);
+      }
+    }
+    if (this.#waiting === null) times[Time.start] = Infinity;
+  }
+
+  // --- the way of packets --------------------------------------------------------------------------------------------
+
+  /** A run that was just cut; -1: there was no memory for it. */
+  #offerRun(run: number, packetBytes: number, headerBytes: number, segments: number): void {
+    if (run === -1) {
+      this.#overload(segments);
+      return;
+    }
+    this.#offer(run, packetBytes, this.#arena.length[run]! + (segments - 1) * headerBytes, segments);
+  }
+
+  /**
+   * Packets that come now, as one frame: the bytes of each (of the last one perhaps fewer), and of all, without overhead.
+   */
+  #offer(frame: number, packetBytes: number, wireBytes: number, segments: number): void {
+    const { mtuBytes } = this.#emulation;
+    if (mtuBytes !== undefined && packetBytes - this.#linkHeaderBytes(frame) > mtuBytes) {
+      this.#place.discard(DropReason.mtuExceeded, frame);
+      return;
+    }
+    const times = this.#times;
+    const waiting = this.#waiting;
+    if (segments > 1 && waiting instanceof DropTail && waiting.room(packetBytes, segments) < segments) {
+      this.#offerEach(frame, packetBytes, segments);
+      return;
+    }
+    const entry = this.#enter(frame, wireBytes, segments);
+    if (entry === -1) return;
+    if (waiting === null) {
+      times[Time.start] = times[Time.now]!;
+      this.#serialise(entry);
+      times[Time.start] = Infinity;
+      return;
+    }
+    if (segments > 1) waiting.adopt(entry);
+    else if (!waiting.enqueue(entry)) return;
+    if (times[Time.start] === Infinity) times[Time.start] = Math.max(times[Time.finish]!, times[Time.now]!);
+    this.#advance();
+  }
+
+  /** The queue has no room for all of them: one after the other, as on a wire. */
+  #offerEach(frame: number, packetBytes: number, segments: number): void {
+    const arena = this.#arena;
+    const splitting = this.#splitting;
+    for (let i = 0; i < segments; i++) {
+      // What is offered may let the line begin with another run, which is split as well.
+      splitting.begin(frame, arena.gsoSize[frame]!, arena.length[frame]!);
+      this.#offerRun(splitting.run(i, i + 1), packetBytes, splitting.headerBytes, 1);
+    }
+    arena.release(frame);
+  }
+
+  /** An entry for what was taken in; -1, and it is dropped, when there is none left. */
+  #enter(frame: number, wireBytes: number, segments: number): number {
+    const entries = this.#entries;
+    const entry = entries.take();
+    if (entry === -1) {
+      this.#count(DirectionField.overloaded, segments);
+      this.#place.discard(DropReason.overload, frame);
+      return -1;
+    }
+    entries.frame[entry] = frame;
+    entries.bytes[entry] = wireBytes;
+    entries.segments[entry] = segments;
+    entries.atNs[entry] = this.#times[Time.now]!;
+    this.length++;
+    return entry;
+  }
+
+  /** Does what was due until now: the line takes one after the other. */
+  #advance(): void {
+    const times = this.#times;
+    const nowNs = this.#clock.nowNs();
+    const waiting = this.#waiting;
+    while (waiting !== null && times[Time.start]! <= nowNs) {
+      times[Time.now] = times[Time.start]!;
+      const entry = waiting.dequeue();
+      if (entry === -1) {
+        times[Time.start] = Infinity;
+      } else {
+        this.#serialise(entry);
+        times[Time.start] = times[Time.finish]!;
+      }
+    }
+    times[Time.now] = nowNs;
+  }
+
+  /** The line begins with an entry at `Time.start`. */
+  #serialise(entry: number): void {
+    const times = this.#times;
+    const { bytes, segments } = this.#entries;
+    const count = segments[entry]!;
+    if (count > 1 && this.#waiting instanceof DropTail) this.#tellRun(this.#waiting, entry, count);
+    if (count > 1 && this.#fates.any) {
+      this.#serialiseEach(entry, count);
+      return;
+    }
+    this.#pass(bytes[entry]!, count);
+    times[Time.left] = times[Time.finish]!;
+    const fate = this.#fates.any ? this.#fates.draw(bytes[entry]!) : 0;
+    if (fate === 0) this.#flight.launch(entry, false);
+    else this.#meet(entry, fate);
+  }
+
+  #pass(wireBytes: number, packets: number): void {
+    if (this.#line === null) this.#times[Time.finish] = this.#times[Time.start]!;
+    else this.#line.pass(wireBytes, packets);
+  }
+
+  #tellRun(waiting: DropTail, entry: number, count: number): void {
+    const { bytes, frame } = this.#entries;
+    const headerBytes = (bytes[entry]! - this.#arena.length[frame[entry]!]!) / (count - 1);
+    const packetBytes = headerBytes + this.#arena.gsoSize[frame[entry]!]!;
+    const packetNs = (packetBytes + this.#emulation.overheadBytes) * this.#waitingParts.nsPerByte[0]!;
+    waiting.onLine(count, packetBytes, packetNs);
+  }
+
+  /** A run of which each segment has a fate of its own: those to which nothing happens stay together. */
+  #serialiseEach(entry: number, count: number): void {
+    const times = this.#times;
+    const arena = this.#arena;
+    const run = this.#entries.frame[entry]!;
+    const splitting = this.#splitting;
+    splitting.begin(run, arena.gsoSize[run]!, arena.length[run]!);
+    const { headerBytes } = splitting;
+    const packetBytes = headerBytes + arena.gsoSize[run]!;
+    const lastBytes = this.#entries.bytes[entry]! - (count - 1) * packetBytes;
+    let from = 0;
+    for (let i = 0; i < count; i++) {
+      const bytes = i === count - 1 ? lastBytes : packetBytes;
+      this.#pass(bytes, 1);
+      const fate = this.#fates.draw(bytes);
+      if (fate !== 0) {
+        if (from < i) this.#launchPart(from, i, packetBytes);
+        times[Time.left] = times[Time.finish]!;
+        this.#meetPart(i, bytes, fate);
+        from = i + 1;
+      }
+      times[Time.left] = times[Time.finish]!;
+      times[Time.start] = times[Time.finish]!;
+    }
+    if (from === 0) {
+      this.#flight.launch(entry, false);
+      return;
+    }
+    if (from < count) this.#launchPart(from, count, packetBytes);
+    this.#release(entry);
+  }
+
+  /** Segments `from` … `after - 1` of what is being split, which left the line together. */
+  #launchPart(from: number, after: number, packetBytes: number): void {
+    const part = this.#splitPart(from, after, packetBytes);
+    if (part !== -1) this.#flight.launch(part, false);
+  }
+
+  #meetPart(segment: number, bytes: number, fate: number): void {
+    if (fate === Fate.lost) {
+      this.#count(DirectionField.lost, 1);
+      this.#place.discard(DropReason.lost, -1);
+      return;
+    }
+    const part = this.#splitPart(segment, segment + 1, bytes);
+    if (part !== -1) this.#meet(part, fate);
+  }
+
+  #splitPart(from: number, after: number, packetBytes: number): number {
+    const part = this.#splitting.run(from, after);
+    if (part !== -1) return this.#enter(part, packetBytes, after - from);
+    this.#overload(after - from);
+    return -1;
+  }
+
+  /** Something happens to a single packet that has left the line. */
+  #meet(entry: number, fate: number): void {
+    if ((fate & Fate.lost) !== 0) {
+      this.#count(DirectionField.lost, 1);
+      this.#discard(entry, DropReason.lost);
+      return;
+    }
+    if ((fate & Fate.corrupt) !== 0 && !this.#corrupt(entry)) return;
+    const copy = (fate & Fate.duplicate) !== 0 ? this.#copy(entry) : -1;
+    this.#launchOne(entry, fate & Fate.early);
+    if (copy !== -1) this.#launchOne(copy, this.#fates.drawEarly());
+  }
+
+  #launchOne(entry: number, early: number): void {
+    if (early !== 0) this.#count(DirectionField.reordered, 1);
+    this.#flight.launch(entry, early !== 0);
+  }
+
+  /** False: there was no memory, and it is dropped. */
+  #corrupt(entry: number): boolean {
+    if (!this.#own(entry)) {
+      this.#count(DirectionField.overloaded, 1);
+      this.#discard(entry, DropReason.overload);
+      return false;
+    }
+    this.#count(DirectionField.corrupted, 1);
+    flipBit(this.#arena, this.#entries.frame[entry]!, this.#fates.bit);
+    return true;
+  }
+
+  #copy(entry: number): number {
+    const { frame, bytes } = this.#entries;
+    this.#count(DirectionField.duplicated, 1);
+    this.#arena.retain(frame[entry]!);
+    return this.#enter(frame[entry]!, bytes[entry]!, 1);
+  }
+
+  #mark(entry: number): boolean {
+    const { frame } = this.#entries;
+    if (!understandsEcn(this.#arena, frame[entry]!) || !this.#own(entry)) return false;
+    this.#count(DirectionField.marked, 1);
+    markCongestion(this.#arena, frame[entry]!);
+    return true;
+  }
+
+  /** Makes the frame of an entry its alone; false when there is no memory. */
+  #own(entry: number): boolean {
+    const { frame } = this.#entries;
+    const own = exclusive(this.#arena, frame[entry]!);
+    if (own !== -1) frame[entry] = own;
+    return own !== -1;
+  }
+
+  #discard(entry: number, reason: DropReason): void {
+    this.#place.discard(reason, this.#entries.frame[entry]!);
+    this.#entries.giveBack(entry);
+    this.length--;
+  }
+
+  #release(entry: number): void {
+    this.#arena.release(this.#entries.frame[entry]!);
+    this.#entries.giveBack(entry);
+    this.length--;
+  }
+
+  /** There was no memory for packets that were to be cut out of a super-frame. */
+  #overload(packets: number): void {
+    this.#count(DirectionField.overloaded, packets);
+    this.#place.discard(DropReason.overload, -1);
+  }
+
+  #count(field: number, packets: number): void {
+    this.#counters[this.#place.base + field]! += packets;
+  }
+
+  #linkHeaderBytes(frame: number): number {
+    const inFirstSlot = Math.min(this.#arena.length[frame]!, 64);
+    const typeAt = etherTypeAt(this.#arena.bytes, this.#arena.start(frame), inFirstSlot);
+    return typeAt === -1 ? 14 : typeAt + 2;
+  }
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
