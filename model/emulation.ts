@@ -37,6 +37,14 @@ export const MAX_RATE_BPS = 100e9;
 export const MAX_DELAY_NS = 3600e9;
 export const MAX_QUEUE_PACKETS = 2 ** 20;
 export const MAX_QUEUE_BYTES = 2 ** 30;
+export const MAX_FLOWS = 65_536;
+/** Of PIE's alpha and beta. */
+export const MAX_GAIN = 1000;
+export const MAX_LOSS_STATES = 64;
+/** Numbers in a trace or a distribution, and in all of a network's together. */
+export const MAX_RECORDED = 2 ** 20;
+/** After time zero. */
+export const MAX_EVENT_NS = 30 * 24 * 3600e9;
 
 /** A direction that passes on what comes. */
 export const PLAIN: LinkProperties = { state: 'up' };
@@ -101,7 +109,12 @@ export type LossModel =
 /** How much may wait; what is being serialised and what is in flight does not count. */
 export type QueueLimit =
   | { readonly unit: 'packets'; readonly packets: number }
-  | { readonly unit: 'bytes'; readonly bytes: number }
+  | {
+      readonly unit: 'bytes';
+      readonly bytes: number;
+      /** Nobody wrote it: it is what `defaultLimit` gives, and goes with the rate when that is changed. */
+      readonly byDefault?: true;
+    }
   /** As many bytes as the rate of the moment passes in that time. */
   | { readonly unit: 'time'; readonly durationNs: number };
 

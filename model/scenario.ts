@@ -2,78 +2,16 @@
  * A scenario as it is written: the schema of the file, and the types that follow from it. Values keep the form in which
  * a person wrote them (`10ms`, `h3:eth0`); every unit is checked here, whether names and addresses fit together is for
  * `control/scenario/load.ts`. `docs/scenario.md` is the reference; `scenarioJsonSchema` is published for editors.
- *
- * The schema's messages are either one line, what is wrong, or two, what is wrong and a hint.
  */
 import * as z from 'zod';
+import { MAX_EVENT_NS } from './emulation.js';
 import { UsageError } from './errors.js';
-import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted, suggestion } from './names.js';
-import { formatSize, parseDuration, parseLoss, parseQueue, parseRate, parseRatio, parseSize } from './units.js';
+import { direction, directionShape } from './link-properties.js';
+import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted } from './names.js';
+import { DECIMAL, quantity, strict, text, twoLines } from './schema.js';
+import { bounded, formatDuration, formatSize, parseDuration, parseSize } from './units.js';
 
-/** The keys of an object, all of them: another is refused with the nearest of these. */
-function strict<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.strictObject(shape, {
-    error: (issue) => {
-      if (issue.code !== 'unrecognized_keys') return undefined;
-      const key = issue.keys[0] ?? '';
-      return twoLines(`unknown key ${quoted(key)}`, suggestion(key, Object.keys(shape)));
-    },
-  });
-}
-
-function twoLines(message: string, hint: string | undefined): string {
-  return hint === undefined ? message : `${message}\n${hint}`;
-}
-
-/** A refinement by a parser of `units.ts`; what the parser returns is not kept: resolving parses again. */
-function readableBy<Value>(parse: (value: Value) => unknown): z.core.CheckFn<Value> {
-  return (context) => {
-    try {
-      parse(context.value);
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      context.issues.push({ code: 'custom', input: context.value, message: twoLines(error.message, error.hint) });
-    }
-  };
-}
-
-/** A quantity that must carry its unit: a bare number is refused with the way to write it. */
-function quantity(
-  what: string,
-  example: string,
-  parse: (text: string) => unknown,
-  pattern: string,
-  description: string,
-) {
-  return z
-    .string({
-      error: (issue) =>
-        typeof issue.input === 'number'
-          ? twoLines(`${issue.input} has no unit`, `${what} is written ${quoted(example)}`)
-          : twoLines(`${what} is expected`, `write ${quoted(example)}`),
-    })
-    .check(readableBy(parse))
-    .meta({ description, examples: [example], pattern });
-}
-
-const DECIMAL = '[0-9]+(\\.[0-9]+)?';
-
-const rate = quantity('a rate', '100mbit', parseRate, `^${DECIMAL}[kmg]?bit$`, 'Bits per second: bit kbit mbit gbit.');
-const memory = quantity(
-  'a size',
-  '256MiB',
-  parseMemory,
-  `^${DECIMAL}([kM]?B|[KM]iB)$`,
-  'Bytes at most, from 4MiB: B kB MB KiB MiB.',
-);
-const duration = quantity('a time', '10ms', parseDuration, `^${DECIMAL}(ns|us|ms|s|m|h)$`, 'Time: ns us ms s m h.');
-const queue = quantity(
-  'a queue’s length',
-  '64KiB',
-  parseQueue,
-  `^${DECIMAL}(p|[kM]?B|[KM]iB|ns|us|ms|s|m|h)$`,
-  'What may wait: packets (100p), bytes (64KiB) or time at the link’s rate (20ms).',
-);
+export { LINK_PROPERTIES, type RawLinkProperties } from './link-properties.js';
 
 /** Below it a shell is killed before its first command has ended. */
 const LEAST_MEMORY_BYTES = 4 * 1024 * 1024;
@@ -92,50 +30,13 @@ function parseMemory(text: string): void {
 const LEAST_CPU = 0.01;
 const MOST_CPU = 4096;
 
-const RATIO_PATTERN = `^${DECIMAL}%?$`;
-
-/** Written as a number or as a string; one schema without a union, so that a message speaks of what was written. */
-function ratioLike(parse: (value: string | number) => unknown, expected: string, pattern: string, description: string) {
-  return z
-    .custom<string | number>((value) => typeof value === 'string' || typeof value === 'number', {
-      message: expected,
-      abort: true,
-    })
-    .check(readableBy(parse))
-    .meta({
-      description,
-      anyOf: [
-        { type: 'number', minimum: 0, maximum: 1 },
-        { type: 'string', pattern },
-      ],
-    });
-}
-
-const ratio = ratioLike(
-  parseRatio,
-  'a ratio is expected\nwrite "0.1%" or 0.001',
-  RATIO_PATTERN,
-  'A ratio from 0 to 1, as a percentage or a number.',
+const memory = quantity(
+  'a size',
+  '256MiB',
+  parseMemory,
+  `^${DECIMAL}([kM]?B|[KM]iB)$`,
+  'Bytes at most, from 4MiB: B kB MB KiB MiB.',
 );
-const loss = ratioLike(
-  parseLoss,
-  'a ratio or a model of loss is expected\nwrite "0.1%", 0.001 or "gilbert-elliott 1% 10%"',
-  `${RATIO_PATTERN}|^gilbert-elliott( ${DECIMAL}%?){2,4}$`,
-  'A ratio, or gilbert-elliott P R [BAD [GOOD]]: the chances to enter and to leave the bad state, and of loss in each.',
-);
-
-/** Any text but NUL, which neither argv nor an environment can hold. */
-function text(what: string) {
-  return z
-    .string({
-      error: (issue) =>
-        typeof issue.input === 'number' || typeof issue.input === 'boolean'
-          ? twoLines(`${what} is text, not ${String(issue.input)}`, `quote it: "${String(issue.input)}"`)
-          : `${what} is expected`,
-    })
-    .refine((value) => !value.includes('\0'), { error: `${what} contains a NUL character` });
-}
-
 /** A name of our own making rules (`names.ts`), said to be of `what`. */
 function name(what: string) {
   return text(`the name of ${what}`)
@@ -169,39 +70,6 @@ function macProblem(value: string): string | undefined {
   if (/^[0:]+$/.test(value)) return `${quoted(value)} is no port’s address\na port’s own address starts with "02:"`;
   return undefined;
 }
-
-const state = z.enum(['up', 'down']).meta({ description: 'Whether frames pass. Default: up.' });
-
-/** What a link does to frames in one direction, and what an event can change. */
-const directionShape = {
-  rate: rate.optional(),
-  delay: duration.optional(),
-  jitter: duration.optional(),
-  distribution: z
-    .enum(['uniform', 'normal', 'pareto', 'paretonormal'])
-    .meta({ description: 'Of the jitter. Default: normal.' })
-    .optional(),
-  correlation: ratio.optional(),
-  loss: loss.optional(),
-  duplicate: ratio.optional(),
-  reorder: ratio.optional(),
-  corrupt: ratio.optional(),
-  queue: queue.optional(),
-  trace: text('the path of a trace').min(1, { error: 'the path of a trace is empty' }).optional(),
-  overhead: z
-    .literal([0, 24], {
-      error: () => 'overhead is 0 or 24\n0 counts the frame without FCS, 24 adds preamble, FCS and gap',
-    })
-    .meta({ description: 'Bytes that the rate counts beside each frame: 0, or 24 for preamble, FCS and gap.' })
-    .optional(),
-  segments: z
-    .enum(['auto', 'wire'])
-    .meta({ description: 'Whether runs of segments may stay whole. Default: auto.' })
-    .optional(),
-  state: state.optional(),
-};
-
-const direction = strict(directionShape);
 
 /** The least an IPv4 link must carry (RFC 791, 68), to the most that a TAP’s frame holds (65535 - 14). */
 const mtu = z
@@ -322,7 +190,13 @@ const node = z.discriminatedUnion('kind', [
 ]);
 
 const event = strict({
-  at: duration.meta({ description: 'Since the network was up.' }),
+  at: quantity(
+    'a time',
+    '30s',
+    bounded(parseDuration, formatDuration, { most: [MAX_EVENT_NS, 'no schedule is longer than 30 days'] }),
+    `^${DECIMAL}(ns|us|ms|s|m|h)$`,
+    'Since the network was up.',
+  ),
   link: text('the name of a link'),
   from: name('a node').meta({ description: 'Only the direction that leaves this node.' }).optional(),
   set: direction.refine((changes) => Object.keys(changes).length > 0, { error: 'an event sets at least one property' }),
@@ -393,12 +267,6 @@ export type RawNode = z.infer<typeof node>;
 export type RawLink = z.infer<typeof link>;
 export type RawEndpoint = z.infer<typeof endpoint>;
 export type RawEvent = z.infer<typeof event>;
-/** Properties of one direction, units as written. */
-export type RawLinkProperties = z.infer<typeof direction>;
-
-/** The names of the keys in `RawLinkProperties`, in the order of the reference. */
-export const LINK_PROPERTIES = Object.keys(directionShape) as readonly (keyof RawLinkProperties)[];
-
 /** JSON Schema (draft 2020-12) of the file. An editor checks shape and units with it; names and addresses, `validate`. */
 export function scenarioJsonSchema(): object {
   return { title: 'Luthier scenario', ...z.toJSONSchema(scenarioSchema, { unrepresentable: 'any', io: 'input' }) };

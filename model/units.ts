@@ -157,55 +157,23 @@ export function parseRatio(value: string | number): number {
   throw new UsageError(`${quoted(value)} is more than all`, { hint: 'a ratio is at most 100% or 1' });
 }
 
-export type QueueLimit =
-  | { readonly unit: 'packets'; readonly packets: number }
-  | { readonly unit: 'bytes'; readonly bytes: number }
-  | { readonly unit: 'time'; readonly durationNs: number };
-
-/** How much may wait in a queue: packets (`100p`), bytes (`64KiB`) or time at the link's rate (`20ms`). More than 0. */
-export function parseQueue(text: string): QueueLimit {
-  const unit = WRITTEN.exec(text)?.[3] ?? '';
-  let limit: QueueLimit;
-  if (Object.hasOwn(PACKETS.units, unit)) limit = { unit: 'packets', packets: parsePackets(text) };
-  else if (Object.hasOwn(SIZE.units, unit)) limit = { unit: 'bytes', bytes: parseSize(text) };
-  else if (Object.hasOwn(DURATION.units, unit)) limit = { unit: 'time', durationNs: parseDuration(text) };
-  else {
-    throw new UsageError(`${quoted(text)} is not a queue's length`, {
-      hint: 'write packets ("100p"), a size ("64KiB") or a time ("20ms")',
-    });
-  }
-  const amount = limit.unit === 'packets' ? limit.packets : limit.unit === 'bytes' ? limit.bytes : limit.durationNs;
-  if (amount === 0) throw new UsageError(`${quoted(text)} holds nothing`, { hint: 'the shortest queue is "1p"' });
-  return limit;
-}
-
-/** Chances per packet to enter and to leave the bad state, and to be lost in the bad and in the good one: Gilbert–Elliott. */
-export type LossModel =
-  | { readonly model: 'random'; readonly lossRatio: number }
-  | {
-      readonly model: 'gilbert-elliott';
-      readonly toBadRatio: number;
-      readonly toGoodRatio: number;
-      readonly badLossRatio: number;
-      readonly goodLossRatio: number;
-    };
-
 /**
- * A ratio, or `gilbert-elliott P R [BAD [GOOD]]`: the parameters of tc-netem(8)'s `loss gemodel p r 1-h 1-k` in their
- * order and with its defaults, BAD = 100 % and GOOD = 0.
+ * `parse`, and no less than `least` and no more than `most`, which are said with their reasons: what is outside is
+ * refused, never clamped.
  */
-export function parseLoss(value: string | number): LossModel {
-  if (typeof value === 'number' || !/^[a-z]/i.test(value)) return { model: 'random', lossRatio: parseRatio(value) };
-  const [model = '', ...parameters] = value.split(' ');
-  const hint = 'write a ratio ("0.1%"), or "gilbert-elliott 1% 10%": the chances to enter and to leave the bad state';
-  if (model !== 'gilbert-elliott') throw new UsageError(`${quoted(model)} is not a model of loss`, { hint });
-  if (parameters.length < 2 || parameters.length > 4) {
-    throw new UsageError(`gilbert-elliott takes two to four ratios, ${quoted(value)} gives ${parameters.length}`, {
-      hint,
-    });
-  }
-  const [toBadRatio, toGoodRatio, badLossRatio = 1, goodLossRatio = 0] = parameters.map(parseRatio);
-  return { model, toBadRatio: toBadRatio!, toGoodRatio: toGoodRatio!, badLossRatio, goodLossRatio };
+export function bounded(
+  parse: (text: string) => number,
+  format: (value: number) => string,
+  bounds: { readonly least?: readonly [number, string]; readonly most: readonly [number, string] },
+): (text: string) => number {
+  const [least, whyLeast] = bounds.least ?? [0, ''];
+  const [most, whyMost] = bounds.most;
+  return (text) => {
+    const value = parse(text);
+    if (value < least) throw new UsageError(`${quoted(text)} is less than ${format(least)}`, { hint: whyLeast });
+    if (value > most) throw new UsageError(`${quoted(text)} is more than ${format(most)}`, { hint: whyMost });
+    return value;
+  };
 }
 
 /** `100mbit`; the largest unit that leaves a whole number. */
@@ -226,6 +194,21 @@ export function formatDuration(durationNs: number): string {
 /** `100p` */
 export function formatPackets(packets: number): string {
   return formatQuantity(packets, PACKETS);
+}
+
+/** `0.1%`: the shortest percentage that `parseRatio` reads back to the same number; that number where there is none. */
+export function formatRatio(ratio: number): string | number {
+  for (let digits = 1; digits <= 17; digits++) {
+    const percent = decimal((ratio * 100).toPrecision(digits));
+    if (Number(percent) / 100 === ratio) return `${percent}%`;
+  }
+  return ratio;
+}
+
+/** Without an exponent and closing zeros, as far as 20 digits go. */
+function decimal(text: string): string {
+  const plain = text.includes('e') ? Number(text).toFixed(20) : text;
+  return plain.includes('.') ? plain.replace(/\.?0+$/, '') : plain;
 }
 
 function parseQuantity(text: string, quantity: Quantity): number {

@@ -6,6 +6,8 @@
  *                                                                                │
  *   Network ◄── resolve: subnets, ports, addresses, routes ◄── topology, lans ◄──┘           resolve.ts: `Network`
  */
+export { changeLink, parseChange, parseSettings } from './change-link.js';
+export { writtenOf } from './direction.js';
 export { load, loadText, parseScenario } from './load.js';
 export type { Scenario } from './load.js';
 export { located } from './problems.js';

@@ -168,7 +168,7 @@ describe('a scenario that is wrong', () => {
     ['links: [{ endpoints: [h1, s1], rate: 10mbps }]', 6, 38, '"10mbps" has no unit of a rate', 'mbit'],
     ['links: [{ endpoints: [h1, s1], loss: 2 }]', 6, 38, '2 is not a ratio', '"2%"'],
     ['links: [{ endpoints: [h1, s1], loss: bursty }]', 6, 38, 'not a model of loss', 'gilbert-elliott'],
-    ['links: [{ endpoints: [h1, s1], queue: 100 }]', 6, 39, '100 has no unit', '"64KiB"'],
+    ['links: [{ endpoints: [h1, s1], queue: 100 }]', 6, 39, '100 has no unit', '"100p"'],
     ['links: [{ endpoints: [h1, s1], overhead: 20 }]', 6, 42, 'overhead is 0 or 24', undefined],
     ['links: [{ endpoints: [h1, s1], mtu: 67 }]', 6, 37, 'at least 68', undefined],
     ['links: [{ endpoints: [h1, s1], mtu: 65522 }]', 6, 37, 'at most 65521', undefined],
@@ -231,7 +231,7 @@ describe('a scenario that is wrong', () => {
       7,
       16,
       '5 has no unit',
-      '"10ms"',
+      '"30s"',
     ],
     [
       'links: [{ endpoints: [h1, s1] }]\nevents: [{ at: 5s, link: h1-s1, set: { state: down } }]',

@@ -2,14 +2,17 @@
  * Checks a value against the scenario's schema, and says what does not fit in Luthier's words: zod's own messages speak
  * of unions and discriminators, which a writer of scenarios never heard of.
  *
- * Called by `load.ts` alone.
+ * Called by `load.ts` and `change-link.ts`.
  */
 import type { z } from 'zod';
 import { nearest, quoted, suggestion } from '../../model/names.js';
+import { ScenarioError, UsageError } from '../../model/errors.js';
+import { direction, type RawLinkProperties } from '../../model/link-properties.js';
 import { outerSchema, SECTIONS } from '../../model/scenario.js';
 import type { RawScenario } from '../../model/scenario.js';
 import { Problems } from './problems.js';
 import type { Path } from './problems.js';
+import { objectSource } from './source.js';
 import type { Source } from './source.js';
 
 type Issue = z.core.$ZodIssue;
@@ -29,6 +32,20 @@ export function checkShape(source: Source): RawScenario {
   problems.throwFirst();
   // The schema refuses and changes nothing: what it has let pass is what was written.
   return value as RawScenario;
+}
+
+/** A direction's properties that stand in no file. Throws `UsageError`. */
+export function checkProperties(value: unknown): RawLinkProperties {
+  const source = objectSource(value);
+  const problems = new Problems(source);
+  check(direction, source.value, [], problems, source.value);
+  try {
+    problems.throwFirst();
+  } catch (cause) {
+    if (!(cause instanceof ScenarioError)) throw cause;
+    throw new UsageError(cause.message, { ...(cause.hint === undefined ? {} : { hint: cause.hint }), cause });
+  }
+  return source.value as RawLinkProperties;
 }
 
 /**
@@ -79,7 +96,7 @@ function report(issue: Issue, base: Path, root: unknown, problems: Problems): vo
       problems.addKey(path, ...lines(issue.issues[0]?.message ?? issue.message));
       return;
     case 'invalid_union':
-      reportUnion(issue, path, value, root, problems);
+      reportUnion(issue, path, root, problems);
       return;
     case 'invalid_value':
       problems.add(path, ...invalidValue(issue, value));
@@ -101,26 +118,34 @@ function report(issue: Issue, base: Path, root: unknown, problems: Problems): vo
 /** A key that looks like the missing one is what the writer has to change, so it is that which is reported. */
 function reportMissing(key: string, path: Path, issue: Issue, root: unknown, problems: Problems): void {
   const written = Object.keys(valueAt(root, path) as object).find((other) => nearest(other, [key]) === key);
-  if (written === undefined) problems.add(path, `"${key}" is missing`, key === 'kind' ? kinds(issue) : undefined);
+  if (written === undefined)
+    problems.add(path, `"${key}" is missing`, Object.hasOwn(DISCRIMINATORS, key) ? kinds(issue) : undefined);
   else problems.addKey([...path, written], `unknown key ${quoted(written)}`, suggestion(written, [key]));
 }
 
-/** A node's kind that there is not, or an endpoint: of its two forms, the one that was written is the one to speak of. */
+/**
+ * Something that is told apart by a key of its own, with a value there is not; or something of two forms, the first of
+ * them text: of these, the one that was written is the one to speak of.
+ */
 function reportUnion(
   issue: Extract<Issue, { code: 'invalid_union' }>,
   path: Path,
-  value: unknown,
   root: unknown,
   problems: Problems,
 ): void {
+  const value = valueAt(root, path);
+  const key = path.at(-1);
   if (issue.errors.length === 0) {
-    problems.add(path, `${shown(value)} is not a kind of node`, kinds(issue, value));
+    problems.add(path, `${shown(value)} is not a ${DISCRIMINATORS[String(key)] ?? String(key)}`, kinds(issue, value));
     return;
   }
-  const [asText = [], asObject = []] = issue.errors;
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  for (const inner of isObject ? asObject : asText) report(inner, path, root, problems);
+  const [asText = [], asParts = []] = issue.errors;
+  const hasParts = typeof value === 'object' && value !== null;
+  for (const inner of hasParts ? asParts : asText) report(inner, path, root, problems);
 }
+
+/** Keys by whose value a mapping is told what else it holds. */
+const DISCRIMINATORS: Readonly<Record<string, string>> = { kind: 'kind of node', discipline: 'discipline of a queue' };
 
 function kinds(issue: Issue, value?: unknown): string | undefined {
   const known = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];

@@ -1,6 +1,16 @@
 /** The shape of an `Emulation` as a switch process accepts it. Called by `../config.ts`. */
 import * as z from 'zod';
-import { MAX_DELAY_NS, MAX_QUEUE_BYTES, MAX_QUEUE_PACKETS, MAX_RATE_BPS, MIN_RATE_BPS } from '../../model/emulation.js';
+import {
+  MAX_DELAY_NS,
+  MAX_FLOWS,
+  MAX_GAIN,
+  MAX_LOSS_STATES,
+  MAX_QUEUE_BYTES,
+  MAX_QUEUE_PACKETS,
+  MAX_RATE_BPS,
+  MAX_RECORDED,
+  MIN_RATE_BPS,
+} from '../../model/emulation.js';
 
 const name = z.string().min(1).max(4096);
 const ratio = z.number().min(0).max(1);
@@ -9,7 +19,11 @@ const someTimeNs = z.int().min(1).max(MAX_DELAY_NS);
 
 const limit = z.discriminatedUnion('unit', [
   z.strictObject({ unit: z.literal('packets'), packets: z.int().min(1).max(MAX_QUEUE_PACKETS) }),
-  z.strictObject({ unit: z.literal('bytes'), bytes: z.int().min(1).max(MAX_QUEUE_BYTES) }),
+  z.strictObject({
+    unit: z.literal('bytes'),
+    bytes: z.int().min(1).max(MAX_QUEUE_BYTES),
+    byDefault: z.literal(true).optional(),
+  }),
   z.strictObject({ unit: z.literal('time'), durationNs: someTimeNs }),
 ]);
 
@@ -36,7 +50,7 @@ const queue = z.discriminatedUnion('discipline', [
     limit,
     targetNs: someTimeNs,
     intervalNs: someTimeNs,
-    flows: z.int().min(1).max(65536),
+    flows: z.int().min(1).max(MAX_FLOWS),
     quantumBytes: z.int().min(1).max(MAX_QUEUE_BYTES),
     ecn: z.boolean(),
   }),
@@ -45,8 +59,8 @@ const queue = z.discriminatedUnion('discipline', [
     limit,
     targetNs: someTimeNs,
     updateNs: someTimeNs,
-    alpha: z.number().min(0).max(1000),
-    beta: z.number().min(0).max(1000),
+    alpha: z.number().min(0).max(MAX_GAIN),
+    beta: z.number().min(0).max(MAX_GAIN),
     maxBurstNs: timeNs,
     ecn: z.boolean(),
   }),
@@ -64,9 +78,9 @@ const loss = z.discriminatedUnion('model', [
   z.strictObject({
     model: z.literal('states'),
     states: z
-      .array(z.strictObject({ lossRatio: ratio, nextRatios: z.array(ratio).max(64) }))
+      .array(z.strictObject({ lossRatio: ratio, nextRatios: z.array(ratio).max(MAX_LOSS_STATES) }))
       .min(1)
-      .max(64),
+      .max(MAX_LOSS_STATES),
   }),
 ]);
 
@@ -93,10 +107,7 @@ const emulation = z.strictObject({
 
 export const linkPropertiesSchema = z.strictObject({ state: z.enum(['up', 'down']), emulation: emulation.optional() });
 
-const ascending = z
-  .array(z.number())
-  .min(1)
-  .max(2 ** 20);
+const ascending = z.array(z.number()).min(1).max(MAX_RECORDED);
 export const inputsSchema = z.strictObject({
   traces: z.record(name, ascending),
   distributions: z.record(name, ascending),
