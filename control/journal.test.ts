@@ -23,6 +23,8 @@ const header: JournalHeader = {
     links: [],
     lans: [],
     inputs: NO_INPUTS,
+    events: [],
+    passedEvents: 0,
     names: [],
   },
 };

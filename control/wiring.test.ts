@@ -60,6 +60,8 @@ const network = (machines: string[], nodes: Node[], links: Link[]): Network => (
   links,
   lans: [],
   inputs: NO_INPUTS,
+  events: [],
+  passedEvents: 0,
   names: [],
 });
 

@@ -4,6 +4,7 @@
  * system.
  */
 import type { EmulationInputs, LinkProperties } from './emulation.js';
+import type { RawLinkProperties } from './scenario.js';
 
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */
 export interface Machine {
@@ -24,6 +25,10 @@ export interface Network {
   readonly lans: readonly Lan[];
   /** What links' emulations name. */
   readonly inputs: EmulationInputs;
+  /** In order of time. */
+  readonly events: readonly NetworkEvent[];
+  /** So many of them have passed: `links` are what these have made of them. */
+  readonly passedEvents: number;
   /** What /etc/hosts of every host says: `h1` is its first port, `h1.eth1` that one. One entry per (address, names). */
   readonly names: readonly { readonly address: string; readonly names: readonly string[] }[];
 }
@@ -108,4 +113,15 @@ export interface LinkEnd {
   readonly node: string;
   /** `eth0` on a host or router; absent on a switch. */
   readonly port?: string;
+}
+
+/** A change of a link at a time. */
+export interface NetworkEvent {
+  /** Since the network's time zero. */
+  readonly atNs: number;
+  readonly link: string;
+  /** Only the direction that leaves this node. */
+  readonly from?: string;
+  /** What is not named stays as it is then. */
+  readonly set: RawLinkProperties;
 }

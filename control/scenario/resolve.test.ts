@@ -332,6 +332,20 @@ describe('default routes', () => {
   });
 });
 
+it('has events in order of time, and of one moment in the order of the file', () => {
+  const links = [link('h1', 's1')];
+  const at = (time: string, delay: string) => ({ at: time, link: 'h1--s1', set: { delay } });
+  const events = [at('1s', '1ms'), { ...at('500ms', '2ms'), from: 'h1' }, at('1s', '3ms')];
+  expect(resolved({ nodes: { h1: host, s1: { kind: 'switch' } }, links, events })).toMatchObject({
+    events: [
+      { atNs: 500e6, link: 'h1--s1', from: 'h1', set: { delay: '2ms' } },
+      { atNs: 1e9, set: { delay: '1ms' } },
+      { atNs: 1e9, set: { delay: '3ms' } },
+    ],
+    passedEvents: 0,
+  });
+});
+
 describe('machines', () => {
   it('are "local" where none is named', () => {
     const network = resolved({ nodes: { h1: host } });

@@ -15,10 +15,10 @@
  */
 import { type LinkProperties, NO_INPUTS } from '../../model/emulation.js';
 import { UsageError } from '../../model/errors.js';
-import type { HostNode, Lan, Link, LinkEnd, Network, Node, Port, Route } from '../../model/network.js';
+import type { HostNode, Lan, Link, LinkEnd, Network, NetworkEvent, Node, Port, Route } from '../../model/network.js';
 import { quoted } from '../../model/names.js';
-import type { RawNode } from '../../model/scenario.js';
-import { parseSize } from '../../model/units.js';
+import type { RawEvent, RawNode } from '../../model/scenario.js';
+import { parseDuration, parseSize } from '../../model/units.js';
 import { addressOf, FAMILIES, Routing } from '../../vrouter/routes.js';
 import type { Family } from '../../vrouter/routes.js';
 import { addressProblem, contains, formatAddress, formatSubnet, parseInterface } from './addresses.js';
@@ -76,6 +76,18 @@ export function resolve(scenario: Scenario, previous?: Network): Network {
   return network;
 }
 
+/** In order of time; of the same moment, in the order of the file. */
+function resolveEvents(events: readonly RawEvent[]): NetworkEvent[] {
+  return events
+    .map(({ at, link, from, set }) => ({
+      atNs: parseDuration(at),
+      link,
+      ...(from === undefined ? {} : { from }),
+      set,
+    }))
+    .sort((a, b) => a.atNs - b.atNs);
+}
+
 function decideOnce(scenario: Scenario): Decided {
   let known = decided.get(scenario);
   if (known === undefined) {
@@ -122,6 +134,8 @@ function complete({ raw }: Scenario, known: Decided): Network {
     links,
     lans,
     inputs: NO_INPUTS,
+    events: resolveEvents(raw.events ?? []),
+    passedEvents: 0,
     names: [...ports].flatMap(([node, own]) => namesOf(node, own)),
   });
 }
