@@ -4,6 +4,7 @@
  *   import { load, up } from 'luthier';
  *   await using net = await up(load('scenario.yaml'));
  *   const { stdout } = await net.node('h1').exec(['ping', '-c1', 'h3']);
+ *   await net.link('h1--s1').set({ delay: '20ms' });
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient, type UpOptions } from './control/client.js';
@@ -11,16 +12,27 @@ import { execute, type ExecOptions, type ExecResult } from './control/exec.js';
 import type { Scenario } from './control/scenario/index.js';
 import { pathsFrom, type Paths } from './control/paths.js';
 import { refuseUnsupported } from './control/unsupported.js';
-import { LuthierError } from './model/errors.js';
-import type { NetworkState, NodeState, TraceReport } from './model/messages.js';
+import { eventKey } from './control/schedule.js';
+import { LuthierError, UsageError } from './model/errors.js';
+import type { EventState, LinkSettings, NetworkState, NodeState, TraceReport } from './model/messages.js';
+import type { RawLinkProperties as LinkProperties } from './model/scenario.js';
 
 export { load, loadText, type Scenario } from './control/scenario/index.js';
 export type { ExecOptions, ExecResult } from './control/exec.js';
 export type { UpOptions } from './control/client.js';
-export type { NetworkState, NodeState, Notice, Progress, TraceReport } from './model/messages.js';
+export type {
+  EventState,
+  LinkSettings,
+  NetworkState,
+  NodeState,
+  Notice,
+  Progress,
+  TraceReport,
+} from './model/messages.js';
+export type { RawLinkProperties as LinkProperties } from './model/scenario.js';
 export * from './model/errors.js';
 
-/** What happens in a running network: a host's command ended, or a link's state changed. */
+/** What happens in a running network: a host's command ended, a link's state changed, or an event of its scenario came. */
 export type NetworkEvent =
   | {
       readonly type: 'exit';
@@ -28,7 +40,11 @@ export type NetworkEvent =
       readonly status: 'exited' | 'signalled' | 'lost';
       readonly code?: number;
     }
-  | { readonly type: 'link'; readonly link: string; readonly state: 'up' | 'down' };
+  | { readonly type: 'link'; readonly link: string; readonly state: 'up' | 'down' }
+  /** An event of the scenario has happened: when it was due (`atNs`) and when it was done, both since time zero. */
+  | ({ readonly type: 'event' } & DoneEvent);
+
+type DoneEvent = EventState & { readonly doneNs: number };
 
 /** How often `events` looks, in milliseconds. */
 const EVENT_PERIOD_MS = 200;
@@ -47,6 +63,11 @@ export class RunningNetwork implements AsyncDisposable {
     return new RunningNode(this.name, name, this.#agent);
   }
 
+  /** By its name: `h1--s1` where the scenario gives it no other. */
+  link(name: string): RunningLink {
+    return new RunningLink(this.name, name, this.#agent);
+  }
+
   inspect(): Promise<NetworkState> {
     return this.#agent.network(this.name);
   }
@@ -59,6 +80,7 @@ export class RunningNetwork implements AsyncDisposable {
   /** From now on, until `signal` aborts or the network is gone. */
   async *events(signal?: AbortSignal): AsyncGenerator<NetworkEvent> {
     let before = await this.inspect();
+    const told = new Set((await this.#done()).map(eventKey));
     while (signal?.aborted !== true) {
       await sleep(EVENT_PERIOD_MS);
       let now: NetworkState;
@@ -69,8 +91,18 @@ export class RunningNetwork implements AsyncDisposable {
         throw cause;
       }
       yield* changes(before, now);
+      for (const event of now.schedule?.done === before.schedule?.done ? [] : await this.#done()) {
+        if (told.has(eventKey(event))) continue;
+        told.add(eventKey(event));
+        yield { type: 'event', ...event };
+      }
       before = now;
     }
+  }
+
+  /** Events of the scenario that have happened. */
+  async #done(): Promise<DoneEvent[]> {
+    return (await this.#agent.events(this.name)).filter((event) => event.doneNs !== undefined) as DoneEvent[];
   }
 
   /** Idempotent: a network that is gone already stays gone. */
@@ -109,6 +141,36 @@ export class RunningNode {
   async inspect(): Promise<NodeState> {
     const state = await this.#agent.network(this.#network);
     return state.nodes.find(({ name }) => name === this.name)!;
+  }
+}
+
+/** A link of a running network. */
+export class RunningLink {
+  readonly name: string;
+  readonly #network: string;
+  readonly #agent: AgentClient;
+
+  constructor(network: string, name: string, agent: AgentClient) {
+    this.#network = network;
+    this.name = name;
+    this.#agent = agent;
+  }
+
+  /**
+   * Changes it now, in place: both directions, or the one that leaves the node `from`. What is not named stays, `none` takes
+   * a property away. Resolves when the switches do it, with what each direction does from now on; UsageError for what
+   * cannot be, and nothing has changed.
+   */
+  set(properties: LinkProperties, { from }: { readonly from?: string } = {}): Promise<LinkSettings> {
+    return this.#agent.setLink(this.#network, this.name, properties, from);
+  }
+
+  /** Its state, properties and counters. */
+  async inspect(): Promise<NetworkState['linkStates'][number]> {
+    const { linkStates } = await this.#agent.network(this.#network);
+    const found = linkStates.find(({ name }) => name === this.name);
+    if (found === undefined) throw new UsageError(`network '${this.#network}' has no link '${this.name}'`);
+    return found;
   }
 }
 

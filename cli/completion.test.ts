@@ -40,7 +40,7 @@ describe('completion', () => {
   });
 
   it('offers options of a command', async () => {
-    expect(await complete('inspect', '--')).toEqual(['--fdb', '--drops', '--json', '--help', ':4']);
+    expect(await complete('inspect', '--')).toEqual(['--fdb', '--events', '--drops', '--json', '--help', ':4']);
   });
 
   it('offers the shells', async () => {
@@ -60,6 +60,8 @@ describe('completion', () => {
       network: ['lab'],
       node: ['h1', 'r1'],
       port: ['h1:eth0', 'r1:eth0', 'r1:eth1'],
+      'link|port': ['h1--s1', 'h1:eth0', 'r1:eth0', 'r1:eth1'],
+      'key=value': expect.arrayContaining(['delay=', 'state=']) as unknown,
     });
     expect(await runningNames(sourceOf(networkState('a'), networkState('b')), [])).toMatchObject({
       node: ['a/h1', 'a/r1', 'b/h1', 'b/r1'],

@@ -10,6 +10,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../model/errors.js';
 import type { NetworkState } from '../model/messages.js';
 import { quoted } from '../model/names.js';
+import { LINK_PROPERTIES } from '../model/scenario.js';
 import { agentIfAny } from './connection.js';
 import type { NetworkSource } from './names.js';
 import { print } from './output.js';
@@ -96,7 +97,18 @@ export async function runningNames(agent: NetworkSource, files: readonly string[
   );
   const nodes = entered.map(({ name }) => name);
   const ports = entered.flatMap(({ node, name }) => node.ports.map((port) => `${name}:${port.name}`));
-  return { network: names, 'network|file': [...names, ...files], node: nodes, from: nodes, to: nodes, port: ports };
+  const links = networks.flatMap((network) => network.linkStates.map(({ name }) => prefix(network) + name));
+  const settings = LINK_PROPERTIES.map((key) => `${key}=`);
+  const ends = { 'link|port': [...links, ...ports], 'key=value': settings };
+  return {
+    ...ends,
+    network: names,
+    'network|file': [...names, ...files],
+    node: nodes,
+    from: nodes,
+    to: nodes,
+    port: ports,
+  };
 }
 
 /** YAML files in and below the folder that `typed` starts with. */

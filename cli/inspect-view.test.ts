@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { DropRecord, NetworkState, TunnelHealthState, TunnelState } from '../model/messages.js';
 import { networkState } from '../test/fixtures/network-state.js';
 import { renderNetworks } from './ls.js';
-import { renderDropRecords, renderFdb, renderNetwork } from './inspect-view.js';
+import { renderDropRecords, renderEvents, renderFdb, renderNetwork } from './inspect-view.js';
 
 const lab = networkState('lab');
 
@@ -30,6 +30,41 @@ describe('inspect', () => {
       DROP REASON  FRAMES
       hairpin           3"
     `);
+  });
+
+  it('shows what links do, a line where both directions do the same, and what is to come', () => {
+    const [link] = lab.linkStates;
+    const linkStates = [
+      { ...link!, forward: { rate: '10mbit', delay: '20ms' }, reverse: { delay: '20ms' } },
+      { ...link!, name: 'r1--s1', ends: ['r1:eth0', 's1'] as const, forward: { loss: '1%' }, reverse: { loss: '1%' } },
+    ];
+    const next = { atNs: 30e9, link: 'h1--s1', from: 'h1', set: { delay: '40ms' } };
+    const schedule = { events: 3, done: 2, next };
+    const text = renderNetwork({ ...lab, linkStates, schedule, zero: '2026-11-21T09:00:01.000Z' });
+    expect(text).toContain('  2 of 3 events happened since 2026-11-21T09:00:01.000Z, next 30s: h1--s1 delay=40ms\n');
+    expect(text).toContain(
+      [
+        'LINK    FROM     TO            DOES',
+        'h1--s1  h1:eth0  s1            rate=10mbit delay=20ms',
+        '        s1       h1:eth0       delay=20ms',
+        'r1--s1  r1:eth0  s1, and back  loss=1%',
+      ].join('\n'),
+    );
+  });
+
+  it('shows when events were due, and when they happened', () => {
+    const events = [
+      { atNs: 500e6, link: 'h1--s1', set: { delay: '1ms', loss: 'none' }, doneNs: 500_012_000 },
+      { atNs: 1e9, link: 'h1--s1', from: 's1', set: { state: 'down' as const }, doneNs: 2e9 },
+      { atNs: 90e9, link: 'r1--s1', set: { state: 'up' as const } },
+    ];
+    expect(renderEvents(events)).toMatchInlineSnapshot(`
+      "EVENT AT  LINK    FROM  SETS                 HAPPENED      LATE BY
+         500ms  h1--s1        delay=1ms loss=none   0.500 s     0.012 ms
+            1s  h1--s1  s1    state=down            2.000 s  1000.000 ms
+           90s  r1--s1        state=up"
+    `);
+    expect(renderEvents([])).toBe('the scenario has no events');
   });
 
   it('shows how both ends of a tunnel see it', () => {

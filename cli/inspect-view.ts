@@ -1,13 +1,20 @@
 /** The tables of `inspect`. Pure: a network's state in, text out. */
-import type { DropRecord, NetworkState, NodeState, TunnelHealthState } from '../model/messages.js';
+import type { DropRecord, EventState, NetworkState, NodeState, TunnelHealthState } from '../model/messages.js';
+import { settingsText } from '../model/link-properties.js';
+import { formatDuration } from '../model/units.js';
+import { propertiesText } from './link-text.js';
 import { warningLines } from './ls.js';
 import { bytes, colors, counted, duration, shownPath, table } from './output.js';
 
+/** What an event that happens by itself stays below. */
+const LATE_NS = 5e6;
 /** Most records of `--drops` that are shown; `--json` has them all. */
 const SHOWN_DROPS = 50;
 
 export function renderNetwork(network: NetworkState): string {
   const sections = [header(network), nodes(network), links(network)];
+  const emulated = properties(network);
+  if (emulated.length > 0) sections.push(table(['LINK', 'FROM', 'TO', 'DOES'], emulated));
   if (network.lans.length > 0) sections.push(lans(network));
   if (network.switchProcesses.length > 0) sections.push(processes(network));
   const between = tunnels(network);
@@ -32,6 +39,25 @@ export function renderFdb(network: NetworkState): string {
   return table(['SWITCH', 'MACHINE', 'ADDRESS', 'LINK', '>AGE'], rows);
 }
 
+export function renderEvents(events: readonly EventState[]): string {
+  if (events.length === 0) return 'the scenario has no events';
+  const rows = events.map(({ atNs, link, from, set, doneNs }) => [
+    formatDuration(atNs),
+    link,
+    from ?? '',
+    settingsText(set),
+    doneNs === undefined ? '' : `${(doneNs / 1e9).toFixed(3)} s`,
+    doneNs === undefined ? '' : lateness(doneNs - atNs),
+  ]);
+  return table(['>EVENT AT', 'LINK', 'FROM', 'SETS', '>HAPPENED', '>LATE BY'], rows);
+}
+
+/** Whoever has to look is shown where. */
+function lateness(ns: number): string {
+  const text = `${(ns / 1e6).toFixed(3)} ms`;
+  return ns > LATE_NS ? colors.yellow(text) : text;
+}
+
 export function renderDropRecords(drops: readonly DropRecord[]): string {
   if (drops.length === 0) return 'no frame was dropped';
   const shown = drops.slice(-SHOWN_DROPS);
@@ -54,7 +80,15 @@ function header(network: NetworkState): string {
     counted(machines, 'machine'),
     ...(file === undefined ? [] : [shownPath(file)]),
   ];
-  return [`${colors.bold(name)}  ${facts.join(', ')}`, ...warningLines(network)].join('\n');
+  return [`${colors.bold(name)}  ${facts.join(', ')}`, ...scheduleLines(network), ...warningLines(network)].join('\n');
+}
+
+function scheduleLines({ schedule, zero }: NetworkState): string[] {
+  if (schedule === undefined) return [];
+  const { events, done, next } = schedule;
+  const coming =
+    next === undefined ? 'none to come' : `next ${formatDuration(next.atNs)}: ${next.link} ${settingsText(next.set)}`;
+  return [`  ${done} of ${counted(events, 'event')} happened since ${zero ?? 'never'}, ${coming}`];
 }
 
 /**
@@ -93,6 +127,20 @@ function links(network: NetworkState): string {
       bytes(link.reverseBytes),
     ]),
   );
+}
+
+/** Of links that something was asked of: a line where both directions do the same. */
+function properties({ linkStates }: NetworkState): string[][] {
+  return linkStates.flatMap(({ name, ends, forward, reverse }) => {
+    const [there, back] = [forward, reverse].map(propertiesText) as [string, string];
+    const isPlain = Object.keys({ ...forward, ...reverse }).length === 0;
+    if (isPlain) return [];
+    if (there === back) return [[name, ends[0], `${ends[1]}, and back`, there]];
+    return [
+      [name, ends[0], ends[1], there],
+      ['', ends[1], ends[0], back],
+    ];
+  });
 }
 
 function lans(network: NetworkState): string {

@@ -20,7 +20,7 @@ export function command(): Command {
   ).action(async (state: 'up' | 'down', text: string, options: { json?: true }) => {
     const agent = await runningAgent();
     const { network, link } = await resolveLink(agent, text);
-    await agent.setLink(network, link, state);
+    await agent.setLink(network, link, { state });
     if (options.json) printJson({ luthier: 1, network, link, state });
     else print(`${network}: ${link} is ${state}`);
   });

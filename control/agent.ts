@@ -7,10 +7,11 @@
  *   GET    /unreadable                        string[]: why records could not be read
  *   POST   /plan                              { scenario } → PlanReport: what `POST /networks` would do
  *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
- *   POST   /networks/NAME/links/LINK          { state }: carrier at both ends
+ *   PATCH  /networks/NAME/links/LINK          { set, from? } → LinkSettings: the link as it is from now on
  *   DELETE /networks/NAME                     NDJSON of Progress
  *   GET    /networks/NAME                     NetworkState
  *   GET    /networks/NAME/nodes/NODE          NodeAccess
+ *   GET    /networks/NAME/events              EventState[], in order of time
  *   GET    /networks/NAME/drops               DropRecord[]
  *   GET    /networks/NAME/trace?from=&to=     TraceReport
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
@@ -24,8 +25,8 @@ import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
 import { readText } from './http.js';
-import { findNetnsNode, networkDrops, networkState, nodeAccess } from './inspect.js';
-import { parseScenario } from './scenario/index.js';
+import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, nodeAccess } from './inspect.js';
+import { parseChange, parseScenario } from './scenario/index.js';
 import { Networks } from './networks.js';
 import { agentSocket } from './paths.js';
 import { refuseUnsupported } from './unsupported.js';
@@ -46,7 +47,7 @@ const UpRequest = z.object({
 
 const PlanRequest = z.object({ scenario: z.unknown() });
 
-const LinkRequest = z.object({ state: z.enum(['up', 'down']) });
+const LinkRequest = z.strictObject({ set: z.unknown(), from: z.string().optional() });
 
 /** Runs until the last network is down. Returns at once when another agent already serves this socket. */
 export async function runAgent(options: AgentOptions): Promise<void> {
@@ -169,10 +170,9 @@ async function answer(
     await streamProgress(response, (report) => networks.up({ ...body, scenario }, report, abort));
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
     networks.abort(name);
-  } else if (request.method === 'POST' && name !== undefined && part === 'links' && item !== undefined) {
-    const { state } = LinkRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
-    await networks.setLink(name, item, state);
-    json({ link: item, state });
+  } else if (request.method === 'PATCH' && name !== undefined && part === 'links' && item !== undefined) {
+    const { set, from } = LinkRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    json(linkSettings(await networks.changeLink(name, item, parseChange(set), from)));
   } else if (request.method === 'DELETE' && name !== undefined) {
     if (!networks.has(name)) networks.get(name);
     await streamProgress(response, (report) =>
@@ -188,6 +188,7 @@ async function answer(
     const live = networks.get(name);
     if (part === undefined) json(await networkState(live));
     else if (part === 'nodes' && item !== undefined) json(nodeAccess(live, item));
+    else if (part === 'events') json(eventStates(live));
     else if (part === 'drops') json(await networkDrops(live));
     else if (part === 'trace') json(await traceFrame(live, query('from'), query('to')));
     else if (part === 'capture') {

@@ -12,6 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LuthierError, RemoteError } from '../model/errors.js';
 import type {
   DropRecord,
+  EventState,
+  LinkSettings,
   NetworkState,
   NetworkSummary,
   NodeAccess,
@@ -19,6 +21,7 @@ import type {
   Progress,
   TraceReport,
 } from '../model/messages.js';
+import type { RawLinkProperties } from '../model/scenario.js';
 import { makeFolders, requireOwnFolders } from './folders.js';
 import { lines, openStream, requestJson } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
@@ -112,9 +115,16 @@ export class AgentClient {
     return this.#post('/plan', { scenario: scenario.raw });
   }
 
-  /** Carrier at both ends of a link. */
-  async setLink(network: string, link: string, state: 'up' | 'down'): Promise<void> {
-    await this.#post(`/networks/${encodeURIComponent(network)}/links/${encodeURIComponent(link)}`, { state });
+  /** Changes a link in place: both directions, or the one that leaves the node `from`. Returns what it is from now on. */
+  setLink(network: string, link: string, set: RawLinkProperties, from?: string): Promise<LinkSettings> {
+    const path = `/networks/${encodeURIComponent(network)}/links/${encodeURIComponent(link)}`;
+    const body = { set, ...(from === undefined ? {} : { from }) };
+    return this.#answered(() => requestJson({ ...this.#agent, method: 'PATCH', path, body, timeoutMs: 30_000 }));
+  }
+
+  /** In order of time. */
+  events(network: string): Promise<EventState[]> {
+    return this.#get(`/networks/${encodeURIComponent(network)}/events`);
   }
 
   /** All or nothing; when `signal` aborts, what was made is removed before this rejects. */

@@ -6,7 +6,7 @@ import { LuthierError, RemoteError } from '../model/errors.js';
 
 export interface RequestOptions {
   readonly socket: string;
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'PUT' | 'PATCH' | 'POST' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal;

@@ -5,10 +5,20 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { RemoteError, StateError } from '../model/errors.js';
-import type { DropRecord, NetworkState, NodeAccess, NodeState, SwitchState } from '../model/messages.js';
-import type { Node } from '../model/network.js';
+import type {
+  DropRecord,
+  EventState,
+  LinkSettings,
+  NetworkState,
+  NodeAccess,
+  NodeState,
+  SwitchState,
+} from '../model/messages.js';
+import type { Link, Node } from '../model/network.js';
 import { environment, type NetnsNode } from '../vhost/netns.js';
 import type { LiveNetwork } from './live.js';
+import { eventKey } from './schedule.js';
+import { writtenOf } from './scenario/index.js';
 import { summary } from './summary.js';
 import { isAlive, type ProcessId } from './process.js';
 import { tapName } from './wiring.js';
@@ -28,6 +38,7 @@ export async function networkState(live: LiveNetwork): Promise<NetworkState> {
     for (const [reason, n] of Object.entries(state.drops)) drops[reason] = (drops[reason] ?? 0) + n;
   return {
     ...summary(live),
+    ...schedule(live),
     nodes: live.network.nodes.map((node) => nodeState(live, node, answered)),
     linkStates: linkStates(live, [...answered.values()]),
     lans: live.network.lans,
@@ -121,6 +132,32 @@ function commandState(live: LiveNetwork, node: NetnsNode, init: ProcessId): Node
   return { argv, status: status === 'signalled' ? 'signalled' : 'exited', code: Number(code) };
 }
 
+/** In order of time, with when they happened. */
+export function eventStates(live: LiveNetwork): EventState[] {
+  const { happened } = live.journal.state;
+  return live.network.events.map((event) => {
+    const doneNs = happened.get(eventKey(event));
+    return { ...event, ...(doneNs === undefined ? {} : { doneNs }) };
+  });
+}
+
+function schedule(live: LiveNetwork): Pick<NetworkState, 'schedule'> {
+  const events = eventStates(live);
+  if (events.length === 0) return {};
+  const next = events[live.network.passedEvents];
+  const done = events.filter(({ doneNs }) => doneNs !== undefined).length;
+  return { schedule: { events: events.length, done, ...(next === undefined ? {} : { next }) } };
+}
+
+export function linkSettings({ name, ends, forward, reverse }: Link): LinkSettings {
+  return {
+    link: name,
+    ends: [endName(ends[0]), endName(ends[1])],
+    forward: writtenOf(forward),
+    reverse: writtenOf(reverse),
+  };
+}
+
 /** A link that crosses machines is counted on its sender's side: forward by the one that has its first end. */
 function linkStates(live: LiveNetwork, states: readonly SwitchState[]): NetworkState['linkStates'] {
   return live.network.links.map((link) => {
@@ -131,6 +168,8 @@ function linkStates(live: LiveNetwork, states: readonly SwitchState[]): NetworkS
       name: link.name,
       ends: [endName(link.ends[0]), endName(link.ends[1])] as const,
       state: parts.some(({ state }) => state === 'down') ? ('down' as const) : ('up' as const),
+      forward: writtenOf(link.forward),
+      reverse: writtenOf(link.reverse),
       forwardPackets: most((part) => part.forwardPackets),
       forwardBytes: most((part) => part.forwardBytes),
       reversePackets: most((part) => part.reversePackets),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Link, Network } from '../model/network.js';
 import { Journal, journalFiles, type JournalHeader, type JournalState } from './journal.js';
+import { eventKey } from './schedule.js';
 
 const header: JournalHeader = {
   luthier: 1,
@@ -174,7 +175,7 @@ describe('Journal', () => {
     });
   });
 
-  it('keeps the state that a link was given by hand', () => {
+  describe('of links', () => {
     const link: Link = {
       name: 'h1--s1',
       id: 1,
@@ -182,12 +183,53 @@ describe('Journal', () => {
       forward: { state: 'up' },
       reverse: { state: 'up' },
     };
-    const journal = Journal.create(file, { ...header, network: { ...header.network, links: [link] } });
-    journal.append({ op: 'link', link: 'h1--s1', state: 'down' });
-    const down = { ...link, forward: { state: 'down' }, reverse: { state: 'down' } };
-    expect(Journal.open(file)!.state.header.network.links).toEqual([down]);
-    journal.append({ op: 'link', link: 'h1--s1', state: 'up' });
-    expect(Journal.open(file)!.state.header.network.links).toEqual([link]);
+    const event = { atNs: 5e9, link: 'h1--s1', from: 'h1', set: { delay: '20ms' } } as const;
+    const withEvent: JournalHeader = { ...header, network: { ...header.network, links: [link], events: [event] } };
+    const linksIn = (journal: Journal): readonly Link[] => {
+      const { state } = Journal.open(file)!;
+      expect(state).toEqual(journal.state);
+      return state.header.network.links;
+    };
+
+    it('keeps what one was changed to by hand, and what events had made of it before', () => {
+      const journal = Journal.create(file, withEvent);
+      journal.append({ op: 'zero', monotonicNs: 1e12, at: '2026-01-01T00:00:01.000Z' });
+      journal.append({ op: 'link', atNs: 4e9, link: { ...link, reverse: { state: 'down' } } });
+      expect(linksIn(journal)).toEqual([{ ...link, reverse: { state: 'down' } }]);
+      expect(journal.state.header.network.passedEvents).toBe(0);
+      journal.append({ op: 'link', atNs: 5e9, link });
+      expect(linksIn(journal)).toEqual([link]);
+      expect(journal.state.header.network.passedEvents).toBe(1);
+      expect(journal.state.header.zero).toEqual({ monotonicNs: 1e12, at: '2026-01-01T00:00:01.000Z' });
+      expect([...journal.state.changedLinks]).toEqual(['h1--s1']);
+    });
+
+    it('keeps when events happened, through a change too, as long as there are such events', () => {
+      const journal = Journal.create(file, withEvent);
+      journal.append({ op: 'status', status: 'running' });
+      journal.append({ op: 'zero', monotonicNs: 1e12, at: '2026-01-01T00:00:01.000Z' });
+      journal.append({ op: 'happened', event, doneNs: 5.1e9 });
+      const other = { ...event, atNs: 9e9 };
+      journal.append({ op: 'change', network: { ...withEvent.network, events: [event, other] }, memoryBytes: 1 });
+      journal.append({ op: 'commit' });
+      journal.complete();
+      const { header: now, happened } = Journal.open(file)!.state;
+      expect([...happened]).toEqual([[eventKey(event), 5.1e9]]);
+      expect([now.zero?.monotonicNs, now.network.events.length]).toEqual([1e12, 2]);
+      journal.append({ op: 'change', network: { ...withEvent.network, events: [other] }, memoryBytes: 1 });
+      journal.append({ op: 'commit' });
+      journal.complete();
+      expect(Journal.open(file)!.state.happened.size).toBe(0);
+    });
+
+    it('reads the state that one was given by hand, as it was recorded once', () => {
+      const journal = Journal.create(file, withEvent);
+      journal.append({ op: 'link', link: 'h1--s1', state: 'down' });
+      expect(linksIn(journal)).toEqual([{ ...link, forward: { state: 'down' }, reverse: { state: 'down' } }]);
+      journal.append({ op: 'link', link: 'h1--s1', state: 'up' });
+      journal.append({ op: 'link', link: 'h9--s1', state: 'down' });
+      expect(linksIn(journal)).toEqual([link]);
+    });
   });
 
   it('goes with the network', () => {

@@ -24,10 +24,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Network } from '../model/network.js';
+import type { Link, Network, NetworkEvent } from '../model/network.js';
 import { LuthierError, StateError, SyscallError } from '../model/errors.js';
 import type { ProcessId } from './process.js';
 import type { Paths } from './paths.js';
+import { advance, eventKey, withLink } from './schedule.js';
 
 export interface JournalHeader {
   readonly luthier: 1;
@@ -41,7 +42,18 @@ export interface JournalHeader {
   /** ISO 8601 */
   readonly since: string;
   readonly memoryBytes: number;
+  /** As it was at some moment, the last of which something was recorded; its events say what it is since. */
   readonly network: Network;
+  /** Once all of it was ready for the first time. */
+  readonly zero?: TimeZero;
+}
+
+/** From when a network's events are counted. */
+export interface TimeZero {
+  /** CLOCK_MONOTONIC, of this boot */
+  readonly monotonicNs: number;
+  /** ISO 8601 */
+  readonly at: string;
 }
 
 export type NetworkStatus = 'starting' | 'running' | 'changing' | 'clearing' | 'stopping';
@@ -55,8 +67,14 @@ export type JournalEntry =
   | { readonly op: 'commit' }
   /** About to end the command of this host, to start another. */
   | { readonly op: 'restart'; readonly node: string }
-  /** A link was set up or down by hand. */
+  /** A link was changed by hand, so long after time zero. */
+  | { readonly op: 'link'; readonly atNs: number; readonly link: Link }
+  /** The same as it was recorded once: its state alone, of a network without events. */
   | { readonly op: 'link'; readonly link: string; readonly state: 'up' | 'down' }
+  /** Time zero of the network. */
+  | ({ readonly op: 'zero' } & TimeZero)
+  /** An event has happened, so long after time zero. For people: what comes of it follows from the time alone. */
+  | { readonly op: 'happened'; readonly event: NetworkEvent; readonly doneNs: number }
   /** About to do this action (its kind). Undoing is idempotent: one that was interrupted is simply done again. */
   | { readonly op: 'make'; readonly action: string }
   /** Processes that an action made, by role: `keeper`, `switch:a`, `host:h1`. */
@@ -69,6 +87,12 @@ export type JournalEntry =
   | { readonly op: 'cgroup'; readonly directory: string }
   /** One that is gone again. */
   | { readonly op: 'lifted'; readonly directory: string };
+
+/**
+ * What is of use to this boot alone, and the kernel keeps that long: which processes there are, and how links of what runs
+ * were changed. Nobody waits for the disk.
+ */
+const OF_THIS_BOOT: ReadonlySet<JournalEntry['op']> = new Set(['made', 'ended', 'link', 'zero', 'happened']);
 
 /** Told before and after each change of a record on disk: its header, its entries, a change's completion, its removal. */
 export type OnRecord = (
@@ -87,6 +111,10 @@ export interface JournalState {
   /** Roles of processes that were made and are not yet known to be what they should: steps that follow may be missing. */
   readonly unfinished: Set<string>;
   readonly cgroups: Set<string>;
+  /** Links that were changed by hand since the network became what a scenario says. */
+  readonly changedLinks: Set<string>;
+  /** When events happened, by `eventKey`. */
+  readonly happened: Map<string, number>;
 }
 
 /** A change under way. */
@@ -145,11 +173,15 @@ export class Journal {
    */
   complete(): void {
     this.append({ op: 'status', status: 'running' });
-    const { header, actions, processes, cgroups } = this.state;
+    const { header, actions, processes, cgroups, happened } = this.state;
     const entries: JournalEntry[] = [
       ...[...actions].map((action): JournalEntry => ({ op: 'make', action })),
       { op: 'made', processes: Object.fromEntries(processes) },
       ...[...cgroups].map((directory): JournalEntry => ({ op: 'cgroup', directory })),
+      ...header.network.events.flatMap((event): JournalEntry[] => {
+        const doneNs = happened.get(eventKey(event));
+        return doneNs === undefined ? [] : [{ op: 'happened', event, doneNs }];
+      }),
       { op: 'status', status: 'running' },
     ];
     const fresh = `${this.#file}.new`;
@@ -201,8 +233,7 @@ export class Journal {
     const { size } = fstatSync(this.#fd);
     try {
       for (let written = 0; written < line.byteLength;) written += writeSync(this.#fd, line, written);
-      // What processes there are is of use to this boot alone, and the kernel keeps it that long.
-      if (!('op' in value) || (value.op !== 'made' && value.op !== 'ended')) fsyncSync(this.#fd);
+      if (!('op' in value) || !OF_THIS_BOOT.has(value.op)) fsyncSync(this.#fd);
     } catch (cause) {
       ftruncateSync(this.#fd, size);
       throw recordError(this.#file, cause);
@@ -264,6 +295,8 @@ function emptyState(header: JournalHeader): JournalState {
     processes: new Map(),
     unfinished: new Set(),
     cgroups: new Set(),
+    changedLinks: new Set(),
+    happened: new Map(),
   };
 }
 
@@ -287,13 +320,21 @@ function fold(state: JournalState, entry: JournalEntry): void {
     case 'commit':
       if (state.change === undefined) throw new RangeError('a commit without a change');
       state.header = state.change.header;
+      state.changedLinks.clear();
       state.status = 'clearing';
       break;
     case 'restart':
       state.change?.restarted.add(entry.node);
       break;
     case 'link':
-      state.header = { ...state.header, network: withLinkState(state.header.network, entry.link, entry.state) };
+      state.header = { ...state.header, network: withChange(state.header.network, entry) };
+      state.changedLinks.add(typeof entry.link === 'string' ? entry.link : entry.link.name);
+      break;
+    case 'zero':
+      state.header = { ...state.header, zero: { monotonicNs: entry.monotonicNs, at: entry.at } };
+      break;
+    case 'happened':
+      state.happened.set(eventKey(entry.event), entry.doneNs);
       break;
     case 'make':
       state.actions.add(entry.action);
@@ -319,11 +360,12 @@ function fold(state: JournalState, entry: JournalEntry): void {
   }
 }
 
-function withLinkState(network: Network, name: string, state: 'up' | 'down'): Network {
-  const links = network.links.map((link) =>
-    link.name === name ? { ...link, forward: { ...link.forward, state }, reverse: { ...link.reverse, state } } : link,
-  );
-  return { ...network, links };
+function withChange(network: Network, entry: Extract<JournalEntry, { op: 'link' }>): Network {
+  if ('atNs' in entry) return withLink(advance(network, entry.atNs), entry.link);
+  const { link: name, state } = entry;
+  const link = network.links.find((candidate) => candidate.name === name);
+  if (link === undefined) return network;
+  return withLink(network, { ...link, forward: { ...link.forward, state }, reverse: { ...link.reverse, state } });
 }
 
 function syncDirectory(directory: string): void {

@@ -9,6 +9,7 @@ import type { AgentOptions } from './agent-options.js';
 import type { Journal, JournalHeader } from './journal.js';
 import type { NetworkPaths } from './paths.js';
 import { bootId, type ProcessId } from './process.js';
+import { advance } from './schedule.js';
 import { SwitchClient } from './switch-process.js';
 
 export class LiveNetwork {
@@ -25,6 +26,8 @@ export class LiveNetwork {
   /** Hosts that have announced themselves, and when they are to do so once more, by `performance.now()`. */
   readonly announced = new Map<string, number>();
   #keeper: KeeperClient | undefined;
+  #network: Network | undefined;
+  #recorded: Network | undefined;
 
   constructor(journal: Journal, paths: NetworkPaths, { switchEnv, home }: Pick<AgentOptions, 'switchEnv' | 'home'>) {
     this.journal = journal;
@@ -38,9 +41,23 @@ export class LiveNetwork {
     return this.journal.state.header;
   }
 
-  /** What counts: while a change is being made, still what ran before. */
+  /** What counts, as it is now: while a change is being made, still what ran before. */
   get network(): Network {
-    return this.header.network;
+    const { network: recorded } = this.header;
+    // What is on record is advanced once, and from then on what came of it.
+    if (this.#recorded !== recorded) this.#network = this.#recorded = recorded;
+    return (this.#network = this.now(this.#network!));
+  }
+
+  /** A network of which the record says what it was, with what events have made of it since. */
+  now(network: Network): Network {
+    return this.header.zero === undefined ? network : advance(network, this.nowNs);
+  }
+
+  /** Since time zero. Of a network that has none yet, nothing is due. */
+  get nowNs(): number {
+    const { zero } = this.header;
+    return zero === undefined ? -Infinity : Number(process.hrtime.bigint()) - zero.monotonicNs;
   }
 
   /** All networks that parts may be there of: two during a change. */

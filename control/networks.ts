@@ -6,19 +6,20 @@ import { existsSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { StateError } from '../model/errors.js';
 import type { NetworkSummary, PlanReport } from '../model/messages.js';
-import type { Network } from '../model/network.js';
-import { apply } from './actions/index.js';
+import type { Link, Network } from '../model/network.js';
+import type { RawLinkProperties } from '../model/scenario.js';
 import { removeAllLimits } from './actions/hosts.js';
 import type { AgentOptions } from './agent-options.js';
 import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
 import { capacityProblems, demandOf, foresee, type Demand } from './capacity.js';
+import { EventWatch } from './event-watch.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
+import { changeByHand, startClock, tellEvents } from './link-changes.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './scenario/index.js';
 import { readMachineLimits } from './machine-limits.js';
 import { change, create, finish, remove, type Conduct, type OnProgress } from './operations.js';
 import { NetworkPaths, type Paths } from './paths.js';
-import { plan } from './plan.js';
 import { previewOf } from './preview.js';
 import { SWITCH_UIDS } from './privileges.js';
 import { bootId } from './process.js';
@@ -59,6 +60,7 @@ export class Networks {
   readonly #live = new Map<string, LiveNetwork>();
   readonly #operations = new Map<string, Operation>();
   readonly #supervisors = new Map<string, Supervisor>();
+  readonly #watches = new Map<string, EventWatch>();
   readonly #unreadable: string[] = [];
   #isInCharge = (): boolean => true;
   readonly #log: (message: string) => void;
@@ -148,27 +150,34 @@ export class Networks {
     const { name } = scenario.raw;
     const running = this.#live.get(name);
     const from = running === undefined || running.isLost ? undefined : running.network;
-    const to = this.#resolve(scenario, from, () => undefined);
+    const resolved = this.#resolve(scenario, from, () => undefined);
+    const to = running === undefined || from === undefined ? resolved : running.now(resolved);
     return previewOf(from, to, from === undefined ? undefined : lossesOf(running!));
   }
 
-  /** Carrier on or off at both ends, until it is said again or an `up` says otherwise. */
-  async setLink(name: string, link: string, state: 'up' | 'down'): Promise<void> {
+  /**
+   * Changes a link in place, in both directions or the one that leaves the node `from`, until it is changed again: by hand,
+   * an event, or an `up`. Those who change links of a network do so one after the other.
+   */
+  async changeLink(name: string, link: string, set: RawLinkProperties, from?: string): Promise<Link> {
     const live = this.get(name);
+    for (;;) {
+      const other = this.#operations.get(name);
+      if (other?.kind !== 'link') break;
+      await other.ended;
+    }
+    let changed: Link | undefined;
     await this.#exclusively(name, 'link', new AbortController(), async () => {
-      const found = live.network.links.find((candidate) => candidate.name === link);
-      if (found === undefined)
-        throw new StateError(`network '${name}' has no link '${link}'`, {
-          hint: `its links: ${live.network.links.map((candidate) => candidate.name).join(', ')}`,
+      const { status } = live.journal.state;
+      if (status !== 'running')
+        throw new StateError(`network '${name}' is ${summary(live).status}`, {
+          hint: `bring it to an end: luthier up ${live.header.file ?? 'FILE'}`,
         });
-      if (live.journal.state.status !== 'running') throw new StateError(`network '${name}' is ${summary(live).status}`);
-      await this.#unsupervised(live, async () => {
-        const before = live.network;
-        live.journal.append({ op: 'link', link, state });
-        const { build } = plan(before, live.network, live.header.number);
-        for (const action of build) await apply({ live, was: before, to: live.network }, action);
+      await this.#unmended(live, async () => {
+        changed = await changeByHand(live, link, set, from);
       });
     });
+    return changed!;
   }
 
   /** Interrupts an `up` that is under way; a `down` is left to complete. */
@@ -275,12 +284,14 @@ export class Networks {
       await removeAllLimits(live);
       rmSync(live.paths.runtime, { recursive: true, force: true });
     } else if (status === 'running' || status === 'changing' || status === 'clearing') {
+      if (header.zero === undefined) await startClock(live);
       if (status !== 'running') {
         this.#log(
           `network ${header.name}: its change was interrupted, ${status === 'clearing' ? 'completing' : 'taking back'} it`,
         );
         await finish(live, conduct);
       }
+      await this.#resumeEvents(live);
       this.#log(`adopted network ${header.name}`);
       this.#supervise(live);
     } else {
@@ -290,22 +301,52 @@ export class Networks {
     }
   }
 
+  /** Links that were changed when the agent before ended: what is on record, their switch processes may not know. */
+  async #resumeEvents(live: LiveNetwork): Promise<void> {
+    try {
+      await tellEvents(live, live.journal.state.changedLinks);
+    } catch (cause) {
+      this.#log(`network ${live.header.name}: its links may not be what they should: ${text(cause)}`);
+    }
+  }
+
   #supervise(live: LiveNetwork): void {
+    this.#mend(live);
+    this.#watches.set(live.header.name, new EventWatch(live, this.#isInCharge, this.#log));
+  }
+
+  #mend(live: LiveNetwork): void {
     this.#supervisors.set(live.header.name, new Supervisor(live, this.#isInCharge, this.#log));
   }
 
   async #stopSupervising(name: string): Promise<void> {
+    await this.#watches.get(name)?.stop();
+    this.#watches.delete(name);
+    await this.#stopMending(name);
+  }
+
+  async #stopMending(name: string): Promise<void> {
     await this.#supervisors.get(name)?.stop();
     this.#supervisors.delete(name);
   }
 
-  /** Nobody else mends a network while it is worked on. */
+  /** Nobody else works on a network that is worked on. */
   async #unsupervised(live: LiveNetwork, work: () => Promise<void>): Promise<void> {
     await this.#stopSupervising(live.header.name);
     try {
       await work();
     } finally {
       this.#supervise(live);
+    }
+  }
+
+  /** The same for what is done in a moment: only that nobody starts a process meanwhile, and tells it what was. */
+  async #unmended(live: LiveNetwork, work: () => Promise<void>): Promise<void> {
+    await this.#stopMending(live.header.name);
+    try {
+      await work();
+    } finally {
+      this.#mend(live);
     }
   }
 

@@ -3,14 +3,17 @@
  * record says what the next agent has to do (`finish`, `remove`). Nothing here starts or stops a supervisor, or knows of
  * other networks: `networks.ts` does.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { LuthierError, StateError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
-import type { Network } from '../model/network.js';
+import type { Network, NetworkEvent } from '../model/network.js';
 import { apply, UNDO } from './actions/index.js';
 import type { Target } from './actions/record.js';
 import type { JournalHeader } from './journal.js';
+import { startClock, tellEvents } from './link-changes.js';
 import type { LiveNetwork } from './live.js';
 import { actionTitle, plan, sameNetwork, type Action, type BuildAction, type ClearAction } from './plan.js';
+import { comingEvents } from './schedule.js';
 import { endedOf, inWords, letGo, lossesOf, tendedLosses, withoutNodes } from './repair.js';
 
 export type OnProgress = (progress: Progress) => void;
@@ -30,6 +33,7 @@ export async function create(live: LiveNetwork, conduct: Conduct): Promise<void>
   try {
     await perform({ live, to: network }, build, conduct);
     requireWhole(live, network);
+    await startClock(live);
     live.journal.append({ op: 'status', status: 'running' });
   } catch (cause) {
     await remove(live, conduct);
@@ -38,7 +42,7 @@ export async function create(live: LiveNetwork, conduct: Conduct): Promise<void>
 }
 
 /**
- * From what runs to what is asked for; what was lost of it is made again on the way. When it throws before the change
+ * From what runs to what is asked for, as it is so long after time zero; what was lost of it is made again on the way. When it throws before the change
  * counts, the network is as it was. Returns false when there was nothing to do.
  */
 export async function change(
@@ -46,13 +50,14 @@ export async function change(
   wanted: Pick<JournalHeader, 'network' | 'file' | 'memoryBytes'>,
   conduct: Conduct,
 ): Promise<boolean> {
-  const { network: from, number } = live.header;
-  const { network: to } = wanted;
+  const { number } = live.header;
+  const from = live.network;
+  const to = live.now(wanted.network);
   const lost = await letGo(live, lossesOf(live));
   const { build, clear } = plan(from, to, number, lost);
   conduct.onProgress({ type: 'plan', steps: [...build, ...clear].map(actionTitle) });
   if (build.length + clear.length === 0 && sameNetwork(from, to)) return false;
-  live.journal.append({ op: 'change', ...wanted });
+  live.journal.append({ op: 'change', ...wanted, network: to });
   try {
     await perform({ live, was: from, to }, build, conduct);
     requireWhole(live, to);
@@ -61,6 +66,13 @@ export async function change(
     await takeBack(live, cause, conduct);
   }
   await clearAway(live, clear, build.length, conduct);
+  // A switch process that is what it should be was not configured, and may have other events to come.
+  const coming = [from, to].map(comingEvents) as [readonly NetworkEvent[], readonly NetworkEvent[]];
+  if (!isDeepStrictEqual(...coming))
+    await tellEvents(
+      live,
+      coming[0].map(({ link }) => link),
+    );
   return true;
 }
 
@@ -73,10 +85,11 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
     await clearAway(live, plan(interrupted.from, network, number).clear, 0, conduct);
     return;
   }
-  const been = interrupted.header.network;
+  const been = live.now(interrupted.header.network);
+  const from = live.now(interrupted.from);
   // Of what was there before, all descriptors are still there: what removes them comes after the change counts.
-  const lost = await letGo(live, lossesOf(live), interrupted.from);
-  const { build, clear } = plan(been, interrupted.from, number, lost);
+  const lost = await letGo(live, lossesOf(live), from);
+  const { build, clear } = plan(been, from, number, lost);
   // Of the commands that differ, only those that the change had ended are started again.
   const wasEnded = (node: string): boolean => interrupted.restarted.has(node) || lost.nodes.has(node);
   const steps = build.flatMap((action): BuildAction[] => {
@@ -86,13 +99,14 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
   });
   const back = [...steps, ...clear];
   conduct.onProgress({ type: 'plan', steps: back.map(actionTitle) });
-  await perform({ live, was: been, to: interrupted.from }, back, withoutAbort(conduct));
+  await perform({ live, was: been, to: from }, back, withoutAbort(conduct));
   live.journal.complete();
 }
 
 /** Has keeper, switch processes and namespaces of machines back; hosts that were lost stay lost. */
 export async function mend(live: LiveNetwork, conduct: Conduct): Promise<void> {
-  const { network, number } = live.header;
+  const { network } = live;
+  const { number } = live.header;
   const losses = tendedLosses(live);
   const lost = await letGo(live, losses);
   const to: Network = withoutNodes(network, losses.nodes);

@@ -20,6 +20,7 @@ export function summary(live: LiveNetwork): NetworkSummary {
     seal: network.seal,
     ...(header.file === undefined ? {} : { file: header.file }),
     since: header.since,
+    ...(header.zero === undefined ? {} : { zero: header.zero.at }),
   };
 }
 

@@ -12,7 +12,15 @@ import type { Writable } from 'node:stream';
 import { native, packageDirectory } from '../native/binding.js';
 import { KeeperClient } from '../native/keeper.js';
 import { LuthierError } from '../model/errors.js';
-import type { DropRecord, SwitchConfig, SwitchIdentity, SwitchState, TunnelState } from '../model/messages.js';
+import type {
+  DoneChange,
+  DropRecord,
+  ScheduledLink,
+  SwitchConfig,
+  SwitchIdentity,
+  SwitchState,
+  TunnelState,
+} from '../model/messages.js';
 import { openStream, requestJson } from './http.js';
 import { nsrunPath } from './native-tools.js';
 
@@ -98,6 +106,16 @@ export class SwitchClient {
   /** Resolves when it has applied the configuration. The first one waits for the process to come up and warm up. */
   async configure(config: SwitchConfig): Promise<void> {
     await requestJson({ ...this.#to('PUT', '/config'), body: config, timeoutMs: 20_000 });
+  }
+
+  /** Changes links of its configuration in place, all at once. */
+  async setLinks(links: readonly ScheduledLink[]): Promise<void> {
+    await requestJson({ ...this.#to('PUT', '/links'), body: links, timeoutMs: 5_000 });
+  }
+
+  /** Changes that were due later and were done, all but the first `after` of its life. */
+  changes(after: number): Promise<DoneChange[]> {
+    return requestJson({ ...this.#to('GET', `/changes?after=${after}`), timeoutMs: 5_000 });
   }
 
   /** Who it is, for the tunnels of the configurations that follow. */

@@ -40,7 +40,6 @@ describe('what up does not do yet', () => {
     ['links: [{ endpoints: [h1, s1], reverse: { state: down }, forward: { state: up } }]', 3, 43, '"state" of one'],
     ['links: [{ endpoints: [h1, s1], state: down, reverse: { state: up } }]', 3, 56, '"state" of one direction'],
     ['links: [{ endpoints: [s1, s2], mtu: 9000 }]', 3, 32, 'between two switches'],
-    ['links: [{ endpoints: [h1, s1] }]\nevents: [{ at: 1s, link: h1--s1, set: { state: down } }]', 4, 1, 'events'],
     ['lans: { red: {} }', 3, 1, 'several LANs'],
   ])('%j', (text, line, column, message) => {
     const error = refusal(HEAD + text);

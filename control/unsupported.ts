@@ -22,7 +22,7 @@ interface Refusal {
 /** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
 export function refuseUnsupported(scenario: Scenario): void {
   const { raw } = scenario;
-  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(scenario), ...ofEvents(raw), ...ofSize(scenario)];
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(scenario), ...ofSize(scenario)];
   const [first] = refusals
     .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
     .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
@@ -104,11 +104,6 @@ function* ofOneWay({ state = 'up', forward, reverse }: RawLink, path: Path): Gen
     message: '"state" of one direction alone is not built yet',
     hint: 'write "state" on the link: it is then for both directions',
   };
-}
-
-function* ofEvents({ events }: RawScenario): Generator<Refusal> {
-  if (events === undefined || events.length === 0) return;
-  yield { path: ['events'], message: 'events are not built yet', hint: 'remove "events"' };
 }
 
 /** Links and switches have halves of the tunnel's channels (`wiring.ts`). */

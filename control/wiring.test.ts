@@ -1,14 +1,17 @@
 import { NO_INPUTS, PLAIN } from '../model/emulation.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { SwitchConfig } from '../model/messages.js';
-import type { HostNode, Link, Network, Node, Port, SwitchNode } from '../model/network.js';
+import type { LaterChange, SwitchConfig } from '../model/messages.js';
+import type { HostNode, Link, Network, NetworkEvent, Node, Port, SwitchNode } from '../model/network.js';
 import type { RawNode, RawScenario } from '../model/scenario.js';
 import { parseConfig } from '../vswitch/config.js';
+import { advance } from './schedule.js';
 import { load, resolve } from './scenario/index.js';
 import { refuseUnsupported } from './unsupported.js';
 import {
   FIRST_SWITCH_CHANNEL,
+  machinesOf,
+  scheduledLinks,
   switchConfigs,
   tapName,
   tunnelEnd,
@@ -271,6 +274,53 @@ function endsWhere(
       ends.flatMap((linkEnd, i) => (matches(linkEnd) ? [{ machine, link, end: i as 0 | 1 }] : [])),
     );
 }
+
+describe('a link with events', () => {
+  const event = (atNs: number, set: NetworkEvent['set'], from?: string): NetworkEvent => ({
+    atNs,
+    link: 'h1:eth0--s1',
+    set,
+    ...(from === undefined ? {} : { from }),
+  });
+  const events = [event(1e9, { delay: '10ms' }), event(2e9, { state: 'down' }, 's1'), event(3e9, { state: 'up' })];
+  const links = [link(1, 'h1:eth0', 's1'), link(2, 'h2:eth0', 's1')];
+  const nodes = [host('h1', 'a'), bridge('s1', 'b'), host('h2', 'b')];
+  const over = { ...network(['a', 'b'], nodes, links), events, passedEvents: 1 };
+  const ms10 = { state: 'up', emulation: { delayNs: 10e6 } };
+
+  it('is told what it becomes to both machines, each with what its own engine does', () => {
+    const later = (machine: string): LaterChange[] =>
+      switchConfigs(advance({ ...over, passedEvents: 0 }, 1e9), 7, 100e9).get(machine)!.links[0]!
+        .later as LaterChange[];
+    expect(later('a')).toMatchObject([
+      { atNs: 102e9, forward: ms10, reverse: { state: 'down' } },
+      { atNs: 103e9, forward: ms10, reverse: { state: 'up' } },
+    ]);
+    expect(later('a')[0]!.reverse).toEqual({ state: 'down' });
+    expect(later('b')).toMatchObject([
+      { atNs: 102e9, forward: { state: 'up' }, reverse: { ...ms10, state: 'down' } },
+      { atNs: 103e9, forward: { state: 'up' }, reverse: ms10 },
+    ]);
+    expect(later('b')[0]!.forward).toEqual({ state: 'up' });
+  });
+
+  it('says nothing of time to whoever compares', () => {
+    for (const config of switchConfigs(over, 7).values())
+      for (const one of config.links) expect(one).not.toHaveProperty('later');
+  });
+
+  it('can be told alone, to the machines that it is on', () => {
+    const told = scheduledLinks(over, new Set(['h1:eth0--s1']), 100e9);
+    const configs = switchConfigs(over, 7, 100e9);
+    expect([...told.keys()]).toEqual(['a', 'b']);
+    for (const [machine, [own, ...more]] of told) {
+      const { ends: _, ...config } = configs.get(machine)!.links.find(({ name }) => name === 'h1:eth0--s1')!;
+      expect([own, more]).toEqual([config, []]);
+    }
+    expect([...scheduledLinks(over, new Set(['h2:eth0--s1']), 100e9).keys()]).toEqual(['b']);
+    expect(machinesOf(over, links[0]!)).toEqual(['a', 'b']);
+  });
+});
 
 it('gives each machine an address of its own, over 255 machines too', () => {
   const addresses = Array.from({ length: 1000 }, (_, id) => underlayAddress({ name: 'm', id }));

@@ -9,8 +9,9 @@
  *   └──────────────────────┘               └─────────────────────┘
  */
 import { type LinkProperties, PLAIN } from '../model/emulation.js';
-import type { DeviceConfig, LinkConfig, LinkEndConfig, SwitchConfig } from '../model/messages.js';
+import type { DeviceConfig, LinkConfig, LinkEndConfig, ScheduledLink, SwitchConfig } from '../model/messages.js';
 import type { Link, LinkEnd, Machine, Network, Node, SwitchNode } from '../model/network.js';
+import { momentsOf, type Moment } from './schedule.js';
 
 export const AGEING_SECONDS = 300;
 export const FDB_LIMIT = 16_384;
@@ -52,8 +53,12 @@ export function udpName(peer: string): string {
   return `udp:${peer}`;
 }
 
-/** Machine → its switch process; machines on which nothing is are left out. */
-export function switchConfigs(network: Network, networkNumber: number): Map<string, SwitchConfig> {
+/**
+ * Machine → its switch process; machines on which nothing is are left out. With `zeroNs`, CLOCK_MONOTONIC of the network's
+ * time zero, also what links become by its events.
+ */
+export function switchConfigs(network: Network, networkNumber: number, zeroNs?: number): Map<string, SwitchConfig> {
+  const moments = zeroNs === undefined ? new Map<string, Moment[]>() : momentsOf(network);
   const nodes = new Map(network.nodes.map((node) => [node.name, node]));
   const machineIds = new Map(network.machines.map(({ name, id }) => [name, id]));
   const links = new Map<string, LinkConfig[]>(network.machines.map(({ name }) => [name, []]));
@@ -63,26 +68,17 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
     links.get(machine)?.push(link);
     for (const end of link.ends) if ('udp' in end) peers.get(machine)?.add(end.udp);
   };
-  const join = ({ name, forward, reverse }: Ways, channel: number, a: Placed, b: Placed): void => {
-    if (a.machine === b.machine) {
-      add(a.machine, { name, ends: [a.end, b.end], forward, reverse });
-      return;
-    }
-    add(a.machine, { name, ends: [a.end, { udp: udpName(b.machine), channel }], forward, reverse: received(reverse) });
-    add(b.machine, { name, ends: [{ udp: udpName(a.machine), channel }, b.end], forward: received(forward), reverse });
-  };
 
-  for (const link of network.links) {
-    const [a, b] = placeLink(link, nodes);
-    join(link, link.id, a, b);
-  }
+  for (const link of network.links)
+    for (const [machine, config] of linkParts(link, nodes, moments.get(link.name), zeroNs)) add(machine, config);
   for (const node of switches(network)) {
     const end: LinkEndConfig = { bridge: node.name, horizon: true };
     node.machines.forEach((machine, i) => {
       for (const other of node.machines.slice(i + 1)) {
         const name = joinName(node.name, machineIds.get(machine)!, machineIds.get(other)!);
         const ways = { name, forward: PLAIN, reverse: PLAIN };
-        join(ways, FIRST_SWITCH_CHANNEL + node.id, { machine, end }, { machine: other, end });
+        const parts = join(ways, FIRST_SWITCH_CHANNEL + node.id, { machine, end }, { machine: other, end });
+        for (const [of, config] of parts) add(of, config);
       }
     });
   }
@@ -111,6 +107,32 @@ export function switchConfigs(network: Network, networkNumber: number): Map<stri
   return configs;
 }
 
+/** Of some links of a network that runs: what the switch processes with an end of one are told, by machine. */
+export function scheduledLinks(
+  network: Network,
+  names: ReadonlySet<string>,
+  zeroNs: number,
+): Map<string, ScheduledLink[]> {
+  const told = network.links.filter(({ name }) => names.has(name));
+  const ends = new Set(told.flatMap((link) => link.ends.map(({ node }) => node)));
+  const nodes = new Map(network.nodes.flatMap((node) => (ends.has(node.name) ? [[node.name, node] as const] : [])));
+  const moments = momentsOf({ ...network, links: told });
+  const byMachine = new Map<string, ScheduledLink[]>();
+  for (const link of told)
+    for (const [machine, { name, forward, reverse, later }] of linkParts(link, nodes, moments.get(link.name), zeroNs)) {
+      const own = byMachine.get(machine) ?? [];
+      own.push({ name, forward, reverse, ...(later === undefined ? {} : { later }) });
+      byMachine.set(machine, own);
+    }
+  return byMachine;
+}
+
+/** Machines whose switch process has an end of a link. */
+export function machinesOf(network: Network, link: Link): string[] {
+  const nodes = new Map(network.nodes.map((node) => [node.name, node]));
+  return linkParts(link, nodes).map(([machine]) => machine);
+}
+
 /** What a switch process is told that nothing is left for. */
 export function emptyConfig(network: Network, networkNumber: number, machine: string): SwitchConfig {
   const { name, seed, inputs } = network;
@@ -133,6 +155,42 @@ function machinesByDevice({ machines }: Network): Map<string, Machine> {
 }
 
 type Ways = Pick<LinkConfig, 'name' | 'forward' | 'reverse'>;
+/** Of one machine. */
+type LinkPart = readonly [machine: string, config: LinkConfig];
+
+/** A link on the one or two machines that it is on, with what it becomes there. */
+function linkParts(
+  link: Link,
+  nodes: ReadonlyMap<string, Node>,
+  moments: readonly Moment[] = [],
+  zeroNs = 0,
+): LinkPart[] {
+  const [a, b] = placeLink(link, nodes);
+  const later = moments.map(({ atNs, link: changed }) => ({
+    atNs: zeroNs + atNs,
+    parts: join(changed, link.id, a, b),
+  }));
+  return join(link, link.id, a, b).map(([machine, config], i): LinkPart => {
+    if (later.length === 0) return [machine, config];
+    const own = later.map(({ atNs, parts }) => {
+      const { forward, reverse } = parts[i]![1];
+      return { atNs, forward, reverse };
+    });
+    return [machine, { ...config, later: own }];
+  });
+}
+
+function join({ name, forward, reverse }: Ways, channel: number, a: Placed, b: Placed): LinkPart[] {
+  if (a.machine === b.machine) return [[a.machine, { name, ends: [a.end, b.end], forward, reverse }]];
+  const [toA, toB] = [
+    { udp: udpName(a.machine), channel },
+    { udp: udpName(b.machine), channel },
+  ];
+  return [
+    [a.machine, { name, ends: [a.end, toB], forward, reverse: received(reverse) }],
+    [b.machine, { name, ends: [toA, b.end], forward: received(forward), reverse }],
+  ];
+}
 
 /** A direction as its receiver has it: what its sender's engine does to frames is done. */
 function received({ state }: LinkProperties): LinkProperties {

@@ -121,3 +121,11 @@ export type RawLinkProperties = z.infer<typeof direction>;
 
 /** The names of the keys in `RawLinkProperties`, in the order of the reference. */
 export const LINK_PROPERTIES = Object.keys(directionShape) as readonly (keyof RawLinkProperties)[];
+
+/** `rate=10mbit delay=20ms`, as it could be said to `luthier set`. */
+export function settingsText(properties: RawLinkProperties): string {
+  const words = Object.entries(properties).map(([key, value]) => {
+    return `${key}=${typeof value === 'object' ? JSON.stringify(value) : value}`;
+  });
+  return words.join(' ');
+}

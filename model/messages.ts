@@ -3,6 +3,8 @@
  * what it should be (`SwitchConfig`); the switch compares it with what it is and applies the difference.
  */
 import type { EmulationInputs, LinkProperties } from './emulation.js';
+import type { NetworkEvent } from './network.js';
+import type { RawLinkProperties } from './scenario.js';
 
 /** `PUT /config` of a switch process. */
 export interface SwitchConfig {
@@ -294,6 +296,8 @@ export interface NetworkSummary {
   readonly file?: string;
   /** ISO 8601 */
   readonly since: string;
+  /** Time zero, from which its events are counted: when all of it was ready for the first time. ISO 8601 */
+  readonly zero?: string;
   /** Why its status is `broken` or `lost`, in words. */
   readonly broken?: readonly string[];
 }
@@ -301,10 +305,15 @@ export interface NetworkSummary {
 /** `GET /networks/NAME`: what `inspect --json` prints under `network`. */
 export interface NetworkState extends NetworkSummary {
   readonly nodes: readonly NodeState[];
+  /** Of all its events, how many have happened, and which is next. Absent where it has none. */
+  readonly schedule?: { readonly events: number; readonly done: number; readonly next?: EventState };
   readonly linkStates: readonly {
     readonly name: string;
     readonly ends: readonly [string, string];
     readonly state: 'up' | 'down';
+    /** What each direction does to frames, as it would be written: only what differs from a link that nothing was asked of. */
+    readonly forward: RawLinkProperties;
+    readonly reverse: RawLinkProperties;
     readonly forwardPackets: number;
     readonly forwardBytes: number;
     readonly reversePackets: number;
@@ -319,6 +328,20 @@ export interface NetworkState extends NetworkSummary {
   /** `state` is absent where the process does not answer. */
   readonly switchProcesses: readonly { readonly machine: string; readonly pid: number; readonly state?: SwitchState }[];
   readonly drops: Readonly<Record<string, number>>;
+}
+
+/** `PATCH /networks/NAME/links/LINK`: what `set --json` prints, beside the network. */
+export interface LinkSettings {
+  readonly link: string;
+  readonly ends: readonly [string, string];
+  readonly forward: RawLinkProperties;
+  readonly reverse: RawLinkProperties;
+}
+
+/** `GET /networks/NAME/events`: what `inspect --events --json` prints under `events`. Times are since time zero. */
+export interface EventState extends NetworkEvent {
+  /** Absent while it has not happened. */
+  readonly doneNs?: number;
 }
 
 export interface NodeState {

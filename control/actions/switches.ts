@@ -35,9 +35,12 @@ export function startSwitches({ live }: Target, { machines }: Machines): void {
   }
 }
 
-/** Each compares what it is told with what it is, and changes the difference. */
+/**
+ * Each compares what it is told with what it is, and changes the difference. Events that came due since `to` was what it
+ * says are still to come for it: the switch process does them at once.
+ */
 export async function configureSwitches({ live, to }: Target, { machines }: Machines): Promise<void> {
-  const configs = switchConfigs(to, live.header.number);
+  const configs = switchConfigs(to, live.header.number, live.header.zero?.monotonicNs);
   await Promise.all(
     machines.map(async (machine) => {
       const config = configs.get(machine) ?? emptyConfig(to, live.header.number, machine);
