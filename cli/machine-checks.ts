@@ -11,8 +11,8 @@ import type { CapacityProblem } from '../control/capacity.js';
 import { isMachineRoot } from '../control/privileges.js';
 import { readCgroupHierarchies } from '../vhost/cgroup-hierarchies.js';
 import { ownPaths } from './connection.js';
-import { privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
-import { tunnels } from './tunnel-check.js';
+import { installCommand, privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
+import { sealing, tunnels } from './tunnel-check.js';
 
 const run = promisify(execFile);
 
@@ -41,6 +41,7 @@ export async function checkMachine(): Promise<Check[]> {
     tunDevice(),
     await tap(),
     await tunnels(),
+    await sealing(),
     await iproute(),
     cgroups(),
     await limits(),
@@ -191,17 +192,9 @@ function isWritable(directory: string): boolean {
   }
 }
 
-function isRoot(): boolean {
-  return process.getuid!() === 0;
-}
-
 /** Debian keeps `ip` and `traceroute` where ordinary users do not look. */
 function searchPath(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
-}
-
-function installCommand(debianPackage: string): string {
-  return `${isRoot() ? '' : 'sudo '}apt-get install ${debianPackage}`;
 }
 
 /** Of a program that failed: what it printed. */

@@ -143,3 +143,12 @@ function isClosed(path: string): boolean {
 function quoted(path: string): string {
   return `'${path.replaceAll("'", `'\\''`)}'`;
 }
+
+/** For a package of Debian. */
+export function installCommand(debianPackage: string): string {
+  return `${isRoot() ? '' : 'sudo '}apt-get install ${debianPackage}`;
+}
+
+function isRoot(): boolean {
+  return process.getuid!() === 0;
+}

@@ -1,6 +1,6 @@
 /*
  * Registration, and the state that each environment (the main thread, each worker) has for itself. There are no
- * globals: two engines in two threads share nothing here.
+ * globals but the calls of a library that was found (aead-ipsec-mb.c): two engines in two threads share nothing here.
  */
 #include "addon.h"
 

@@ -10,7 +10,7 @@
  *   udp.c          sockets of tunnels: open, connect, ask
  *   udp-send.c     datagrams out: segmented sends, sealing
  *   udp-receive.c  datagrams in: what came merged is taken apart, opened, and joined again by frame
- *   aead.c         keys of tunnels, replay windows
+ *   aead.c         keys of tunnels, replay windows; aead-openssl.c, aead-ipsec-mb.c: the libraries that seal
  *   io.c           the arrays that data-path calls work on
  *   wait.c         time, epoll
  *
@@ -179,6 +179,7 @@ int64_t monotonic_ns(void);
   CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes) CALL(udpFeatures)       \
   CALL(udpReceiverCreate) CALL(udpReceiverDestroy) CALL(udpConnect) CALL(udpDisconnect) CALL(udpPeer) CALL(udpSource)  \
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
+  CALL(aeadFind) CALL(aeadMeasure)                                                                                     \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
   CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \

@@ -36,7 +36,8 @@ struct key {
   uint32_t epoch; /* 0: unused */
   uint8_t lane;
   uint8_t iv[AEAD_IV_BYTES];
-  struct evp_cipher_ctx_st *cipher;
+  const struct aead_library *library; /* aead-library.h */
+  void *expanded;                     /* the key, as the library holds it */
   /* RFC 6479: a ring of bits, one a counter, that ends at the word of `newest`; for keys that open. */
   bool has_newest;
   uint64_t newest;

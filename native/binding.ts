@@ -126,9 +126,23 @@ export const UdpRefusal = {
 
 export type AeadAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
 
+/** What seals: node's OpenSSL, or Intel's libipsec-mb, which knows AES-256-GCM alone. Their bytes are the same. */
+export type AeadLibrary = 'openssl' | 'ipsec-mb';
+
+/** What seals AES-256-GCM here. */
+export interface AeadFound {
+  readonly library: AeadLibrary;
+  /** Where it is ipsec-mb. */
+  readonly ipsecMbVersion?: string;
+  /** Where it is not: what is amiss with it ("it is not installed"). */
+  readonly whyNotIpsecMb?: string;
+}
+
 /** One key of a keyring. */
 export interface KeyOptions {
   readonly algorithm: AeadAlgorithm;
+  /** Default: the fastest that there is. */
+  readonly library?: AeadLibrary;
   /** 1 … 2³²-1, as in the header of datagrams. */
   readonly epoch: number;
   /** 0 … 255 */
@@ -202,6 +216,17 @@ export interface Native {
   /** Forgets, and wipes, the keys of an epoch. */
   keyringRemove(keyring: number, epoch: number): void;
   keyringDestroy(keyring: number): void;
+
+  /**
+   * Looks for the libraries, where that was not done in this process yet: some milliseconds, and more where the disk must
+   * be read. The first key does it else, which then stops the engine's thread for so long.
+   */
+  aeadFind(): AeadFound;
+  /** Seals and opens super-frames' worth of datagrams in memory: nanoseconds for each datagram, some 10 ms in all. */
+  aeadMeasure(options: Pick<KeyOptions, 'algorithm' | 'library'> & { readonly payloadBytes: number }): {
+    readonly sealNs: number;
+    readonly openNs: number;
+  };
 
   /** Fills with random bytes of the kernel (getrandom(2)), at most 256. */
   random(into: Uint8Array): void;

@@ -1,173 +1,29 @@
 /**
- * What the addon does to datagrams: cut and joined, sealed and opened. The oracles are what the format says (made here by
- * hand, or by a plain socket's view of what was sent), node:crypto, and a Set for the replay window.
+ * What the addon does to datagrams: cut and joined, opened once. The oracles are what the format says (made here by hand, or
+ * by a plain socket's view of what was sent), and a Set for the replay window. What it seals: aead.test.ts.
  */
 import { execFileSync } from 'node:child_process';
-import { createCipheriv } from 'node:crypto';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { native, type AeadAlgorithm, UdpFeature, UdpRefusal } from './binding.js';
-import { HEADROOM_BYTES, Io, isRoot, KeeperFixture, own, releaseAll, SLOT_BYTES, until } from './fixture.js';
+import { native, UdpFeature, UdpRefusal } from './binding.js';
+import { isRoot, KeeperFixture, own, releaseAll, until } from './fixture.js';
+import {
+  bytes,
+  datagram,
+  destroyKeyrings,
+  HEADERS,
+  keyring,
+  Line,
+  OURS_AT,
+  plainPeer,
+  seal,
+  SECRET,
+} from './tunnel-fixture.js';
 
 const { EINVAL } = constants.errno;
-const DATAGRAM_HEADER = 20;
-const HEADERS = 38;
-/** Beyond 2³¹, as numbers may be. */
-const NETWORK = 0xfffe_0063;
-const ALGORITHMS: readonly AeadAlgorithm[] = ['aes-256-gcm', 'chacha20-poly1305'];
-const SECRET = Uint8Array.from({ length: 44 }, (_, i) => i * 7 + 1);
-/** Where the test's own datagrams stand in the arena; what is read goes to the slots in front. */
-const OURS_AT = 100 * SLOT_BYTES;
 
-interface Fields {
-  readonly version?: number;
-  readonly type?: number;
-  readonly lane?: number;
-  readonly network?: number;
-  readonly epoch?: number;
-  readonly counter?: bigint;
-  readonly channel?: number;
-  readonly frameId?: number;
-  readonly frameBytes?: number;
-  readonly offset?: number;
-  readonly gsoSize?: number;
-  readonly payload: Uint8Array;
-  readonly copy?: Uint8Array;
-}
-
-/** A datagram of one chunk, written by the tables of docs/wire-format.md. */
-function datagram(fields: Fields): Buffer {
-  const { payload, copy = new Uint8Array(0) } = fields;
-  const headers = Buffer.alloc(HEADERS);
-  headers[0] = fields.version ?? 1;
-  headers[1] = fields.type ?? 0;
-  headers[3] = fields.lane ?? 0;
-  headers.writeUInt32BE(fields.network ?? NETWORK, 4);
-  headers.writeUInt32BE(fields.epoch ?? 0, 8);
-  headers.writeBigUInt64BE(fields.counter ?? 0n, 12);
-  headers.writeUInt16BE(fields.channel ?? 1, 20);
-  headers.writeUInt16BE(payload.byteLength, 22);
-  headers.writeUInt32BE(fields.frameId ?? 5, 24);
-  headers[28] = 1;
-  headers.writeUIntBE(fields.frameBytes ?? payload.byteLength, 29, 3);
-  headers[32] = copy.byteLength;
-  headers.writeUIntBE(fields.offset ?? 0, 33, 3);
-  headers.writeUInt16BE(fields.gsoSize ?? 1448, 36);
-  return Buffer.concat([headers, payload, copy]);
-}
-
-function bytes(count: number, salt = 0): Buffer {
-  return Buffer.from(Array.from({ length: count }, (_, i) => (i * 31 + (i >>> 8) * 7 + salt * 13) & 0xff));
-}
-
-/** A socket of Node's own, what came to it, and one of ours that sends there. */
-async function plainPeer() {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const got: Buffer[] = [];
-  socket.on('message', (data) => got.push(data));
-  const connect = { address: '127.0.0.1', port: socket.address().port };
-  const fd = own(native.udpOpen({ bind: { address: '127.0.0.1', port: 0 }, connect }));
-  return { fd, got, socket };
-}
-
-/** As node:crypto seals it. */
-function seal(plain: Buffer, algorithm: AeadAlgorithm, secret: Uint8Array = SECRET): Buffer {
-  const nonce = Buffer.from(secret.subarray(32));
-  for (let i = 0; i < 8; i++) nonce[4 + i]! ^= plain[12 + i]!;
-  // The types know GCM alone by name.
-  const cipher = createCipheriv(algorithm as 'aes-256-gcm', secret.subarray(0, 32), nonce, { authTagLength: 16 });
-  cipher.setAAD(plain.subarray(0, DATAGRAM_HEADER));
-  const sealed = Buffer.concat([cipher.update(plain.subarray(DATAGRAM_HEADER)), cipher.final()]);
-  return Buffer.concat([plain.subarray(0, DATAGRAM_HEADER), sealed, cipher.getAuthTag()]);
-}
-
-/** Two sockets, connected; `a` sends to `b`. */
-class Line {
-  /** The ECN fields of what `receive` gave last, one by one. */
-  readonly ecn: number[] = [];
-  readonly io = new Io(200, 1024, 2048);
-  readonly a: number;
-  readonly b: number;
-  readonly buffers: number;
-
-  constructor(a: number, b: number) {
-    this.a = a;
-    this.b = b;
-    this.buffers = native.udpReceiverCreate(NETWORK);
-  }
-
-  static over(address = '127.0.0.1', receiveBufferBytes = 4 << 20): Line {
-    const bind = { address, port: 0 };
-    const first = native.udpOpen({ bind });
-    const b = own(native.udpOpen({ bind, connect: native.udpAddress(first), receiveBufferBytes }));
-    const place = native.udpAddress(first);
-    native.close(first);
-    const a = own(native.udpOpen({ bind: place, connect: native.udpAddress(b), sendBufferBytes: 4 << 20 }));
-    return new Line(a, b);
-  }
-
-  /** Sends datagrams, each in one piece of the arena; `cuts` as the addon takes them. Returns what the addon says. */
-  send(
-    datagrams: readonly Buffer[],
-    options: { cuts?: readonly number[]; ecn?: readonly number[]; ring?: number; segments?: number } = {},
-  ) {
-    const { arrays, handle } = this.io;
-    let at = OURS_AT;
-    datagrams.forEach((data, i) => {
-      arrays.arena.set(data, at);
-      arrays.iov.set([at, data.byteLength], 2 * i);
-      arrays.lengths[i] = 1;
-      arrays.cuts[i] = options.cuts?.[i] ?? 0;
-      arrays.ecn[i] = options.ecn?.[i] ?? 0;
-      at += data.byteLength;
-    });
-    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1, 0);
-  }
-
-  /** All that has come, joined as the addon joins it; refusals as numbers. */
-  receive(ring = 0, slots = 90): (Buffer | number)[] {
-    const { arrays, handle } = this.io;
-    const all: (Buffer | number)[] = [];
-    this.ecn.length = 0;
-    for (;;) {
-      this.io.offerSlots(slots);
-      const n = native.udpRead(handle, this.buffers, this.b, slots, ring, 0);
-      expect(n).toBeGreaterThanOrEqual(0);
-      let slot = 0;
-      for (let i = 0; i < n; i++) {
-        const length = arrays.lengths[i]!;
-        if (length < 0) {
-          all.push(-length);
-          continue;
-        }
-        this.ecn.push(arrays.ecn[i]!);
-        const parts = [Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES + HEADROOM_BYTES, (slot + 1) * SLOT_BYTES))];
-        for (slot++; parts.reduce((sum, part) => sum + part.byteLength, 0) < length; slot++)
-          parts.push(Buffer.from(arrays.arena.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES)));
-        all.push(Buffer.concat(parts).subarray(0, length));
-      }
-      if (n === 0 && native.udpMore(this.buffers) === 0) return all;
-    }
-  }
-
-  close(): void {
-    native.udpReceiverDestroy(this.buffers);
-  }
-}
-
-function keyring(seals: boolean, algorithm: AeadAlgorithm = 'aes-256-gcm', epochs: readonly number[] = [7]): number {
-  const ring = native.keyringCreate();
-  for (const epoch of epochs) native.keyringAdd(ring, { epoch, lane: 0, algorithm, seals, secret: SECRET });
-  rings.add(ring);
-  return ring;
-}
-
-const rings = new Set<number>();
 let line: Line;
 
 beforeEach(() => {
@@ -182,8 +38,7 @@ function anew(): void {
 
 afterEach(() => {
   line.close();
-  for (const ring of rings) native.keyringDestroy(ring);
-  rings.clear();
+  destroyKeyrings();
   releaseAll();
 });
 
@@ -452,118 +307,6 @@ describe.runIf(isRoot)('a path that marks some datagrams of a frame', () => {
     expect(marked).toEqual(Array.from({ length: 30 }, (_, i) => (i % 3 === 2 ? 3 : 2)));
     expect(messages()).toBeLessThan(30);
     path.close();
-  });
-});
-
-describe.each(ALGORITHMS)('sealed with %s', (algorithm) => {
-  const plain = (counter: bigint, payload = bytes(100)) => datagram({ epoch: 7, counter, payload });
-
-  it('is what node:crypto makes of it', async () => {
-    const { fd, got, socket } = await plainPeer();
-    const datagrams = [plain(0n), plain(1n, bytes(1)), plain(0x0123_4567_89ab_cdefn, bytes(1400))];
-    const { arrays, handle } = line.io;
-    let at = OURS_AT;
-    datagrams.forEach((data, i) => {
-      arrays.arena.set(data, at);
-      arrays.iov.set([at, data.byteLength], 2 * i);
-      arrays.lengths[i] = 1;
-      arrays.cuts[i] = 0;
-      arrays.ecn[i] = 0;
-      at += data.byteLength;
-    });
-    const before = Buffer.from(arrays.arena);
-    expect(native.udpWrite(handle, fd, 0, 0, 3, keyring(true, algorithm), 1, 0)).toBe(3);
-    while (got.length < 3) await new Promise((resolve) => setImmediate(resolve));
-    expect(got).toEqual(datagrams.map((data) => seal(data, algorithm)));
-    // Others may be sending the same frame: nothing is sealed where it lies.
-    expect(Buffer.from(arrays.arena).equals(before)).toBe(true);
-    socket.close();
-  });
-
-  it('is opened as it was, and only once', () => {
-    const ring = keyring(false, algorithm);
-    const sealed = [0n, 1n, 2n].map((counter) => seal(plain(counter, bytes(50, Number(counter))), algorithm));
-    line.send(sealed);
-    expect(line.receive(ring)).toEqual([0n, 1n, 2n].map((counter) => plain(counter, bytes(50, Number(counter)))));
-    line.send([sealed[1]!, sealed[2]!]);
-    expect(line.receive(ring)).toEqual([UdpRefusal.replayed, UdpRefusal.replayed]);
-  });
-
-  it('is refused with any bit changed, and the window does not move for it', () => {
-    const ring = keyring(false, algorithm);
-    const sealed = seal(plain(5n), algorithm);
-    const refusals = new Set<unknown>();
-    for (let at = 0; at < sealed.byteLength; at++) {
-      const forged = Buffer.from(sealed);
-      forged[at]! ^= 1 << (at % 8);
-      line.send([forged]);
-      const [got] = line.receive(ring);
-      expect(typeof got, `byte ${at}`).toBe('number');
-      refusals.add(got);
-    }
-    expect(refusals).toEqual(new Set([UdpRefusal.notAuthentic, UdpRefusal.unknownEpoch, UdpRefusal.foreign]));
-    line.send([sealed]);
-    expect(line.receive(ring)).toEqual([plain(5n)]);
-  });
-
-  it('is refused cut short, unsealed, or of another epoch, lane or direction; a handshake needs no seal', () => {
-    const ring = keyring(false, algorithm);
-    const sealed = seal(plain(1n), algorithm);
-    const of = (fields: Omit<Fields, 'payload'>) => seal(datagram({ payload: bytes(10), ...fields }), algorithm);
-    const other = seal(
-      plain(2n),
-      algorithm,
-      SECRET.map((byte) => byte ^ 1),
-    );
-    const handshake = datagram({ type: 1, payload: bytes(10) });
-    line.send([
-      sealed.subarray(0, 35),
-      sealed.subarray(0, sealed.byteLength - 1),
-      datagram({ payload: bytes(10) }),
-      of({ epoch: 8 }),
-      of({ epoch: 7, lane: 1 }),
-      other,
-      handshake,
-      sealed.subarray(0, 19),
-    ]);
-    expect(line.receive(ring)).toEqual([
-      UdpRefusal.badDatagram,
-      UdpRefusal.notAuthentic,
-      UdpRefusal.unsealed,
-      UdpRefusal.unknownEpoch,
-      UdpRefusal.unknownEpoch,
-      UdpRefusal.notAuthentic,
-      handshake,
-      UdpRefusal.badDatagram,
-    ]);
-  });
-
-  it('is refused of another version or network, which is said, whatever its seal and type', () => {
-    const ring = keyring(false, algorithm);
-    const { arrays, handle } = line.io;
-    const payload = bytes(10);
-    const foreign = [
-      seal(datagram({ version: 2, epoch: 7, payload }), algorithm),
-      seal(datagram({ network: NETWORK - 1, epoch: 8, payload }), algorithm),
-      datagram({ version: 255, network: 9, payload }),
-      datagram({ type: 1, network: 9, payload }),
-      datagram({ type: 2, network: 9, payload }),
-    ];
-    line.send([...foreign, foreign[0]!.subarray(0, 20), datagram({ payload }), foreign[0]!.subarray(0, 19)]);
-    line.io.offerSlots(90);
-    const count = native.udpRead(handle, line.buffers, line.b, 90, ring, 0);
-    const told = Array.from({ length: count }, (_, i) =>
-      arrays.lengths[i] === -UdpRefusal.foreign ? [arrays.ecn[i], arrays.cuts[i]! >>> 0] : -arrays.lengths[i]!,
-    );
-    const others = [
-      [2, NETWORK],
-      [1, NETWORK - 1],
-      [255, 9],
-      [1, 9],
-      [1, 9],
-      [2, NETWORK],
-    ];
-    expect(told).toEqual([...others, UdpRefusal.unsealed, UdpRefusal.badDatagram]);
   });
 });
 

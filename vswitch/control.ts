@@ -77,6 +77,8 @@ export class Control {
     try {
       switch (`${request.method} ${url.pathname}`) {
         case 'PUT /identity':
+          // Looks for libraries here, so that the engine's thread needs not when it gets the first key.
+          native.aeadFind();
           await this.#handshakes.identify(parseIdentity(parseJson(await readBody(request))));
           sendJson(response, 200, {});
           break;

@@ -14,6 +14,7 @@ import { gone, processId } from '../../control/process.js';
 import { SwitchClient } from '../../control/switch-process.js';
 import { switchConfigs } from '../../control/wiring.js';
 import type { NetworkState, TunnelState } from '../../model/messages.js';
+import { native } from '../../native/binding.js';
 import { processesOnRecord } from '../chaos/victims.js';
 import { agentPidOf, Bench, LUTHIER } from './machine.js';
 
@@ -108,6 +109,10 @@ async function replaceKeysEachSecond(): Promise<void> {
 it('seals what passes between machines, by itself', async () => {
   await up();
   for (const own of await tunnels()) expect(own).toMatchObject([{ state: 'sealed' }]);
+  // By what doctor says seals here: a confined switch finds the library as we do.
+  const { library } = native.aeadFind();
+  for (const { pid } of (await inspect()).switchProcesses)
+    expect(readFileSync(`/proc/${pid}/maps`, 'utf8').includes('libIPSec_MB')).toBe(library === 'ipsec-mb');
   expect((await overheard()).includes(PATTERN)).toBe(false);
 });
 
