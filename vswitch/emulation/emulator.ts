@@ -30,7 +30,7 @@ import { Jitter, type QuantileTable } from './jitter.js';
 import { type Line, OPPORTUNITY_BYTES, RateLine, TraceLine } from './line.js';
 import { createLoss, type Loss } from './loss.js';
 import { RandomStream } from './random.js';
-import { makeTimes, Time } from './times.js';
+import { makeTimes, resetTimes, Time } from './times.js';
 
 /** A run of segments takes no longer than this on the line: so much later than alone may its first byte arrive. */
 const MAX_RUN_NS = 100_000;
@@ -183,21 +183,32 @@ export class Emulator implements Qdisc {
   dequeue(): number {
     this.#advance();
     const lateNs = this.#times[Time.now]! - this.#flight.due[0]! + this.#compensationNs[0]!;
-    if (!(lateNs >= 0)) return -1;
+    if (!(lateNs >= 0)) {
+      // What waits may have gone on to the line meanwhile.
+      this.#look();
+      return -1;
+    }
     this.#late[0] = lateNs;
     this.#telemetry.countLate(this.#place.base, this.#late);
-    return this.remove();
+    const frame = this.#leave(this.#flight.take());
+    this.#look();
+    return frame;
   }
 
+  /** The last of all leaves an idle line, on which nothing has ever passed. */
   remove(): number {
     let entry = this.#flight.take();
     if (entry === -1 && this.#waiting !== null) entry = this.#waiting.remove();
+    if (this.length <= 1) resetTimes(this.#times);
     this.#look();
-    if (entry === -1) return -1;
+    return entry === -1 ? -1 : this.#leave(entry);
+  }
+
+  /** Gives up an entry for its frame. */
+  #leave(entry: number): number {
     this.length--;
-    const frame = this.#entries.frame[entry]!;
     this.#entries.giveBack(entry);
-    return frame;
+    return this.#entries.frame[entry]!;
   }
 
   /** When there is something to give, at the earliest. */
@@ -206,7 +217,7 @@ export class Emulator implements Qdisc {
     const { delayNs, reorderRatio } = this.#emulation;
     let dueNs = this.#flight.due[0]!;
     // Of what waits, the first may arrive before what is in flight only where it may go without the delay.
-    if (times[Time.start]! < dueNs && this.#waiting !== null && this.#waiting.packets > 0)
+    if (times[Time.start]! < dueNs)
       dueNs = Math.min(dueNs, times[Time.start]! + (this.#jitter === null && reorderRatio === 0 ? delayNs : 0));
     this.due[0] = dueNs - this.#compensationNs[0]!;
   }
@@ -217,6 +228,7 @@ export class Emulator implements Qdisc {
     const { loss, jitter, queue, segments, overheadBytes } = emulation;
     const rateBps = this.#setLine(emulation, before, recordings);
     this.#setWaiting(emulation, before, rateBps);
+    if (this.#line !== null && this.#waiting !== null && this.#waiting.packets > 0) this.#line.plan(false);
     if (before === undefined || !same(loss, before.loss)) this.#loss = createLoss(loss, this.#streams.loss);
     if (before === undefined || !same(jitter, before.jitter)) {
       const distribution = jitter?.distribution;
@@ -234,22 +246,18 @@ export class Emulator implements Qdisc {
 
   /** Returns its rate, of a trace on average; Infinity without either. */
   #setLine(emulation: Emulation, before: Emulation | undefined, { traces }: Recordings): number {
-    const { rateBps, trace, overheadBytes } = emulation;
-    const stays =
-      before !== undefined &&
-      before.rateBps === rateBps &&
-      before.trace === trace &&
-      before.overheadBytes === overheadBytes;
+    const { rateBps, trace } = emulation;
+    const stays = before !== undefined && before.rateBps === rateBps && before.trace === trace;
     if (trace !== undefined) {
       const atMs = traces[trace]!;
-      if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#clock.nowNs(), overheadBytes);
+      if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#clock.nowNs());
       return (atMs.length * OPPORTUNITY_BYTES * 8e3) / atMs.at(-1)!;
     }
     if (rateBps === undefined) {
       this.#line = null;
       return Infinity;
     }
-    if (!stays) this.#line = new RateLine(this.#times, rateBps, overheadBytes);
+    if (!stays) this.#line = new RateLine(this.#times, rateBps);
     return rateBps;
   }
 
@@ -270,8 +278,7 @@ export class Emulator implements Qdisc {
       if (this.#waiting !== null) {
         this.#waiting.adopt(entry);
       } else {
-        times[Time.start] = times[Time.now]!;
-        this.#serialise(entry);
+        this.#passAtOnce(entry);
       }
     }
     if (this.#waiting === null) times[Time.start] = Infinity;
@@ -297,7 +304,6 @@ export class Emulator implements Qdisc {
       this.#place.discard(DropReason.mtuExceeded, frame);
       return;
     }
-    const times = this.#times;
     const waiting = this.#waiting;
     if (segments > 1 && waiting instanceof DropTail && waiting.room(packetBytes, segments) < segments) {
       this.#offerEach(frame, packetBytes, segments);
@@ -306,14 +312,12 @@ export class Emulator implements Qdisc {
     const entry = this.#enter(frame, wireBytes, segments);
     if (entry === -1) return;
     if (waiting === null) {
-      times[Time.start] = times[Time.now]!;
-      this.#serialise(entry);
-      times[Time.start] = Infinity;
+      this.#passAtOnce(entry);
       return;
     }
     if (segments > 1) waiting.adopt(entry);
     else if (!waiting.enqueue(entry)) return;
-    if (times[Time.start] === Infinity) times[Time.start] = Math.max(times[Time.finish]!, times[Time.now]!);
+    if (this.#times[Time.start] === Infinity) this.#line!.plan(false);
     this.#advance();
   }
 
@@ -354,14 +358,19 @@ export class Emulator implements Qdisc {
     while (waiting !== null && times[Time.start]! <= nowNs) {
       times[Time.now] = times[Time.start]!;
       const entry = waiting.dequeue();
-      if (entry === -1) {
-        times[Time.start] = Infinity;
-      } else {
-        this.#serialise(entry);
-        times[Time.start] = times[Time.finish]!;
-      }
+      if (entry !== -1) this.#serialise(entry);
+      if (waiting.packets === 0) times[Time.start] = Infinity;
+      else this.#line!.plan(true);
     }
     times[Time.now] = nowNs;
+  }
+
+  /** Without a line: after what was on one, where there was one until a moment ago. */
+  #passAtOnce(entry: number): void {
+    const times = this.#times;
+    times[Time.start] = Math.max(times[Time.finish]!, times[Time.now]!);
+    this.#serialise(entry);
+    times[Time.start] = Infinity;
   }
 
   /** The line begins with an entry at `Time.start`. */
@@ -383,7 +392,7 @@ export class Emulator implements Qdisc {
 
   #pass(wireBytes: number, packets: number): void {
     if (this.#line === null) this.#times[Time.finish] = this.#times[Time.start]!;
-    else this.#line.pass(wireBytes, packets);
+    else this.#line.pass(wireBytes + packets * this.#emulation.overheadBytes);
   }
 
   #tellRun(waiting: DropTail, entry: number, count: number): void {

@@ -5,10 +5,13 @@ import { Time } from './times.js';
 
 export interface Line {
   /**
-   * Passes packets of so many bytes in all, without overhead, from `Time.start` on; writes `Time.finish`, where it still has
-   * the end of those before.
+   * Writes `Time.start`: when the line can begin with the packet that is first now. `isNext`: it waited while the one before
+   * was passed, else it came now, at `Time.now`.
    */
-  pass(bytes: number, packets: number): void;
+  plan(isNext: boolean): void;
+
+  /** Passes packets of so many bytes in all, overhead included, from `Time.start` on: writes `Time.finish`. */
+  pass(bytes: number): void;
 }
 
 /**
@@ -18,23 +21,26 @@ export interface Line {
 export class RateLine implements Line {
   readonly #times: Float64Array;
   readonly #rateBps: number;
-  readonly #overheadBytes: number;
   /** Of a nanosecond, in 1/rate. */
   #remainder: number;
 
-  constructor(times: Float64Array, rateBps: number, overheadBytes: number) {
+  constructor(times: Float64Array, rateBps: number) {
     this.#times = times;
     this.#rateBps = rateBps;
-    this.#overheadBytes = overheadBytes;
     this.#remainder = 0;
   }
 
-  pass(bytes: number, packets: number): void {
+  plan(): void {
+    const times = this.#times;
+    times[Time.start] = Math.max(times[Time.finish]!, times[Time.now]!);
+  }
+
+  pass(bytes: number): void {
     const times = this.#times;
     const startNs = times[Time.start]!;
     if (startNs > times[Time.finish]!) this.#remainder = 0;
     // A run is at most 64 KiB of payload and a few hundred headers: exact.
-    const work = (bytes + packets * this.#overheadBytes) * 8e9 + this.#remainder;
+    const work = bytes * 8e9 + this.#remainder;
     const ns = Math.floor(work / this.#rateBps);
     this.#remainder = work - ns * this.#rateBps;
     times[Time.finish] = startNs + ns;
@@ -52,18 +58,16 @@ const MS_NS = 1e6;
  */
 export class TraceLine implements Line {
   readonly #times: Float64Array;
-  readonly #overheadBytes: number;
   readonly #atMs: Float64Array;
   /** When the recording began, and how long it is. */
   readonly #beganNs: number;
   readonly #periodNs: number;
-  /** The opportunity that is being used: its number over all periods, and what it has left. */
+  /** The opportunity that was used last, counted over all periods (-1: none yet), and what it has left. */
   #index: number;
   #leftBytes: number;
 
-  constructor(times: Float64Array, atMs: readonly number[], beganNs: number, overheadBytes: number) {
+  constructor(times: Float64Array, atMs: readonly number[], beganNs: number) {
     this.#times = times;
-    this.#overheadBytes = overheadBytes;
     this.#atMs = Float64Array.from(atMs);
     this.#beganNs = beganNs;
     this.#periodNs = this.#atMs.at(-1)! * MS_NS;
@@ -71,25 +75,38 @@ export class TraceLine implements Line {
     this.#leftBytes = 0;
   }
 
-  pass(bytes: number, packets: number): void {
+  plan(isNext: boolean): void {
     const times = this.#times;
-    const startNs = times[Time.start]!;
-    if (startNs > times[Time.finish]! || this.#index === -1) this.#turnTo(startNs);
-    let needBytes = bytes + packets * this.#overheadBytes;
+    const nowNs = times[Time.now]!;
+    const finishNs = times[Time.finish]!;
+    if (this.#leftBytes > 0 && (isNext || finishNs > nowNs)) {
+      times[Time.start] = Math.max(finishNs, nowNs);
+      return;
+    }
+    this.#leftBytes = 0;
+    if (this.#index === -1) this.#miss(Math.max(finishNs, nowNs));
+    else if (!isNext) this.#miss(nowNs);
+    this.#index++;
+    times[Time.start] = this.#timeOf();
+    this.#index--;
+  }
+
+  pass(bytes: number): void {
+    let needBytes = bytes;
     while (this.#leftBytes < needBytes) {
       needBytes -= this.#leftBytes;
       this.#index++;
       this.#leftBytes = OPPORTUNITY_BYTES;
     }
     this.#leftBytes -= needBytes;
-    times[Time.finish] = this.#timeOf();
+    this.#times[Time.finish] = this.#timeOf();
   }
 
-  /** All opportunities until then, that one included, are gone. */
-  #turnTo(startNs: number): void {
-    const period = Math.max(0, Math.floor((startNs - this.#beganNs) / this.#periodNs));
+  /** All opportunities until then, that moment included, are gone. */
+  #miss(untilNs: number): void {
     const atMs = this.#atMs;
-    const sinceMs = (startNs - this.#beganNs - period * this.#periodNs) / MS_NS;
+    const period = Math.max(0, Math.floor((untilNs - this.#beganNs) / this.#periodNs));
+    const sinceMs = (untilNs - this.#beganNs - period * this.#periodNs) / MS_NS;
     let low = 0;
     let high = atMs.length;
     while (low < high) {
@@ -97,8 +114,9 @@ export class TraceLine implements Line {
       if (atMs[middle]! <= sinceMs) low = middle + 1;
       else high = middle;
     }
-    this.#index = period * atMs.length + low - 1;
-    this.#leftBytes = 0;
+    // A recording may begin with 0: the moment at which the one before ends.
+    const missed = period * atMs.length + low - 1;
+    if (missed > this.#index) this.#index = missed;
   }
 
   #timeOf(): number {

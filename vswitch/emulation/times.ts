@@ -14,6 +14,13 @@ export const Time = {
 
 export function makeTimes(): Float64Array {
   const times = new Float64Array(5);
-  times[Time.start] = Infinity;
+  resetTimes(times);
   return times;
+}
+
+/** Nothing has passed yet. */
+export function resetTimes(times: Float64Array): void {
+  times[Time.start] = Infinity;
+  times[Time.finish] = -1;
+  times[Time.lastDue] = -1;
 }
