@@ -26,6 +26,7 @@ import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
 import { readText } from './http.js';
 import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, nodeAccess } from './inspect.js';
+import { untilLookMs } from './look.js';
 import { parseChange, parseScenario } from './scenario/index.js';
 import { Networks } from './networks.js';
 import { agentSocket } from './paths.js';
@@ -36,8 +37,6 @@ import { tapName } from './wiring.js';
 const MAX_BODY_BYTES = 64 << 20;
 /** An agent that nobody gave anything to do ends after this time. */
 const IDLE_MS = 1_000;
-/** How often an agent looks whether it can still be reached. */
-const SOCKET_PERIOD_MS = 1_000;
 
 const UpRequest = z.object({
   scenario: z.unknown(),
@@ -116,10 +115,11 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     // Somebody removed the folder: nobody can reach us any more, and the next command starts another agent.
-    const watch = setInterval(() => {
+    const watch = (): void => {
       if (!socketIsThere()) stop();
-    }, SOCKET_PERIOD_MS);
-    watch.unref();
+      else setTimeout(watch, untilLookMs()).unref();
+    };
+    watch();
     void ready.then(settle);
   });
   if (socketIsThere()) rmSync(agentSocket(paths), { force: true });

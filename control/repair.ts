@@ -16,10 +16,7 @@ import { switchConfigs, tunnels } from './wiring.js';
 
 /** What has ended of `network`. */
 export function endedOf(live: LiveNetwork, network = live.network): Losses {
-  return partsOf(live, [network], (role) => {
-    const id = live.processOf(role);
-    return id !== undefined && !isAlive(id);
-  });
+  return partsOf(live, [network], hasEnded(live));
 }
 
 /**
@@ -27,11 +24,7 @@ export function endedOf(live: LiveNetwork, network = live.network): Losses {
  * that was killed, or a step that failed.
  */
 export function lossesOf(live: LiveNetwork): Losses {
-  const { unfinished } = live.journal.state;
-  return partsOf(live, live.networks, (role) => {
-    const id = live.processOf(role);
-    return id !== undefined && (!isAlive(id) || unfinished.has(role));
-  });
+  return partsOf(live, live.networks, isLost(live));
 }
 
 /** What the supervisor sees to: while there is a change that could not be taken back, only that nothing stands still. */
@@ -39,15 +32,51 @@ export function tendedLosses(live: LiveNetwork): Losses {
   return live.journal.state.change === undefined ? lossesOf(live) : endedOf(live);
 }
 
-function partsOf(live: LiveNetwork, networks: readonly Network[], isMeant: (role: string) => boolean): Losses {
-  const machines = networks.flatMap((network) => network.machines.map(({ name }) => name));
+/**
+ * Whether some of these are what the supervisor mends by itself. It asks each second, so hosts, of which there may be many,
+ * are not looked at.
+ */
+export function needsMending(live: LiveNetwork): boolean {
+  const isChanging = live.journal.state.change !== undefined;
+  const { keeper, switches, machines } = isChanging
+    ? tendedPartsOf(live, [live.network], hasEnded(live))
+    : tendedPartsOf(live, live.networks, isLost(live));
+  return keeper || switches.size > 0 || machines.size > 0;
+}
+
+/** Of a process, by its role. */
+type Judge = (role: string) => boolean;
+
+function hasEnded(live: LiveNetwork): Judge {
+  return (role) => {
+    const id = live.processOf(role);
+    return id !== undefined && !isAlive(id);
+  };
+}
+
+function isLost(live: LiveNetwork): Judge {
+  const { unfinished } = live.journal.state;
+  return (role) => {
+    const id = live.processOf(role);
+    return id !== undefined && (!isAlive(id) || unfinished.has(role));
+  };
+}
+
+function partsOf(live: LiveNetwork, networks: readonly Network[], isMeant: Judge): Losses {
   const nodes = networks.flatMap((network) => netnsNodes(network).map(({ name }) => name));
+  return {
+    ...tendedPartsOf(live, networks, isMeant),
+    nodes: new Set(nodes.filter((name) => isMeant(`host:${name}`))),
+  };
+}
+
+function tendedPartsOf(live: LiveNetwork, networks: readonly Network[], isMeant: Judge): Omit<Losses, 'nodes'> {
+  const machines = networks.flatMap((network) => network.machines.map(({ name }) => name));
   const hub = isMeant('underlay');
   return {
     keeper: isMeant('keeper'),
     switches: new Set(machines.filter((machine) => isMeant(`switch:${machine}`))),
     machines: new Set(machines.filter((machine) => isMeant(`machine:${machine}`) || (hub && isPlayed(live, machine)))),
-    nodes: new Set(nodes.filter((name) => isMeant(`host:${name}`))),
   };
 }
 
@@ -59,11 +88,6 @@ export function inWords({ keeper, switches, machines, nodes }: Losses): string[]
     ...[...machines].map((machine) => `the namespace of machine ${machine}`),
     ...[...nodes].map((node) => `the init of ${node}`),
   ];
-}
-
-/** What the supervisor mends by itself. */
-export function isMendable({ keeper, switches, machines }: Losses): boolean {
-  return keeper || switches.size > 0 || machines.size > 0;
 }
 
 /**

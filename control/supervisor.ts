@@ -13,15 +13,15 @@
 import { createConnection, type Socket } from 'node:net';
 import { announceAgain } from './actions/hosts.js';
 import type { LiveNetwork } from './live.js';
+import { LOOK_MS, untilLookMs } from './look.js';
 import { mend } from './operations.js';
-import { inWords, isMendable, tendedLosses } from './repair.js';
+import { inWords, needsMending, tendedLosses } from './repair.js';
 
 /** What ends this often within a minute will do so again: the network is left `broken`, the logs say why. */
 const MAX_REPAIRS = 5;
 const WINDOW_MS = 60_000;
 /** Between a connection's end and the next look: a process that is ending has closed its sockets before it is gone. */
 const PAUSE_MS = 20;
-const LOOK_MS = 1_000;
 
 export class Supervisor {
   readonly #live: LiveNetwork;
@@ -63,19 +63,18 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
-      const lost = tendedLosses(this.#live);
-      if (isMendable(lost)) {
+      if (needsMending(this.#live)) {
         if (!this.#isInCharge() || !(await this.#repair())) return;
       } else {
         for (const [machine] of this.#live.switches()) this.#connect(machine);
         await this.#announceAgain();
-        await this.#pause(LOOK_MS);
+        await this.#pause(untilLookMs());
       }
     }
   }
 
   async #announceAgain(): Promise<void> {
-    if (!this.#isInCharge()) return;
+    if (this.#live.announced.size === 0 || !this.#isInCharge()) return;
     try {
       await announceAgain(this.#live);
     } catch (cause) {
