@@ -604,6 +604,42 @@ describe('a tunnel whose peer dies', () => {
   });
 });
 
+describe('a device that had something to wait for', () => {
+  it('wakes nobody for it once it has come', () => {
+    const clock = new ManualClock();
+    const engine = new Engine({ arena: new Arena(new Uint8Array(2 ** 20)), clock });
+    let nextNs = clock.nowNs();
+    let polls = 0;
+    engine.apply(config({ devices: [udp('x')] }), () => ({
+      ...{ fd: 1, mtuBytes: 1500, batchSize: 16 },
+      get nextNs() {
+        return nextNs;
+      },
+      rxBatch: () => {
+        // An answer to what was asked 5 ms ago.
+        if (clock.nowNs() === 5e6) nextNs = 1e9;
+        return 0;
+      },
+      txBatch: (frames: FrameBatch, from: number) => frames.count - from,
+      // It asks, and would again in 100 ms.
+      poll: (nowNs: number) => {
+        polls++;
+        nextNs = nowNs + 100e6;
+      },
+      close: () => undefined,
+    }));
+    engine.portReady(0);
+    engine.breath();
+    engine.breath();
+    expect([polls, engine.nextNs]).toEqual([1, 100e6]);
+    clock.advance(5e6);
+    engine.portReady(0);
+    engine.breath();
+    expect([polls, engine.nextNs]).toEqual([1, 1e9]);
+    engine.close();
+  });
+});
+
 describe('a device that holds frames back', () => {
   it('gets them when it is due, and is not watched for being writable meanwhile', () => {
     const clock = new ManualClock();

@@ -63,7 +63,7 @@ export class Engine {
   readonly #batch: FrameBatch;
   /** A port has more to give: it is known to be ready, or gave a full batch. */
   #readAgain: boolean;
-  /** When the first device is due for `poll`; may be too early, never too late. */
+  /** When the first device is due for `poll`; may be too early after a breath with frames, never too late. */
   #pollNs: number;
   #sweepNs: number;
   #sweptBridge: number;
@@ -132,6 +132,8 @@ export class Engine {
     this.#flushPorts();
     if (this.#starvedPorts.count > 0) this.#watchStarved();
     if (frames > 0 && this.#clock.nowNs() >= this.#sweepNs) this.#sweep();
+    // What a device waited for has come, or its time is another: nobody is to be woken for what is not due any more.
+    if (frames === 0 && this.#pollNs !== Infinity) this.#findNextPoll();
     this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
     return frames;
   }
@@ -272,6 +274,15 @@ export class Engine {
         this.#lookForPeer(port);
       }
       if (port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
+    }
+  }
+
+  #findNextPoll(): void {
+    this.#pollNs = Infinity;
+    const ports = this.topology.portsByIndex;
+    for (let i = 0; i < ports.length; i++) {
+      const port = ports[i];
+      if (port != null && !port.gone && port.device.nextNs < this.#pollNs) this.#pollNs = port.device.nextNs;
     }
   }
 

@@ -20,6 +20,9 @@ export class End implements HealthContext {
   interfaceBytes = 65_535;
   /** It does nothing while it is stopped; what arrives waits. */
   isStopped = false;
+  /** How often it did anything: what it does at one moment counts as one. */
+  wakes = 0;
+  #wokeNs = -1;
   /** Sizes of the probes that it sent, in order. */
   readonly asked: number[] = [];
   #sent = 0;
@@ -36,6 +39,11 @@ export class End implements HealthContext {
     if (packetBytes > 0) this.asked.push(packetBytes);
     this.#path.send(this, message.slice(), Math.max(packetBytes, SMALL_BYTES));
     return ProbeFate.sent;
+  }
+
+  wake(): void {
+    if (this.#path.nowNs !== this.#wokeNs) this.wakes++;
+    this.#wokeNs = this.#path.nowNs;
   }
 
   /** A datagram with frames, with so long a packet. */
@@ -93,7 +101,7 @@ export class Path {
       if (dueNs > untilNs) break;
       this.nowNs = Math.max(this.nowNs, dueNs);
       if (packet !== undefined && packet.atNs <= dueNs) this.#deliver(packet);
-      else for (const { health } of awake) if (health.nextNs <= this.nowNs) health.poll(this.nowNs);
+      else for (const end of awake) if (end.health.nextNs <= this.nowNs) this.#poll(end);
     }
     this.nowNs = untilNs;
   }
@@ -102,12 +110,18 @@ export class Path {
     return this.#flying.filter(({ to }) => !to.isStopped).sort((x, y) => x.atNs - y.atNs)[0];
   }
 
+  #poll(end: End): void {
+    end.wake();
+    end.health.poll(this.nowNs);
+  }
+
   #deliver(packet: Packet): void {
+    packet.to.wake();
     this.#flying.splice(this.#flying.indexOf(packet), 1);
     const { health } = packet.to;
     if (packet.message === null) packet.to.receiveFrames();
     else health.onProbe(packet.message, 0, packet.message.byteLength, this.nowNs);
-    health.answer();
+    if (health.isAsked) health.answer(this.nowNs);
   }
 }
 

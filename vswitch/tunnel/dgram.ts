@@ -199,7 +199,7 @@ export class DgramDevice implements PortDevice, HealthContext {
     this.#receiver.datagram(frame, nowNs, Ecn.notEct);
     if (this.#receiver.isFrames) this.#receivedDatagrams++;
     if (this.#receiver.isOurs) this.#health.heard(nowNs);
-    this.#health.answer();
+    if (this.#health.isAsked) this.#health.answer(nowNs);
   }
 
   #onProbe(at: number, payloadBytes: number): boolean {

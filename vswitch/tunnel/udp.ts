@@ -458,7 +458,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       this.#roaming.heard();
     }
     this.#roaming.act(nowNs);
-    this.#health.answer();
+    if (this.#health.isAsked) this.#health.answer(nowNs);
     if (this.#receiver.ecnAnomalies !== 0) this.#remarks.anomalies(this.#receiver.ecnAnomalies, nowNs);
     return this.#socket.more();
   }

@@ -22,6 +22,8 @@ export const BASE_BYTES = 1280;
 export const MAX_PROBES = 3;
 /** CONFIRMATION_TIMER, §5.1.1. */
 export const CONFIRM_NS = 1e9;
+/** Who asks when the peer does waits so much longer for it: by less, timers and paths differ from one second to the next. */
+const FOLLOW_NS = 50e6;
 /**
  * PMTU_RAISE_TIMER, §5.1.1. It is 600 s there, for the Internet. Here three probes in five seconds are nothing, and who
  * changes an MTU in an experiment watches.
@@ -57,6 +59,10 @@ export class PathMtu {
   #probes: number;
   #askedNs: number;
   #confirmNs: number;
+  /** When a confirmation was asked for last, whether the next is asked for as the peer asks, and what that adds to the pause. */
+  #lastNs: number;
+  #follows: boolean;
+  #spareNs: number;
   #searchNs: number;
   /** Replies to what was asked before that are of another time. */
   #sinceNs: number;
@@ -72,6 +78,9 @@ export class PathMtu {
     this.#probes = 0;
     this.#askedNs = nowNs;
     this.#confirmNs = nowNs;
+    this.#lastNs = nowNs;
+    this.#follows = false;
+    this.#spareNs = 0;
     this.#searchNs = Infinity;
     this.#sinceNs = nowNs;
   }
@@ -92,6 +101,9 @@ export class PathMtu {
         this.#fall(nowNs);
       }
       this.#probes++;
+      this.#lastNs = nowNs;
+      this.#spareNs = this.#follows ? FOLLOW_NS : 0;
+      this.#follows = false;
       this.#confirmNs = nowNs + this.#intervalNs(timeoutNs);
       return this.bytes;
     }
@@ -118,7 +130,7 @@ export class PathMtu {
       this.#next(nowNs);
     }
     this.#probes = 0;
-    this.#confirmNs = Math.max(nowNs, sentNs + CONFIRM_NS);
+    this.#confirmNs = Math.max(nowNs, sentNs + CONFIRM_NS + this.#spareNs);
   }
 
   /** The kernel refused a packet of this size: the interface itself takes less (EMSGSIZE). No need to ask the path. */
@@ -130,6 +142,16 @@ export class PathMtu {
   /** There is a hint (ICMP) that the size in use is too large: ask, unless that is under way, and believe the answer. */
   doubt(nowNs: number): void {
     if (this.#probes === 0) this.#confirmNs = nowNs;
+  }
+
+  /**
+   * The peer asks: who has not asked for a while does it with the answer, and from then on again and again, as the peer is a
+   * little earlier each time. So each end wakes twice a second for all that is asked and answered, not three times.
+   */
+  asked(nowNs: number): void {
+    if (this.#probes > 0 || nowNs < this.#lastNs + CONFIRM_NS / 2) return;
+    this.#confirmNs = nowNs;
+    this.#follows = true;
   }
 
   /** The peer is there again: whoever asked rarely meanwhile asks now. */

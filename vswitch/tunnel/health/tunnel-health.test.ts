@@ -16,6 +16,38 @@ function settled(largestBytes = 1500): Path {
   return path;
 }
 
+describe('an idle tunnel', () => {
+  it('wakes each end twice a second, whenever which of them last had a reason to ask, and asks as often as before', () => {
+    // Who both begin at the same moment go on with it, each too early to have heard of the other's question.
+    const later = fc.integer({ min: 50e6, max: 950e6 });
+    const jitter = fc.infiniteStream(fc.integer({ min: 10e3, max: 5e6 }));
+    fc.assert(
+      fc.property(later, jitter, (laterNs, delays) => {
+        const path = new Path();
+        let sentNs = -1;
+        path.loses = () => {
+          // What is sent at one moment arrives at one.
+          if (path.nowNs !== sentNs) path.delayNs = delays.next().value as number;
+          sentNs = path.nowNs;
+          return false;
+        };
+        path.run(2 * SECOND + laterNs);
+        path.b.health.doubtPathMtu(path.nowNs);
+        path.run(3 * SECOND);
+        const ends = [path.a, path.b];
+        const before = ends.map(({ wakes, asked }) => [wakes, asked.length] as const);
+        path.run(20 * SECOND);
+        ends.forEach(({ wakes, asked }, i) => {
+          expect(wakes - before[i]![0]).toBeLessThanOrEqual(2 * 21);
+          expect(asked.length - before[i]![1]).toBeGreaterThanOrEqual(19);
+          expect(asked.length - before[i]![1]).toBeLessThanOrEqual(21);
+        });
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
 describe('path MTU', () => {
   it('begins with what always goes, and has the largest within two round trips', () => {
     const path = new Path();

@@ -105,12 +105,22 @@ export class TunnelHealth {
     if (this.liveness.heard(nowNs)) this.#pathMtu.askNow(nowNs);
   }
 
-  /** Sends the replies to what came: when all that was read is dealt with, as the device reads and sends by the same arrays. */
-  answer(): void {
+  /** Replies wait for `answer`. */
+  get isAsked(): boolean {
+    return this.#replyCount > 0;
+  }
+
+  /**
+   * Sends the replies to what came, and asks in turn where that is due soon: when all that was read is dealt with, as the
+   * device reads and sends by the same arrays.
+   */
+  answer(nowNs: number): void {
     for (let i = 0; i < this.#replyCount; i++) {
       if (this.#context.sendProbe(this.#replies[i]!, 0) === ProbeFate.sent) this.#sentReplies++;
     }
     this.#replyCount = 0;
+    this.#pathMtu.asked(nowNs);
+    this.poll(nowNs);
   }
 
   /** The payload of a probe that is authentic, its first PROBE_BYTES in a row. False when it is none. */
