@@ -136,6 +136,8 @@ export class End {
   /** What the engine says to all keys, and to those that it is to seal with: refused where it is anything. */
   installRefusal: string | undefined;
   sendRefusal: string | undefined;
+  /** Where it is there: what the engine answers to the second waits here. */
+  withheld: (() => void)[] | undefined;
   readonly #lab: Lab;
   readonly #role: Role;
   isAlive = true;
@@ -175,7 +177,9 @@ export class End {
         },
         sendWith: (epoch, done) => {
           if (this.sendRefusal === undefined) this.sendsWith = epoch;
-          done(this.sendRefusal);
+          const { sendRefusal } = this;
+          if (this.withheld === undefined) done(sendRefusal);
+          else this.withheld.push(() => done(sendRefusal));
         },
         drop: (epoch) => {
           this.installed.delete(epoch);

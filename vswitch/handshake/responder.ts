@@ -157,7 +157,10 @@ export class Responder implements Handshaker {
   }
 
   #confirmed(epoch: number): void {
-    this.#conduct.epochs.confirm(epoch, this.#conduct.nowMs(), (refusal) => {
+    const isWanted = this.#isWanted;
+    // While the engine is asked, others are not: the peer would take that for a loss of these, and begin anew.
+    this.#isWanted = false;
+    const isAsked = this.#conduct.epochs.confirm(epoch, this.#conduct.nowMs(), (refusal) => {
       if (refusal === undefined) {
         this.#isWanted = false;
         this.#pleas = 0;
@@ -168,6 +171,7 @@ export class Responder implements Handshaker {
       }
       this.#conduct.onChanged();
     });
+    if (!isAsked) this.#isWanted = isWanted;
   }
 
   #failed(reason: string): void {

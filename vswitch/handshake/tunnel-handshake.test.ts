@@ -25,6 +25,21 @@ describe('the keys of a tunnel', () => {
     expect(lab.ends.responder.failures).toEqual([]);
   });
 
+  it('are exchanged once, however long the engine of the end that asked takes to use them', () => {
+    const lab = new Lab(LAN);
+    const { initiator, responder } = lab.ends;
+    responder.withheld = [];
+    lab.run(2_000);
+    expect(responder.withheld).toHaveLength(1);
+    responder.withheld.forEach((answer) => {
+      answer();
+    });
+    responder.withheld = undefined;
+    lab.run(5_000);
+    expect([initiator.state.state, responder.state.state]).toMatchObject([{ rekeys: 0 }, { rekeys: 0 }]);
+    expect([initiator.sealed, responder.sealed]).toEqual([1, 1]);
+  });
+
   it.each(['initiator', 'responder'] as const)('come when the %s starts late', (late) => {
     const lab = new Lab(LAN);
     lab.ends[late].kill();
