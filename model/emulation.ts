@@ -118,7 +118,10 @@ export type QueueLimit =
   /** As many bytes as the rate of the moment passes in that time. */
   | { readonly unit: 'time'; readonly durationNs: number };
 
-/** Which of the waiting segments go on, and when one is dropped or marked. All drop the newest beyond `limit`. */
+/**
+ * Which of the waiting segments go on, and when one is dropped or marked. Beyond `limit` the newest is dropped; by FQ-CoDel
+ * half of the longest queue's, from its head (RFC 8290 §4.1).
+ */
 export type Queue =
   | { readonly discipline: 'drop-tail'; readonly limit: QueueLimit }
   /** Floyd and Jacobson 1993, with ECN by RFC 3168; the average is over bytes that wait. */

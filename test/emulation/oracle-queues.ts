@@ -96,7 +96,7 @@ class Waiting<Q extends Queue = Queue> implements OracleQueue {
 
   enqueue(packet: Packet): void {
     if (this.isOver([...this.waiting, packet])) packet.dropped = 'queue-limit';
-    else this.waiting.push(packet);
+    else this.adopt(packet);
   }
 
   adopt(packet: Packet): void {
@@ -231,11 +231,6 @@ class CodelControl {
 
 class Codel extends Waiting<Extract<Queue, { discipline: 'codel' }>> {
   readonly control = new CodelControl(this.waiting, this.queue);
-
-  override enqueue(packet: Packet): void {
-    this.control.longestBytes = Math.max(this.control.longestBytes, packet.bytes);
-    super.enqueue(packet);
-  }
 
   override adopt(packet: Packet): void {
     this.control.longestBytes = Math.max(this.control.longestBytes, packet.bytes);

@@ -1,21 +1,31 @@
 /** Makes the discipline that a link's queue is said to have. Called by `emulator.ts`. */
 import type { Queue } from '../../model/emulation.js';
+import { Codel } from './codel.js';
 import type { Discipline, Waiting } from './discipline.js';
 import { DropTail } from './drop-tail.js';
+import { FqCodel } from './fq-codel.js';
+import { Pie } from './pie.js';
 import type { RandomStream } from './random.js';
+import { Red } from './red.js';
 
 /** `random`: the stream of purpose `queue`. */
 export function createDiscipline(
   queue: Queue,
   waiting: Waiting,
-  _random: RandomStream,
+  random: RandomStream,
   rateBps: number,
   overheadBytes: number,
 ): Discipline {
   switch (queue.discipline) {
     case 'drop-tail':
       return new DropTail(waiting, queue.limit, rateBps, overheadBytes);
-    default:
-      throw new RangeError(`no discipline ${queue.discipline}`);
+    case 'red':
+      return new Red(queue, waiting, random, rateBps, overheadBytes);
+    case 'codel':
+      return new Codel(queue, waiting, rateBps, overheadBytes);
+    case 'fq-codel':
+      return new FqCodel(queue, waiting, random, rateBps, overheadBytes);
+    case 'pie':
+      return new Pie(queue, waiting, random, rateBps, overheadBytes);
   }
 }
