@@ -3,9 +3,9 @@
  * removes networks and answers questions about them, over HTTP on a Unix socket that only its user can open.
  *
  *   GET    /networks                          NetworkSummary[]
- *   POST   /networks                          { scenario, file, memoryBytes } → NDJSON of Progress; closing it aborts
+ *   POST   /networks                          { scenario, inputs, file, memoryBytes } → NDJSON of Progress; closing it aborts
  *   GET    /unreadable                        string[]: why records could not be read
- *   POST   /plan                              { scenario } → PlanReport: what `POST /networks` would do
+ *   POST   /plan                              { scenario, inputs } → PlanReport: what `POST /networks` would do
  *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
  *   PATCH  /networks/NAME/links/LINK          { set, from? } → LinkSettings: the link as it is from now on
  *   DELETE /networks/NAME                     NDJSON of Progress
@@ -38,13 +38,19 @@ const MAX_BODY_BYTES = 64 << 20;
 /** An agent that nobody gave anything to do ends after this time. */
 const IDLE_MS = 1_000;
 
+const inputs = z.object({
+  traces: z.record(z.string(), z.array(z.number())),
+  distributions: z.record(z.string(), z.array(z.number())),
+});
+
 const UpRequest = z.object({
   scenario: z.unknown(),
+  inputs,
   file: z.string().optional(),
   memoryBytes: z.number().int().positive(),
 });
 
-const PlanRequest = z.object({ scenario: z.unknown() });
+const PlanRequest = z.object({ scenario: z.unknown(), inputs });
 
 const LinkRequest = z.strictObject({ set: z.unknown(), from: z.string().optional() });
 
@@ -142,8 +148,8 @@ async function answer(
     return;
   }
   if (root === 'plan' && request.method === 'POST') {
-    const { scenario: raw } = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
-    const scenario = parseScenario(raw);
+    const body = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
     response.setHeader('content-type', 'application/json');
     response.write(JSON.stringify(networks.preview(scenario)));
@@ -165,7 +171,7 @@ async function answer(
     response.once('close', () => {
       abort.abort();
     });
-    const scenario = parseScenario(body.scenario);
+    const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
     await streamProgress(response, (report) => networks.up({ ...body, scenario }, report, abort));
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {

@@ -112,7 +112,7 @@ export class AgentClient {
 
   /** What `up` would do. */
   plan(scenario: Scenario): Promise<PlanReport> {
-    return this.#post('/plan', { scenario: scenario.raw });
+    return this.#post('/plan', { scenario: scenario.raw, inputs: scenario.inputs });
   }
 
   /** Changes a link in place: both directions, or the one that leaves the node `from`. Returns what it is from now on. */
@@ -129,7 +129,7 @@ export class AgentClient {
 
   /** All or nothing; when `signal` aborts, what was made is removed before this rejects. */
   async up(scenario: Scenario, options: UpOptions = {}): Promise<void> {
-    const { file, raw } = scenario;
+    const { file, raw, inputs } = scenario;
     const { memoryBytes = DEFAULT_MEMORY_BYTES } = options;
     const { name } = raw;
     const abort = (): void => {
@@ -140,7 +140,7 @@ export class AgentClient {
     const stop = new AbortController();
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
-      const body = { scenario: raw, file, memoryBytes };
+      const body = { scenario: raw, inputs, file, memoryBytes };
       const request = { ...this.#agent, method: 'POST', path: '/networks', body, signal: stop.signal } as const;
       await this.#follow(await this.#answered(() => openStream(request)), options);
     } finally {

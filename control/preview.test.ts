@@ -103,4 +103,31 @@ describe('previewOf', () => {
       { change: 'remove', kind: 'link', name: 'h2--s1', details: [] },
     ]);
   });
+
+  it('says what of a link’s properties is different, as it is written', () => {
+    const links = [
+      { ...lan.links[0], delay: '10ms', forward: { rate: '10mbit', queue: 'codel' } },
+      lan.links[1],
+    ] as const;
+    const { differences } = preview({ links: [...links], seed: 7 });
+    expect(differences).toEqual([
+      { change: 'change', kind: 'network', name: 'n', details: ['seed: 1 → 7'] },
+      {
+        change: 'change',
+        kind: 'link',
+        name: 'h1--s1',
+        details: [
+          'from h1:eth0: rate: none → 10mbit',
+          'from h1:eth0: queue: none → { discipline: codel, target: 5ms, interval: 100ms, ecn: false }',
+          'delay: none → 10ms',
+        ],
+      },
+    ]);
+  });
+
+  it('says that the schedule is another', () => {
+    const events = [{ at: '1s', link: 'h1--s1', set: { delay: '5ms' } }];
+    const [difference] = preview({ events }).differences;
+    expect(difference?.details).toEqual(['events: 0 → 1']);
+  });
 });

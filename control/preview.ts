@@ -1,8 +1,11 @@
 /** What an `up` would do, before it is done. Pure. */
 import { isDeepStrictEqual } from 'node:util';
+import type { LinkProperties } from '../model/emulation.js';
+import { LINK_PROPERTIES } from '../model/link-properties.js';
 import type { Difference, PlanReport } from '../model/messages.js';
 import type { HostNode, Link, LinkEnd, Network, Node, RouterNode } from '../model/network.js';
 import { actionTitle, plan, type Losses } from './plan.js';
+import { writtenOf } from './scenario/index.js';
 
 /** Any number does for a network that has none yet: no step names it. */
 const NO_NUMBER = 1;
@@ -21,12 +24,31 @@ export function previewOf(from: Network | undefined, to: Network, lost?: Losses)
 /** In the order network, machines, nodes, links; of each, those that are new or different in the new order, then those gone. */
 export function differences(from: Network | undefined, to: Network): Difference[] {
   return [
-    ...(from === undefined ? [] : listed('network', [from], [to], (was, is) => value('seal', was.seal, is.seal))),
+    ...(from === undefined ? [] : listed('network', [from], [to], networkDetails)),
     ...listed('machine', from?.machines ?? [], to.machines, () => []),
     ...listed(({ kind }) => kind, from?.nodes ?? [], to.nodes, nodeDetails),
     ...listed('link', from?.links ?? [], to.links, linkDetails),
   ];
 }
+
+function networkDetails(was: Network, is: Network): string[] {
+  const { traces, distributions } = was.inputs;
+  return [
+    ...value('seed', was.seed, is.seed),
+    ...value('seal', was.seal, is.seal),
+    ...(isDeepStrictEqual(was.events, is.events) ? [] : [`events: ${was.events.length} → ${is.events.length}`]),
+    ...otherContents('trace', traces, is.inputs.traces),
+    ...otherContents('distribution', distributions, is.inputs.distributions),
+  ];
+}
+
+/** Of recordings that go by the same name: a link says which it follows. */
+function otherContents(kind: string, was: Recordings, is: Recordings): string[] {
+  const names = Object.keys(is).filter((name) => Object.hasOwn(was, name) && !isDeepStrictEqual(was[name], is[name]));
+  return names.map((name) => `contents of the ${kind} ${name}`);
+}
+
+type Recordings = Readonly<Record<string, readonly number[]>>;
 
 interface Named {
   readonly name: string;
@@ -97,8 +119,44 @@ function portDetails(was: NetnsNode, is: NetnsNode): string[] {
 function linkDetails(was: Link, is: Link): string[] {
   return [
     ...value('ends', was.ends.map(endText).join(' – '), is.ends.map(endText).join(' – ')),
-    ...value('state', was.forward.state, is.forward.state),
+    ...propertyDetails(was, is),
   ];
+}
+
+/** As they would be written; of a direction alone where the two do not become the same. */
+function propertyDetails(was: Link, is: Link): string[] {
+  const [forward, reverse] = [
+    [shownProperties(was.forward), shownProperties(is.forward)],
+    [shownProperties(was.reverse), shownProperties(is.reverse)],
+  ] as const;
+  return [...LINK_PROPERTIES, 'mtu'].flatMap((key) => {
+    const there = value(key, forward[0].get(key), forward[1].get(key));
+    const back = value(key, reverse[0].get(key), reverse[1].get(key));
+    if (there[0] === back[0]) return there;
+    const [first, second] = is.ends;
+    return [
+      ...there.map((change) => `from ${endText(first)}: ${change}`),
+      ...back.map((change) => `from ${endText(second)}: ${change}`),
+    ];
+  });
+}
+
+function shownProperties(properties: LinkProperties): ReadonlyMap<string, string> {
+  const { mtuBytes } = properties.emulation ?? {};
+  const written = Object.entries(writtenOf(properties)).map(([key, text]) => [key, shownValue(text)] as const);
+  return new Map([
+    ['state', properties.state],
+    ...written,
+    ...(mtuBytes === undefined ? [] : [['mtu', String(mtuBytes)] as const]),
+  ]);
+}
+
+/** `{ discipline: codel, target: 5ms }` as in YAML. */
+function shownValue(written: unknown): string {
+  if (Array.isArray(written)) return `[${written.map(shownValue).join(', ')}]`;
+  if (typeof written !== 'object' || written === null) return String(written);
+  const entries = Object.entries(written).map(([key, text]) => `${key}: ${shownValue(text)}`);
+  return `{ ${entries.join(', ')} }`;
 }
 
 function bytes(count: number | undefined): string | undefined {

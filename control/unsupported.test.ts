@@ -32,14 +32,14 @@ const HEAD = 'name: x\nnodes: { s1: { kind: switch }, s2: { kind: switch }, h1: 
 
 describe('what up does not do yet', () => {
   it.each([
-    ['links: [{ endpoints: [h1, s1], delay: 10ms }]', 3, 32, '"delay"'],
-    ['links: [{ endpoints: [h1, s1], loss: 0 }]', 3, 32, '"loss"'],
-    ['links: [{ endpoints: [h1, s1], forward: { rate: 1mbit } }]', 3, 43, '"rate"'],
-    ['links: [{ endpoints: [h1, s1], reverse: { queue: 1p } }]', 3, 43, '"queue"'],
-    ['links: [{ endpoints: [h1, s1], forward: { state: down } }]', 3, 43, '"state" of one direction'],
-    ['links: [{ endpoints: [h1, s1], reverse: { state: down }, forward: { state: up } }]', 3, 43, '"state" of one'],
-    ['links: [{ endpoints: [h1, s1], state: down, reverse: { state: up } }]', 3, 56, '"state" of one direction'],
-    ['links: [{ endpoints: [s1, s2], mtu: 9000 }]', 3, 32, 'between two switches'],
+    ['links: [{ endpoints: [h1, s1], rate: 1mbit, queue: codel }]', 3, 45, 'queues by codel'],
+    ['links: [{ endpoints: [h1, s1], forward: { rate: 1mbit, queue: { discipline: pie } } }]', 3, 56, 'queues by pie'],
+    [
+      'links: [{ endpoints: [h1, s1], rate: 1mbit }]\nevents: [{ at: 1s, link: h1--s1, set: { queue: fq-codel } }]',
+      4,
+      41,
+      'queues by fq-codel',
+    ],
     ['lans: { red: {} }', 3, 1, 'several LANs'],
   ])('%j', (text, line, column, message) => {
     const error = refusal(HEAD + text);
@@ -59,8 +59,8 @@ describe('what up does not do yet', () => {
   });
 
   it('is named in the order of the file', () => {
-    const text = `events: []\nlinks: [{ endpoints: [h1, s1], jitter: 1ms, rate: 1mbit }]\nlans: {}\n${HEAD}`;
-    expect(refusal(text).message).toContain('"jitter"');
+    const text = `events: []\nlinks: [{ endpoints: [h1, s1], rate: 1mbit, queue: pie }]\nlans: {}\n${HEAD}`;
+    expect(refusal(text).message).toContain('queues by pie');
   });
 
   describe('more than a machine’s switch process holds', () => {
@@ -156,9 +156,9 @@ describe('what up does not do yet', () => {
         r1: { kind: 'router', routing: 'static', machine: 'b' },
       },
       links: [
-        { endpoints: ['s1', 's2'], state: 'down' },
+        { endpoints: ['s1', 's2'], state: 'down', mtu: 9000 },
         { endpoints: ['s3', 's2'] },
-        { endpoints: ['h1', 's1'], mtu: 9000, name: 'big', forward: { state: 'down' }, reverse: { state: 'down' } },
+        { endpoints: ['h1', 's1'], mtu: 9000, name: 'big', forward: { state: 'down' }, rate: '1mbit', loss: '1%' },
         { endpoints: ['r1', 's1'] },
         { endpoints: ['r1', 'h1'], subnet: '192.0.2.0/30' },
       ],

@@ -5,10 +5,9 @@
  * A feature that gets built leaves this file. Called by `cli/` and the TypeScript API before they ask the agent.
  */
 import { UnsupportedError } from '../model/errors.js';
-import { LINK_PROPERTIES } from '../model/scenario.js';
-import type { RawLink, RawLinkProperties, RawScenario } from '../model/scenario.js';
+import type { RawLinkProperties, RawScenario } from '../model/scenario.js';
 import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
-import type { LinkPlan, Path, Scenario } from './scenario/index.js';
+import type { Path, Scenario } from './scenario/index.js';
 import { checkedTopology, located, resolve, switchMachines } from './scenario/index.js';
 import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
 
@@ -22,7 +21,7 @@ interface Refusal {
 /** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
 export function refuseUnsupported(scenario: Scenario): void {
   const { raw } = scenario;
-  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofLinks(scenario), ...ofSize(scenario)];
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofQueues(raw), ...ofSize(scenario)];
   const [first] = refusals
     .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
     .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
@@ -60,49 +59,28 @@ function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
   }
 }
 
-/** Of the first link that has any: a list is in the order of the file, and to find a place for each of 65535 takes long. */
-function* ofLinks(scenario: Scenario): Generator<Refusal> {
-  for (const link of checkedTopology(scenario).links) {
-    const refusals = [...ofLink(link)];
+/** Of the first that has any: lists are in the order of the file, and to find a place for each of 65535 takes long. */
+function* ofQueues({ links = [], events = [] }: RawScenario): Generator<Refusal> {
+  for (const [index, link] of links.entries()) {
+    const refusals = [
+      ...ofQueue(link, ['links', index]),
+      ...ofQueue(link.forward, ['links', index, 'forward']),
+      ...ofQueue(link.reverse, ['links', index, 'reverse']),
+    ];
     yield* refusals;
-    if (refusals.length > 0) return;
+    if (refusals.length > 0) break;
   }
+  for (const [index, { set }] of events.entries()) yield* ofQueue(set, ['events', index, 'set']);
 }
 
-function* ofLink({ raw: link, path, ends }: LinkPlan): Generator<Refusal> {
-  yield* ofProperties(link, path);
-  if (link.forward !== undefined) yield* ofProperties(link.forward, [...path, 'forward']);
-  if (link.reverse !== undefined) yield* ofProperties(link.reverse, [...path, 'reverse']);
-  yield* ofOneWay(link, path);
-  const betweenSwitches = ends.every(({ port }) => port === undefined);
-  if (betweenSwitches && link.mtu !== undefined) {
-    yield {
-      path: [...path, 'mtu'],
-      message: 'an MTU between two switches is not built yet',
-      hint: 'write "mtu" on the links of hosts and routers',
-    };
-  }
-}
-
-function* ofProperties(properties: RawLinkProperties, path: Path): Generator<Refusal> {
-  for (const key of LINK_PROPERTIES) {
-    if (key === 'state' || properties[key] === undefined) continue;
-    yield {
-      path: [...path, key],
-      message: `"${key}" of a link is not built yet`,
-      hint: 'remove it: links carry frames as fast as they can, without loss of their own',
-    };
-  }
-}
-
-/** A switch has one state for a link. `state` of one direction is refused only where it makes the two differ. */
-function* ofOneWay({ state = 'up', forward, reverse }: RawLink, path: Path): Generator<Refusal> {
-  const forwardState = forward?.state ?? state;
-  if (forwardState === (reverse?.state ?? state)) return;
+function* ofQueue(properties: RawLinkProperties | undefined, path: Path): Generator<Refusal> {
+  const queue = properties?.queue;
+  const discipline = typeof queue === 'object' ? queue.discipline : queue;
+  if (discipline === undefined || !/^(red|codel|fq-codel|pie)$/.test(discipline)) return;
   yield {
-    path: [...path, forwardState === state ? 'reverse' : 'forward', 'state'],
-    message: '"state" of one direction alone is not built yet',
-    hint: 'write "state" on the link: it is then for both directions',
+    path: [...path, 'queue'],
+    message: `queues by ${discipline} are not built yet`,
+    hint: 'write a limit, "64KiB": the queue is then drop-tail',
   };
 }
 

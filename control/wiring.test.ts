@@ -94,6 +94,53 @@ describe('switchConfigs', () => {
     expect(device).toMatchObject({ name: 'udp:b', seal: 'required' });
   });
 
+  it('has each direction emulated once, by the machine that sends it', () => {
+    const scenario: RawScenario = {
+      name: 'n',
+      machines: ['a', 'b', 'c'],
+      nodes: {
+        s1: { kind: 'switch' },
+        s2: { kind: 'switch', machine: 'c' },
+        h1: { kind: 'host', machine: 'a' },
+        h2: { kind: 'host', machine: 'b' },
+      },
+      links: [
+        { endpoints: ['h1', 'h2'], delay: '10ms', forward: { rate: '1mbit' }, reverse: { state: 'down' } },
+        { endpoints: ['h1', 's1'], delay: '1ms' },
+        { endpoints: ['h2', 's1'], delay: '2ms' },
+        { endpoints: ['s2', 's1'], delay: '3ms', mtu: 1400, reverse: { loss: '1%' } },
+      ],
+    };
+    const net = resolve(load(scenario));
+    const configs = switchConfigs(net, 7);
+    const emulated = [...configs].flatMap(([machine, { links }]) =>
+      links.flatMap(({ name, forward, reverse }) => [
+        ...(forward.emulation === undefined ? [] : [`${machine} ${name} forward ${forward.emulation.delayNs / 1e6}`]),
+        ...(reverse.emulation === undefined ? [] : [`${machine} ${name} reverse ${reverse.emulation.delayNs / 1e6}`]),
+      ]),
+    );
+    expect(emulated.sort()).toEqual([
+      'a h1--h2 forward 10',
+      'a h1--s1 forward 1',
+      'a h1--s1 reverse 1',
+      'a s2--s1 reverse 3',
+      'b h1--h2 reverse 10',
+      'b h2--s1 forward 2',
+      'b h2--s1 reverse 2',
+      'c s2--s1 forward 3',
+    ]);
+    for (const machine of ['a', 'b']) {
+      const { forward, reverse } = configs.get(machine)!.links.find(({ name }) => name === 'h1--h2')!;
+      expect([forward.state, reverse.state]).toEqual(['up', 'down']);
+    }
+    const [there, back] = ['c', 'a'].map((machine) =>
+      configs.get(machine)!.links.find(({ name }) => name === 's2--s1')!,
+    );
+    expect(there?.forward.emulation).toMatchObject({ mtuBytes: 1400 });
+    expect(back?.reverse.emulation).toMatchObject({ mtuBytes: 1400, loss: { lossRatio: 0.01 } });
+    for (const config of configs.values()) expect(parseConfig(config)).toEqual(config);
+  });
+
   it('keeps local frames local where a switch has a part on each machine, and joins the parts with split horizon', () => {
     const net = network(
       ['a', 'b', 'c'],

@@ -4,7 +4,7 @@
  * system.
  */
 import type { EmulationInputs, LinkProperties } from './emulation.js';
-import type { RawLinkProperties } from './scenario.js';
+import type { RawLinkProperties } from './link-properties.js';
 
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */
 export interface Machine {
@@ -23,7 +23,7 @@ export interface Network {
   readonly nodes: readonly Node[];
   readonly links: readonly Link[];
   readonly lans: readonly Lan[];
-  /** What links' emulations name. */
+  /** What links' emulations name, and events. */
   readonly inputs: EmulationInputs;
   /** In order of time. */
   readonly events: readonly NetworkEvent[];

@@ -11,11 +11,10 @@ import { quoted, suggestion } from '../../model/names.js';
 import type { Link, Network } from '../../model/network.js';
 import { contradiction } from './contradictions.js';
 import { changeDirection } from './direction.js';
+import { DEFAULT_MTU_BYTES } from './ports.js';
 import { deepFreeze } from '../../model/freeze.js';
 import { checkProperties } from './shape.js';
 import { readYaml, YamlProblem } from './yaml-text.js';
-
-const DEFAULT_MTU_BYTES = 1500;
 
 /**
  * The link as it is once `change` is made: in both directions, or only in the one that leaves the node `from`. What
@@ -37,7 +36,7 @@ export function changeLink(network: Network, linkName: string, change: RawLinkPr
     const properties = changeDirection(was, change, network.inputs);
     const wrong = contradiction({ properties, written: change, mtuBytes, inputs: network.inputs });
     if (wrong === undefined) return properties;
-    throw new UsageError(`${link.name} from ${sender}: ${wrong.key}: ${wrong.message}`, { hint: wrong.hint });
+    throw new UsageError(`${link.name} from ${sender}: ${wrong.keys[0]}: ${wrong.message}`, { hint: wrong.hint });
   };
   const forward = changed(link.forward, first.node);
   const reverse = changed(link.reverse, second.node);

@@ -1,6 +1,6 @@
 /**
- * What keys of one direction cannot mean together. Each is told of the key to blame: of those that take part, the first
- * that was written here. Whether a key's value can be understood at all is the schema's to say.
+ * What keys of one direction cannot mean together, with the keys to blame: of those that take part, those that were
+ * written here. Whether a key's value can be understood at all is the schema's to say.
  *
  * Called by `links.ts`, `events.ts` and `change-link.ts`.
  */
@@ -9,8 +9,11 @@ import type { RawLinkProperties } from '../../model/link-properties.js';
 import { formatDuration, formatSize } from '../../model/units.js';
 import { said, traceRateBps } from './direction.js';
 
+type Key = keyof RawLinkProperties;
+
 export interface Contradiction {
-  readonly key: keyof RawLinkProperties;
+  /** That take part and were written here; the one to blame first. */
+  readonly keys: readonly [Key, ...Key[]];
   readonly message: string;
   readonly hint: string;
 }
@@ -32,22 +35,15 @@ const ETHERNET_HEADER_BYTES = 14;
 /** The first one; undefined where all fits. */
 export function contradiction(judged: Judged): Contradiction | undefined {
   const { written, properties } = judged;
-  const own = said(written);
   const found = unused(judged) ?? (properties.emulation && clash(properties.emulation, judged));
   if (found === undefined) return undefined;
-  const { keys, message, hint } = found;
-  return { key: keys.find((key) => own[key] !== undefined) ?? keys[0], message, hint };
-}
-
-interface Found {
-  /** That take part, the one to blame first. */
-  readonly keys: readonly [keyof RawLinkProperties, ...(keyof RawLinkProperties)[]];
-  readonly message: string;
-  readonly hint: string;
+  const own = said(written);
+  const [first = found.keys[0], ...others] = found.keys.filter((key) => own[key] !== undefined);
+  return { ...found, keys: [first, ...others] };
 }
 
 /** A key that was written here and has nothing to act on. */
-function unused({ properties: { emulation }, written, rateComes = false }: Judged): Found | undefined {
+function unused({ properties: { emulation }, written, rateComes = false }: Judged): Contradiction | undefined {
   const own = said(written);
   if (emulation?.jitter === undefined) {
     const key =
@@ -76,7 +72,7 @@ function unused({ properties: { emulation }, written, rateComes = false }: Judge
   return undefined;
 }
 
-function clash(emulation: Emulation, judged: Judged): Found | undefined {
+function clash(emulation: Emulation, judged: Judged): Contradiction | undefined {
   const { rateBps, trace, jitter, delayNs, reorderRatio } = emulation;
   if (rateBps !== undefined && trace !== undefined)
     return {
@@ -100,7 +96,7 @@ function clash(emulation: Emulation, judged: Judged): Found | undefined {
 }
 
 /** A queue that cannot take one frame of the link's MTU lets no such frame through. */
-function tooShort(emulation: Emulation, { mtuBytes, inputs }: Judged): Found | undefined {
+function tooShort(emulation: Emulation, { mtuBytes, inputs }: Judged): Contradiction | undefined {
   const { limit } = emulation.queue;
   const frameBytes = mtuBytes + ETHERNET_HEADER_BYTES;
   if (limit.unit === 'packets') return undefined;
@@ -124,7 +120,7 @@ function tooShort(emulation: Emulation, { mtuBytes, inputs }: Judged): Found | u
   };
 }
 
-function ofDiscipline(queue: Queue): Found | undefined {
+function ofDiscipline(queue: Queue): Contradiction | undefined {
   if (queue.discipline === 'red') {
     const { minBytes, maxBytes, limit } = queue;
     if (minBytes >= maxBytes)

@@ -25,7 +25,7 @@ import type { LanSubnets, Resolving } from './subnets.js';
 import type { EndPlan, LanPlan, Topology } from './topology.js';
 
 /** IEEE 802.3's, and every host's default. */
-const DEFAULT_MTU = 1500;
+export const DEFAULT_MTU_BYTES = 1500;
 
 /** What of a port is decided while the scenario is checked. */
 export type PortPlan = Pick<Port, 'name' | 'lan' | 'addresses'>;
@@ -73,7 +73,7 @@ export function completePorts(
         name: end.port,
         mac: macs.get(end)!,
         addresses: texts.get(end) ?? [],
-        mtuBytes: link.raw.mtu ?? DEFAULT_MTU,
+        mtuBytes: link.raw.mtu ?? DEFAULT_MTU_BYTES,
         link: link.name,
         lan: lanOf.get(end)!,
       });

@@ -6,23 +6,25 @@
  * link's number while its link exists. So a change to a running network touches only what it names.
  *
  *   topology.ts  names → nodes, links, LANs      ports.ts   addresses and MACs
- *   subnets.ts   written, or from the pool       here       links, gateways, routes, machines, host names
+ *   subnets.ts   written, or from the pool       links.ts   properties of links, events
+ *   here         link numbers, gateways, routes, machines, host names
  *
  * What this version does not run (`../unsupported.ts`) is resolved as far as `Network` can say it: hosts of another type and
- * jetways as namespace hosts, links without their emulation. `up` refuses such a scenario before it comes here.
+ * jetways as namespace hosts. `up` refuses such a scenario before it comes here.
  *
  * Called by `load.ts`, to check, and by the agent.
  */
-import { type LinkProperties, NO_INPUTS } from '../../model/emulation.js';
 import { UsageError } from '../../model/errors.js';
 import type { HostNode, Lan, Link, LinkEnd, Network, NetworkEvent, Node, Port, Route } from '../../model/network.js';
 import { quoted } from '../../model/names.js';
-import type { RawEvent, RawNode } from '../../model/scenario.js';
-import { parseDuration, parseSize } from '../../model/units.js';
+import type { RawNode } from '../../model/scenario.js';
+import { parseSize } from '../../model/units.js';
 import { addressOf, FAMILIES, Routing } from '../../vrouter/routes.js';
 import type { Family } from '../../vrouter/routes.js';
 import { addressProblem, contains, formatAddress, formatSubnet, parseInterface } from './addresses.js';
 import { deepFreeze } from '../../model/freeze.js';
+import { resolveEvents, resolveWays } from './links.js';
+import type { Ways } from './links.js';
 import type { Scenario } from './load.js';
 import { checkMacs, completePorts, giveAddresses, planPorts } from './ports.js';
 import type { Addresses, PortPlan } from './ports.js';
@@ -51,6 +53,9 @@ interface Decided {
   readonly subnets: ReadonlyMap<string, LanSubnets>;
   readonly addresses: Addresses;
   readonly gateways: ReadonlyMap<string, Gateways>;
+  /** Of each link, in order. */
+  readonly ways: readonly Ways[];
+  readonly events: readonly NetworkEvent[];
 }
 
 /** A scenario is frozen: what was decided, and what came of it, stays. */
@@ -76,18 +81,6 @@ export function resolve(scenario: Scenario, previous?: Network): Network {
   return network;
 }
 
-/** In order of time; of the same moment, in the order of the file. */
-function resolveEvents(events: readonly RawEvent[]): NetworkEvent[] {
-  return events
-    .map(({ at, link, from, set }) => ({
-      atNs: parseDuration(at),
-      link,
-      ...(from === undefined ? {} : { from }),
-      set,
-    }))
-    .sort((a, b) => a.atNs - b.atNs);
-}
-
 function decideOnce(scenario: Scenario): Decided {
   let known = decided.get(scenario);
   if (known === undefined) {
@@ -101,17 +94,21 @@ function decide(scenario: Scenario, previous: Network | undefined): Decided {
   const topology = readTopology(scenario.raw, scenario);
   const resolving: Resolving = { scenario, topology, previous, problems: new Problems(scenario) };
   refuseTooManyLinks(resolving);
+  const ways = resolveWays(topology.links, scenario, resolving.problems);
+  resolving.problems.throwFirst();
+  const events = resolveEvents(topology.links, ways, scenario, resolving.problems);
+  resolving.problems.throwFirst();
   const subnets = resolveSubnets(resolving);
   const addresses = giveAddresses(resolving, subnets);
   checkMacs(resolving);
   const gateways = readGateways(resolving, addresses, subnets);
   resolving.problems.throwFirst();
-  return { topology, previous, subnets, addresses, gateways };
+  return { topology, previous, subnets, addresses, gateways, ways, events };
 }
 
-function complete({ raw }: Scenario, known: Decided): Network {
-  const { topology, previous, subnets, addresses, gateways } = known;
-  const links = completeLinks(topology.links, previous);
+function complete({ raw, inputs }: Scenario, known: Decided): Network {
+  const { topology, previous, subnets, addresses, gateways, ways, events } = known;
+  const links = completeLinks(topology.links, ways, previous);
   const ports = completePorts(raw.name, topology, addresses);
   const lans = topology.lans.map(({ name, switches }): Lan => {
     const { 4: subnet, 6: subnet6 } = subnets.get(name)!;
@@ -133,8 +130,8 @@ function complete({ raw }: Scenario, known: Decided): Network {
     nodes: resolveNodes(known, ports, gateways, lans, links),
     links,
     lans,
-    inputs: NO_INPUTS,
-    events: resolveEvents(raw.events ?? []),
+    inputs,
+    events,
     passedEvents: 0,
     names: [...ports].flatMap(([node, own]) => namesOf(node, own)),
   });
@@ -149,15 +146,14 @@ function refuseTooManyLinks({ topology: { links }, problems }: Resolving): void 
   problems.throwFirst();
 }
 
-function completeLinks(links: readonly LinkPlan[], previous: Network | undefined): Link[] {
+function completeLinks(links: readonly LinkPlan[], ways: readonly Ways[], previous: Network | undefined): Link[] {
   const most = links.length > MOST_CHANNEL_LINKS ? MOST_LINKS : MOST_CHANNEL_LINKS;
   const ids = keptIds(links, previous?.links, 1, most);
-  return links.map(({ name, raw, ends: [first, second] }) => ({
+  return links.map(({ name, ends: [first, second] }, index) => ({
     name,
     id: ids.get(name)!,
     ends: [linkEnd(first), linkEnd(second)],
-    forward: linkProperties(raw.forward?.state ?? raw.state),
-    reverse: linkProperties(raw.reverse?.state ?? raw.state),
+    ...ways[index]!,
   }));
 }
 
@@ -196,10 +192,6 @@ export function keptIds(
 
 function linkEnd({ node, port }: EndPlan): LinkEnd {
   return port === undefined ? { node } : { node, port };
-}
-
-function linkProperties(state: 'up' | 'down' = 'up'): LinkProperties {
-  return { state };
 }
 
 // --- gateways --------------------------------------------------------------------------------------------------------

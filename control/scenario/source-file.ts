@@ -1,8 +1,8 @@
 /**
- * A scenario's file as text: read no further than a scenario may be long, from a file or a pipe, and decoded strictly.
- * Everything that is wrong is a `ScenarioError`.
+ * A file as text, a scenario's or a recording's: read no further than it may be long, from a file or a pipe, and decoded
+ * strictly. Everything that is wrong is a `ScenarioError`.
  *
- * Called by `load.ts` alone.
+ * Called by `load.ts` and `recordings.ts`.
  */
 import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
@@ -16,16 +16,16 @@ const CHUNK_BYTES = 1 << 16;
 const PIPE_PATIENCE_MS = 10_000;
 const PIPE_POLL_MS = 5;
 
-/** Throws `ScenarioError`. */
-export function readText(file: string): string {
+/** `shorten`: what to do about one that is too long. Throws `ScenarioError`. */
+export function readText(file: string, shorten = 'split it into several networks'): string {
   let bytes: Uint8Array;
   try {
     // A pipe that nobody writes into must not keep us waiting (fifo(7)).
     const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
       const stats = fstatSync(descriptor);
-      refuseOtherThanFile(stats, file);
-      bytes = readAll(descriptor, file);
+      refuseOtherThanFile(stats, file, shorten);
+      bytes = readAll(descriptor, file, shorten);
     } finally {
       closeSync(descriptor);
     }
@@ -41,12 +41,12 @@ function unreadable(file: string, why: string, hint?: string): ScenarioError {
   return new ScenarioError({ file, line: 1, column: 1 }, `${quoted(file)} cannot be read: ${why}`, options);
 }
 
-function refuseOtherThanFile(stats: Stats, file: string): void {
-  if (stats.isDirectory()) throw unreadable(file, 'it is a directory', 'name the scenario file in it');
+function refuseOtherThanFile(stats: Stats, file: string, shorten: string): void {
+  if (stats.isDirectory()) throw unreadable(file, 'it is a directory', 'name the file in it');
   if (!stats.isFile() && !stats.isFIFO()) {
-    throw unreadable(file, 'it is a device', 'a scenario is read from a file or a pipe');
+    throw unreadable(file, 'it is a device', 'what is read is a file or a pipe');
   }
-  if (stats.size > MAX_BYTES) throw tooLarge(file);
+  if (stats.size > MAX_BYTES) throw tooLarge(file, shorten);
 }
 
 function failure(cause: unknown, file: string): [why: string, hint?: string] {
@@ -59,12 +59,12 @@ function failure(cause: unknown, file: string): [why: string, hint?: string] {
     case 'ENOTDIR':
       return ['a part of its path is no directory'];
     case 'EISDIR':
-      return ['it is a directory', 'name the scenario file in it'];
+      return ['it is a directory', 'name the file in it'];
     case 'EACCES':
     case 'EPERM':
       return ['permission is denied', 'run as a user who may read it'];
     case 'ENXIO':
-      return ['it is a socket', 'a scenario is read from a file or a pipe'];
+      return ['it is a socket', 'what is read is a file or a pipe'];
     case 'ELOOP':
       return ['it is a symbolic link that leads back to itself'];
     case 'ENAMETOOLONG':
@@ -74,13 +74,13 @@ function failure(cause: unknown, file: string): [why: string, hint?: string] {
   }
 }
 
-function tooLarge(file: string): ScenarioError {
+function tooLarge(file: string, shorten: string): ScenarioError {
   return new ScenarioError({ file, line: 1, column: 1 }, `the file is larger than ${MAX_BYTES} bytes`, {
-    hint: `a scenario has at most ${MAX_BYTES / 2 ** 20} MiB: split it into several networks`,
+    hint: `the most is ${MAX_BYTES / 2 ** 20} MiB: ${shorten}`,
   });
 }
 
-function readAll(descriptor: number, file: string): Uint8Array {
+function readAll(descriptor: number, file: string, shorten: string): Uint8Array {
   const chunks: Uint8Array[] = [];
   let length = 0;
   let silentSince = performance.now();
@@ -91,11 +91,7 @@ function readAll(descriptor: number, file: string): Uint8Array {
     if (count === undefined) {
       if (performance.now() - silentSince > PIPE_PATIENCE_MS) {
         const seconds = PIPE_PATIENCE_MS / 1000;
-        throw unreadable(
-          file,
-          `nothing came through the pipe for ${seconds} s`,
-          'write the scenario into a file first',
-        );
+        throw unreadable(file, `nothing came through the pipe for ${seconds} s`, 'write it into a file first');
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_POLL_MS);
       continue;
@@ -103,7 +99,7 @@ function readAll(descriptor: number, file: string): Uint8Array {
     silentSince = performance.now();
     chunks.push(chunk.subarray(0, count));
     length += count;
-    if (length > MAX_BYTES) throw tooLarge(file);
+    if (length > MAX_BYTES) throw tooLarge(file, shorten);
   }
 }
 
