@@ -38,6 +38,8 @@ export interface Waiting {
   readonly now: Float64Array;
   /** `nsPerByte[0]`: how long a byte takes at the rate of the moment (of a trace: on average). */
   readonly nsPerByte: Float64Array;
+  /** Of the run of segments that went on the line last: with how many of them it has begun, or more. */
+  begun(): number;
   /** Counts and releases what an entry holds, and gives the entry back. */
   drop(entry: number, reason: DropReason): void;
   /** Marks its packet CE (RFC 3168); false where its transport does not understand that, and nothing is changed. */

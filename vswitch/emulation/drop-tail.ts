@@ -7,11 +7,6 @@ import { DropReason } from '../drops.js';
 import type { Discipline, Waiting } from './discipline.js';
 import { Chain } from './entries.js';
 
-const SEGMENTS = 0;
-const SEGMENT_BYTES = 1;
-const SEGMENT_NS = 2;
-const BEGAN_NS = 3;
-
 export class DropTail implements Discipline {
   packets: number;
   bytes: number;
@@ -20,8 +15,10 @@ export class DropTail implements Discipline {
   #limitPackets: number;
   #limitBytes: number;
   #overheadBytes: number;
-  /** The run on the line: its segments, their bytes and nanoseconds each, and when it began. */
-  readonly #run: Float64Array;
+  /** The run on the line: its segments, bytes of each (the last one may be shorter), and in all. */
+  #runSegments: number;
+  #segmentBytes: number;
+  #runBytes: number;
 
   constructor(waiting: Waiting, limit: QueueLimit, rateBps: number, overheadBytes: number) {
     this.packets = 0;
@@ -31,7 +28,9 @@ export class DropTail implements Discipline {
     this.#limitPackets = Infinity;
     this.#limitBytes = Infinity;
     this.#overheadBytes = 0;
-    this.#run = new Float64Array(4);
+    this.#runSegments = 0;
+    this.#segmentBytes = 0;
+    this.#runBytes = 0;
     this.limit(limit, rateBps, overheadBytes);
   }
 
@@ -45,23 +44,21 @@ export class DropTail implements Discipline {
     this.#overheadBytes = overheadBytes;
   }
 
-  /** A run went on the line at `Waiting.now`: of its segments, those whose turn has not come still wait. */
-  onLine(segments: number, segmentBytes: number, segmentNs: number): void {
-    const run = this.#run;
-    run[SEGMENTS] = segments;
-    run[SEGMENT_BYTES] = segmentBytes;
-    run[SEGMENT_NS] = segmentNs;
-    run[BEGAN_NS] = this.#waiting.now[0]!;
+  /** A run goes on the line: of its segments, those whose turn has not come still wait. */
+  onLine(segments: number, segmentBytes: number, runBytes: number): void {
+    this.#runSegments = segments;
+    this.#segmentBytes = segmentBytes;
+    this.#runBytes = runBytes;
   }
 
   /** How many more packets of this length there is room for, at most `packets`. */
   room(packetBytes: number, packets: number): number {
-    const run = this.#run;
-    const begun = 1 + Math.floor((this.#waiting.now[0]! - run[BEGAN_NS]!) / run[SEGMENT_NS]!);
-    const onLine = run[SEGMENTS] === 0 ? 0 : Math.max(0, run[SEGMENTS]! - begun);
+    const begun = this.#runSegments === 0 ? 0 : this.#waiting.begun();
+    const onLine = Math.max(0, this.#runSegments - begun);
     const waiting = this.packets + onLine;
     const byCount = this.#limitPackets - waiting;
-    const usedBytes = this.bytes + onLine * run[SEGMENT_BYTES]! + waiting * this.#overheadBytes;
+    const onLineBytes = onLine === 0 ? 0 : this.#runBytes - begun * this.#segmentBytes;
+    const usedBytes = this.bytes + onLineBytes + waiting * this.#overheadBytes;
     const byBytes = Math.floor((this.#limitBytes - usedBytes) / (packetBytes + this.#overheadBytes));
     return Math.max(0, Math.min(packets, byCount, byBytes));
   }

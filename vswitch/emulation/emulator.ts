@@ -116,6 +116,7 @@ export class Emulator implements Qdisc {
         this.#count(DirectionField.queueDropped, 1);
         this.#discard(entry, reason);
       },
+      begun: () => this.#line?.begun() ?? 0,
       mark: (entry) => this.#mark(entry),
     };
     const stream = (purpose: Purpose): RandomStream =>
@@ -238,7 +239,11 @@ export class Emulator implements Qdisc {
     this.#flight.configure(emulation, this.#jitter);
     this.#fates = new Fates(emulation, this.#loss, this.#streams);
     const isSingle =
-      segments === 'wire' || jitter !== undefined || emulation.trace !== undefined || queue.discipline !== 'drop-tail';
+      segments === 'wire' ||
+      jitter !== undefined ||
+      emulation.reorderRatio > 0 ||
+      emulation.trace !== undefined ||
+      queue.discipline !== 'drop-tail';
     if (isSingle) this.#runSegments = 1;
     else if (this.#line === null) this.#runSegments = ANY_SEGMENTS;
     else this.#runSegments = Math.max(1, Math.floor((MAX_RUN_NS * rateBps) / 8e9 / (1514 + overheadBytes)));
@@ -378,7 +383,7 @@ export class Emulator implements Qdisc {
     const times = this.#times;
     const { bytes, segments } = this.#entries;
     const count = segments[entry]!;
-    if (count > 1 && this.#waiting instanceof DropTail) this.#tellRun(this.#waiting, entry, count);
+    if (this.#waiting instanceof DropTail) this.#tellRun(this.#waiting, entry, count);
     if (count > 1 && this.#fates.any) {
       this.#serialiseEach(entry, count);
       return;
@@ -395,12 +400,13 @@ export class Emulator implements Qdisc {
     else this.#line.pass(wireBytes + packets * this.#emulation.overheadBytes);
   }
 
-  #tellRun(waiting: DropTail, entry: number, count: number): void {
+  #tellRun(waiting: DropTail, entry: number, segments: number): void {
     const { bytes, frame } = this.#entries;
-    const headerBytes = (bytes[entry]! - this.#arena.length[frame[entry]!]!) / (count - 1);
-    const packetBytes = headerBytes + this.#arena.gsoSize[frame[entry]!]!;
-    const packetNs = (packetBytes + this.#emulation.overheadBytes) * this.#waitingParts.nsPerByte[0]!;
-    waiting.onLine(count, packetBytes, packetNs);
+    const run = frame[entry]!;
+    const headerBytes = segments === 1 ? 0 : (bytes[entry]! - this.#arena.length[run]!) / (segments - 1);
+    const packetBytes = segments === 1 ? bytes[entry]! : headerBytes + this.#arena.gsoSize[run]!;
+    waiting.onLine(segments, packetBytes, bytes[entry]!);
+    this.#line!.beginRun(packetBytes + this.#emulation.overheadBytes);
   }
 
   /** A run of which each segment has a fate of its own: those to which nothing happens stay together. */

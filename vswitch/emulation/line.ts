@@ -10,8 +10,14 @@ export interface Line {
    */
   plan(isNext: boolean): void;
 
+  /** A run of packets begins at `Time.start`, to be passed at once or one by one: each, but the last, has so many bytes. */
+  beginRun(packetBytes: number): void;
+
   /** Passes packets of so many bytes in all, overhead included, from `Time.start` on: writes `Time.finish`. */
   pass(bytes: number): void;
+
+  /** With how many packets of the run the line has begun by `Time.now`, or more than it has. */
+  begun(): number;
 }
 
 /**
@@ -23,16 +29,26 @@ export class RateLine implements Line {
   readonly #rateBps: number;
   /** Of a nanosecond, in 1/rate. */
   #remainder: number;
+  /** When the run began, with which remainder, and the work of a packet. */
+  readonly #run: Float64Array;
 
   constructor(times: Float64Array, rateBps: number) {
     this.#times = times;
     this.#rateBps = rateBps;
     this.#remainder = 0;
+    this.#run = new Float64Array([0, 0, 1]);
   }
 
   plan(): void {
     const times = this.#times;
     times[Time.start] = Math.max(times[Time.finish]!, times[Time.now]!);
+  }
+
+  beginRun(packetBytes: number): void {
+    const times = this.#times;
+    this.#run[0] = times[Time.start]!;
+    this.#run[1] = times[Time.start]! > times[Time.finish]! ? 0 : this.#remainder;
+    this.#run[2] = packetBytes * 8e9;
   }
 
   pass(bytes: number): void {
@@ -44,6 +60,12 @@ export class RateLine implements Line {
     const ns = Math.floor(work / this.#rateBps);
     this.#remainder = work - ns * this.#rateBps;
     times[Time.finish] = startNs + ns;
+  }
+
+  /** The n-th begins after floor((n · work + remainder) / rate): in time where n · work + remainder < (time + 1) · rate. */
+  begun(): number {
+    const sinceNs = this.#times[Time.now]! - this.#run[0]!;
+    return Math.ceil(((sinceNs + 1) * this.#rateBps - this.#run[1]!) / this.#run[2]!);
   }
 }
 
@@ -100,6 +122,14 @@ export class TraceLine implements Line {
     }
     this.#leftBytes -= needBytes;
     this.#times[Time.finish] = this.#timeOf();
+  }
+
+  beginRun(): void {
+    // Packets come one at a time.
+  }
+
+  begun(): number {
+    return 1;
   }
 
   /** All opportunities until then, that moment included, are gone. */
