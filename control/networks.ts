@@ -173,9 +173,7 @@ export class Networks {
         throw new StateError(`network '${name}' is ${summary(live).status}`, {
           hint: `bring it to an end: luthier up ${live.header.file ?? 'FILE'}`,
         });
-      await this.#unmended(live, async () => {
-        changed = await changeByHand(live, link, set, from);
-      });
+      changed = await this.#supervisors.get(name)!.between(() => changeByHand(live, link, set, from));
     });
     return changed!;
   }
@@ -311,21 +309,13 @@ export class Networks {
   }
 
   #supervise(live: LiveNetwork): void {
-    this.#mend(live);
-    this.#watches.set(live.header.name, new EventWatch(live, this.#isInCharge, this.#log));
-  }
-
-  #mend(live: LiveNetwork): void {
     this.#supervisors.set(live.header.name, new Supervisor(live, this.#isInCharge, this.#log));
+    this.#watches.set(live.header.name, new EventWatch(live, this.#isInCharge, this.#log));
   }
 
   async #stopSupervising(name: string): Promise<void> {
     await this.#watches.get(name)?.stop();
     this.#watches.delete(name);
-    await this.#stopMending(name);
-  }
-
-  async #stopMending(name: string): Promise<void> {
     await this.#supervisors.get(name)?.stop();
     this.#supervisors.delete(name);
   }
@@ -337,16 +327,6 @@ export class Networks {
       await work();
     } finally {
       this.#supervise(live);
-    }
-  }
-
-  /** The same for what is done in a moment: only that nobody starts a process meanwhile, and tells it what was. */
-  async #unmended(live: LiveNetwork, work: () => Promise<void>): Promise<void> {
-    await this.#stopMending(live.header.name);
-    try {
-      await work();
-    } finally {
-      this.#mend(live);
     }
   }
 

@@ -36,12 +36,30 @@ export class Supervisor {
   /** Somebody was to be woken who was not asleep: the next pause ends at once. */
   #isWoken = false;
   #endPause: (() => void) | undefined;
+  /** A repair under way, and work that none may begin beside. */
+  #repair: Promise<boolean> | undefined;
+  #work: Promise<unknown> | undefined;
 
   constructor(live: LiveNetwork, isInCharge: () => boolean, log: (message: string) => void) {
     this.#live = live;
     this.#isInCharge = isInCharge;
     this.#log = log;
     this.#watch = this.#tend();
+  }
+
+  /**
+   * Does what takes a moment while nothing is mended: whoever starts a process again tells it what the record says, and
+   * that is about to change. One at a time.
+   */
+  async between<Result>(work: () => Promise<Result>): Promise<Result> {
+    while (this.#repair !== undefined) await this.#repair;
+    const done = work();
+    this.#work = done.catch(() => undefined);
+    try {
+      return await done;
+    } finally {
+      this.#work = undefined;
+    }
   }
 
   /** Resolves when no repair is under way any more. */
@@ -63,8 +81,11 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
+      await this.#work;
       if (needsMending(this.#live)) {
-        if (!this.#isInCharge() || !(await this.#repair())) return;
+        if (!this.#isInCharge()) return;
+        this.#repair = this.#mend().finally(() => (this.#repair = undefined));
+        if (!(await this.#repair)) return;
       } else {
         for (const [machine] of this.#live.switches()) this.#connect(machine);
         await this.#announceAgain();
@@ -84,7 +105,7 @@ export class Supervisor {
   }
 
   /** False when it has been tried too often. */
-  async #repair(): Promise<boolean> {
+  async #mend(): Promise<boolean> {
     const { name } = this.#live.header;
     const now = performance.now();
     while (this.#repairs.length > 0 && now - this.#repairs[0]! > WINDOW_MS) this.#repairs.shift();
