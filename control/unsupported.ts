@@ -5,7 +5,7 @@
  * A feature that gets built leaves this file. Called by `cli/` and the TypeScript API before they ask the agent.
  */
 import { UnsupportedError } from '../model/errors.js';
-import type { RawLinkProperties, RawScenario } from '../model/scenario.js';
+import type { RawScenario } from '../model/scenario.js';
 import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
 import type { Path, Scenario } from './scenario/index.js';
 import { checkedTopology, located, resolve, switchMachines } from './scenario/index.js';
@@ -21,7 +21,7 @@ interface Refusal {
 /** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
 export function refuseUnsupported(scenario: Scenario): void {
   const { raw } = scenario;
-  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofQueues(raw), ...ofSize(scenario)];
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofSize(scenario)];
   const [first] = refusals
     .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
     .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
@@ -57,31 +57,6 @@ function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
       };
     }
   }
-}
-
-/** Of the first that has any: lists are in the order of the file, and to find a place for each of 65535 takes long. */
-function* ofQueues({ links = [], events = [] }: RawScenario): Generator<Refusal> {
-  for (const [index, link] of links.entries()) {
-    const refusals = [
-      ...ofQueue(link, ['links', index]),
-      ...ofQueue(link.forward, ['links', index, 'forward']),
-      ...ofQueue(link.reverse, ['links', index, 'reverse']),
-    ];
-    yield* refusals;
-    if (refusals.length > 0) break;
-  }
-  for (const [index, { set }] of events.entries()) yield* ofQueue(set, ['events', index, 'set']);
-}
-
-function* ofQueue(properties: RawLinkProperties | undefined, path: Path): Generator<Refusal> {
-  const queue = properties?.queue;
-  const discipline = typeof queue === 'object' ? queue.discipline : queue;
-  if (discipline === undefined || !/^(red|codel|fq-codel|pie)$/.test(discipline)) return;
-  yield {
-    path: [...path, 'queue'],
-    message: `queues by ${discipline} are not built yet`,
-    hint: 'write a limit, "64KiB": the queue is then drop-tail',
-  };
 }
 
 /** Links and switches have halves of the tunnel's channels (`wiring.ts`). */

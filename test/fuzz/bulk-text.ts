@@ -19,7 +19,14 @@ const numbered = (count: number, line: (i: number) => string): string =>
 /** So many nodes on switches in a row, and links with all of their properties as far as the file has room. */
 function largest(random: Random, last = ''): string {
   const switches = random.pick([1, 10, 1000]);
-  const written = random.pick(['rate: 1gbit, delay: 10ms, jitter: 1ms, loss: 0.1%', 'mtu: 9000, queue: 64KiB']);
+  const written = random.pick([
+    () => 'rate: 1gbit, delay: 10ms, jitter: 1ms, loss: 0.1%',
+    () => 'mtu: 9000, rate: 1mbit, queue: 64KiB',
+    // Each link another: nothing that they come to is shared.
+    (i: number) => `rate: ${i + 1000}kbit, delay: ${i}us, loss: 0.1%`,
+    () => 'rate: 1mbit, queue: codel, loss: gilbert-elliott 1% 9%',
+    () => 'rate: 1mbit, forward: { queue: { discipline: pie } }',
+  ]);
   const two = (i: number): string => `s${i % switches}`;
   const nodes =
     numbered(
@@ -28,7 +35,7 @@ function largest(random: Random, last = ''): string {
     ) + numbered(MOST_NODES - switches, (i) => `  h${i}: { kind: host }\n`);
   const links = numbered(
     MOST_LINKS - 1,
-    (i) => `  - { endpoints: [h${i % (MOST_NODES - switches)}, ${two(i)}], ${written} }\n`,
+    (i) => `  - { endpoints: [h${i % (MOST_NODES - switches)}, ${two(i)}], ${written(i)} }\n`,
   );
   return `name: x\nnodes:\n${nodes}links:\n${links}${last}`;
 }
