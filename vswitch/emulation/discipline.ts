@@ -5,6 +5,7 @@
  *
  * A discipline owns the entries it has queued. It bounds them by its limit, in packets or bytes that wait.
  */
+import type { QueueLimit } from '../../model/emulation.js';
 import type { Arena } from '../arena.js';
 import type { DropReason } from '../drops.js';
 import type { Entries } from './entries.js';
@@ -19,6 +20,9 @@ export interface Discipline {
    * Returns false where it was dropped.
    */
   enqueue(entry: number): boolean;
+
+  /** What is there stays, also where it is more than that. A time is as many bytes, overhead included, as pass in it. */
+  limit(limit: QueueLimit, rateBps: number, overheadBytes: number): void;
 
   /** Takes an entry without question: when a link's discipline is changed, what waits goes over to the new one. */
   adopt(entry: number): void;

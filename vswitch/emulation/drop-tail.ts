@@ -34,7 +34,6 @@ export class DropTail implements Discipline {
     this.limit(limit, rateBps, overheadBytes);
   }
 
-  /** What is there stays, also where it is more than that. A time is as many bytes, overhead included, as pass in it. */
   limit(limit: QueueLimit, rateBps: number, overheadBytes: number): void {
     this.#limitPackets = limit.unit === 'packets' ? limit.packets : Infinity;
     this.#limitBytes = limit.unit === 'bytes' ? limit.bytes : Infinity;

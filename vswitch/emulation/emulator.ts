@@ -12,7 +12,7 @@
  * rules; test/emulation/oracle.ts has them again for single packets, slow and plain.
  */
 import type { Clock } from '../../model/clock.js';
-import type { Emulation, EmulationInputs } from '../../model/emulation.js';
+import type { Emulation, EmulationInputs, Queue } from '../../model/emulation.js';
 import type { Arena } from '../arena.js';
 import { DropReason } from '../drops.js';
 import type { Qdisc } from '../qdisc/qdisc.js';
@@ -272,10 +272,9 @@ export class Emulator implements Qdisc {
     this.#waitingParts.nsPerByte[0] = 8e9 / rateBps;
     if (this.#line === null) {
       this.#waiting = null;
-    } else if (was instanceof DropTail && queue.discipline === 'drop-tail') {
+    } else if (was !== null && before !== undefined && same(unlimited(queue), unlimited(before.queue))) {
       was.limit(queue.limit, rateBps, overheadBytes);
-      return;
-    } else if (was === null || before === undefined || !same(queue, before.queue)) {
+    } else {
       this.#waiting = createDiscipline(queue, this.#waitingParts, this.#streams.queue, rateBps, overheadBytes);
     }
     if (was === null || was === this.#waiting) return;
@@ -544,6 +543,11 @@ export class Emulator implements Qdisc {
     const typeAt = etherTypeAt(this.#arena.bytes, this.#arena.start(frame), inFirstSlot);
     return typeAt === -1 ? 14 : typeAt + 2;
   }
+}
+
+/** A discipline but for its limit, which can be changed in place. */
+function unlimited(queue: Queue): object {
+  return { ...queue, limit: undefined };
 }
 
 function same(a: unknown, b: unknown): boolean {
