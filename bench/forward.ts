@@ -4,7 +4,7 @@
  *
  *   npx tsx bench/forward.ts
  */
-import { NO_INPUTS, PLAIN } from '../model/emulation.js';
+import { type LinkProperties, NO_EMULATION, NO_INPUTS, PLAIN } from '../model/emulation.js';
 import type { Clock } from '../model/clock.js';
 import type { SwitchConfig } from '../model/messages.js';
 import { Checksum, FrameBatch } from '../vswitch/arena.js';
@@ -14,7 +14,18 @@ const BATCH = 64;
 /** Of one try in `allocatedBytes`: what the two looks at the heap take themselves is little beside it. */
 const BREATHS = 5000;
 
-function config(ports: number): SwitchConfig {
+/** A rate that lets all of it pass, so that frames wait, and a delay, so that they fly. */
+const EMULATED: LinkProperties = { state: 'up', emulation: { ...NO_EMULATION, rateBps: 100e9, delayNs: 25_000 } };
+const JITTERY: LinkProperties = {
+  state: 'up',
+  emulation: {
+    ...EMULATED.emulation!,
+    jitter: { jitterNs: 1000, distribution: 'normal', correlationRatio: 0.25 },
+    loss: { model: 'random', lossRatio: 1e-9, correlationRatio: 0 },
+  },
+};
+
+function config(ports: number, ways: LinkProperties): SwitchConfig {
   return {
     network: 'bench',
     networkNumber: 1,
@@ -26,7 +37,7 @@ function config(ports: number): SwitchConfig {
     links: Array.from({ length: ports }, (_, i) => ({
       name: `l${i}`,
       ends: [{ tap: `t${i}` }, { bridge: 's' }],
-      forward: PLAIN,
+      forward: ways,
       reverse: PLAIN,
     })),
   };
@@ -40,11 +51,11 @@ class PingPong {
   /** As the addon's clock: doubles, larger than small integers. */
   readonly #clock = new Float64Array([1e12]);
 
-  constructor(ports: number, frameBytes: number, gsoSize: number) {
+  constructor(ports: number, frameBytes: number, gsoSize: number, ways: LinkProperties) {
     this.#ports = ports;
-    const clock: Clock = { nowNs: () => this.#clock[0]! };
+    const clock: Clock = { nowNs: () => this.#clock[0]!, now: this.#clock };
     this.#network = new MemoryNetwork({ arenaBytes: 32 * 2 ** 20, clock });
-    this.#network.apply(config(ports));
+    this.#network.apply(config(ports, ways));
     for (let port = 0; port < ports; port++) this.#fill(port, frameBytes, gsoSize);
   }
 
@@ -88,8 +99,8 @@ class PingPong {
 
 const names = Array.from({ length: 256 }, (_, i) => `t${i}`);
 
-function measure(title: string, ports: number, frameBytes: number, gsoSize = 0): void {
-  const traffic = new PingPong(ports, frameBytes, gsoSize);
+function measure(title: string, ports: number, frameBytes: number, gsoSize = 0, ways = PLAIN): void {
+  const traffic = new PingPong(ports, frameBytes, gsoSize, ways);
   for (let i = 0; i < 20_000 / ports; i++) traffic.round();
   console.log(`measuring ${title}`);
   const start = process.hrtime.bigint();
@@ -118,3 +129,5 @@ measure('2 ports, 60 bytes', 2, 60);
 measure('2 ports, 1514 bytes', 2, 1514);
 measure('100 ports, 1514 bytes', 100, 1514);
 measure('2 ports, super-frames', 2, 65_226, 1448);
+measure('2 ports, 1514 bytes, rate and delay', 2, 1514, 0, EMULATED);
+measure('2 ports, 1514 bytes, jitter and loss as well', 2, 1514, 0, JITTERY);

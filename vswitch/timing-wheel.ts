@@ -29,7 +29,7 @@ export class TimingWheel {
   readonly due: Int32Array;
   /** `next[0]`: when the first is due; may be too early, never too late. Infinity: none is set. */
   readonly next: Float64Array;
-  readonly #clock: Clock;
+  readonly #now: Float64Array;
   /** Doubly linked lists: slot → first, and what follows and precedes each. */
   readonly #first: Int32Array;
   readonly #after: Int32Array;
@@ -45,7 +45,7 @@ export class TimingWheel {
     this.atNs = new Float64Array(capacity).fill(Infinity);
     this.due = new Int32Array(capacity);
     this.next = new Float64Array([Infinity]);
-    this.#clock = clock;
+    this.#now = clock.now;
     this.#first = new Int32Array(LEVELS * SLOTS).fill(NOWHERE);
     this.#after = new Int32Array(capacity);
     this.#before = new Int32Array(capacity);
@@ -71,7 +71,7 @@ export class TimingWheel {
 
   /** Takes out all that are due by now, to `due`; returns how many. */
   expire(): number {
-    const nowNs = this.#clock.nowNs();
+    const nowNs = this.#now[0]!;
     let count = 0;
     if (nowNs < this.next[0]!) return 0;
     // Upwards: what moves down finds the levels below at the present.

@@ -12,7 +12,7 @@ import { TimingWheel } from './timing-wheel.js';
 const QUOTA = 64;
 
 export class TransmitList {
-  readonly #clock: Clock;
+  readonly #now: Float64Array;
   #ring: (LinkDirection | null)[];
   #head: number;
   #count: number;
@@ -21,7 +21,7 @@ export class TransmitList {
   readonly #waiting: (LinkDirection | null)[];
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#now = clock.now;
     this.#ring = new Array<LinkDirection | null>(16).fill(null);
     this.#head = 0;
     this.#count = 0;
@@ -54,7 +54,7 @@ export class TransmitList {
     if (direction.listed) return;
     const { due } = direction.qdisc;
     // The first of these comparisons is for links that are not emulated, which need no clock.
-    if (due[0] === 0 || (due[0]! < Infinity && due[0]! <= this.#clock.nowNs())) {
+    if (due[0] === 0 || (due[0]! < Infinity && due[0]! <= this.#now[0]!)) {
       if (direction.waiting) this.#wheel.cancel(direction.index);
       this.#push(direction);
     } else if (due[0]! < Infinity) {
@@ -81,7 +81,7 @@ export class TransmitList {
 
   /** Lets the directions pass on frames, in turn, until none has one that is due or `budget` frames went; returns how many. */
   run(budget: number): number {
-    if (this.#clock.nowNs() >= this.#wheel.next[0]!) this.#wake();
+    if (this.#now[0]! >= this.#wheel.next[0]!) this.#wake();
     let frames = 0;
     while (this.#count > 0 && frames < budget) {
       const direction = this.#pop();

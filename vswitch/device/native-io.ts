@@ -62,7 +62,8 @@ export class NativeIo implements Clock {
   readonly endpoint: Uint8Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
-  readonly #clock: Float64Array;
+  /** The time, and the deadline of the next wait. */
+  readonly now: Float64Array;
   /** Free slots taken from the arena, the next to be read into last. */
   readonly #stock: Int32Array;
   #stocked: number;
@@ -91,7 +92,7 @@ export class NativeIo implements Clock {
     this.endpoint = arrays.endpoint;
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
-    this.#clock = arrays.clock;
+    this.now = arrays.clock;
     this.#stock = new Int32Array(IO_ENTRIES);
     this.#stocked = 0;
     native.tick(this.handle);
@@ -99,12 +100,12 @@ export class NativeIo implements Clock {
 
   /** The time of the last `wait` or `tick`. */
   nowNs(): number {
-    return this.#clock[0]!;
+    return this.now[0]!;
   }
 
   /** When the next `wait` ends at the latest; Infinity: not before a descriptor is ready. */
   set deadlineNs(ns: number) {
-    this.#clock[1] = ns;
+    this.now[1] = ns;
   }
 
   /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */

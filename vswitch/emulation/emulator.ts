@@ -69,7 +69,8 @@ export class Emulator implements Qdisc {
   readonly due: Float64Array;
   length: number;
   readonly #arena: Arena;
-  readonly #clock: Clock;
+  /** The engine's clock: `[0]`. */
+  readonly #now: Float64Array;
   readonly #counters: Float64Array;
   readonly #telemetry: Telemetry;
   readonly #entries: Entries;
@@ -99,7 +100,7 @@ export class Emulator implements Qdisc {
     this.due = new Float64Array([Infinity]);
     this.length = 0;
     this.#arena = parts.arena;
-    this.#clock = parts.clock;
+    this.#now = parts.clock.now;
     this.#counters = parts.telemetry.directions;
     this.#telemetry = parts.telemetry;
     this.#entries = parts.entries;
@@ -255,7 +256,7 @@ export class Emulator implements Qdisc {
     const stays = before !== undefined && before.rateBps === rateBps && before.trace === trace;
     if (trace !== undefined) {
       const atMs = traces[trace]!;
-      if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#clock.nowNs());
+      if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#now[0]!);
       return (atMs.length * OPPORTUNITY_BYTES * 8e3) / atMs.at(-1)!;
     }
     if (rateBps === undefined) {
@@ -357,7 +358,7 @@ export class Emulator implements Qdisc {
   /** Does what was due until now: the line takes one after the other. */
   #advance(): void {
     const times = this.#times;
-    const nowNs = this.#clock.nowNs();
+    const nowNs = this.#now[0]!;
     const waiting = this.#waiting;
     while (waiting !== null && times[Time.start]! <= nowNs) {
       times[Time.now] = times[Time.start]!;

@@ -20,6 +20,12 @@ export interface Line {
   begun(): number;
 }
 
+/** Of a nanosecond, in 1/rate; of the run on the line: when it began, with which remainder, and the work of a packet. */
+const REMAINDER = 0;
+const RUN_START = 1;
+const RUN_REMAINDER = 2;
+const RUN_WORK = 3;
+
 /**
  * A rate. Whole nanoseconds: what is left of one counts for the next packet while the line stays busy, so that no
  * rounding adds up.
@@ -27,16 +33,13 @@ export interface Line {
 export class RateLine implements Line {
   readonly #times: Float64Array;
   readonly #rateBps: number;
-  /** Of a nanosecond, in 1/rate. */
-  #remainder: number;
-  /** When the run began, with which remainder, and the work of a packet. */
-  readonly #run: Float64Array;
+  /** Doubles that last: in fields, each that is stored would be garbage. */
+  readonly #state: Float64Array;
 
   constructor(times: Float64Array, rateBps: number) {
     this.#times = times;
     this.#rateBps = rateBps;
-    this.#remainder = 0;
-    this.#run = new Float64Array([0, 0, 1]);
+    this.#state = new Float64Array([0, 0, 0, 1]);
   }
 
   plan(): void {
@@ -46,26 +49,28 @@ export class RateLine implements Line {
 
   beginRun(packetBytes: number): void {
     const times = this.#times;
-    this.#run[0] = times[Time.start]!;
-    this.#run[1] = times[Time.start]! > times[Time.finish]! ? 0 : this.#remainder;
-    this.#run[2] = packetBytes * 8e9;
+    const state = this.#state;
+    state[RUN_START] = times[Time.start]!;
+    state[RUN_REMAINDER] = times[Time.start]! > times[Time.finish]! ? 0 : state[REMAINDER]!;
+    state[RUN_WORK] = packetBytes * 8e9;
   }
 
   pass(bytes: number): void {
     const times = this.#times;
     const startNs = times[Time.start]!;
-    if (startNs > times[Time.finish]!) this.#remainder = 0;
+    const before = startNs > times[Time.finish]! ? 0 : this.#state[REMAINDER]!;
     // A run is at most 64 KiB of payload and a few hundred headers: exact.
-    const work = bytes * 8e9 + this.#remainder;
+    const work = bytes * 8e9 + before;
     const ns = Math.floor(work / this.#rateBps);
-    this.#remainder = work - ns * this.#rateBps;
+    this.#state[REMAINDER] = work - ns * this.#rateBps;
     times[Time.finish] = startNs + ns;
   }
 
   /** The n-th begins after floor((n · work + remainder) / rate): in time where n · work + remainder < (time + 1) · rate. */
   begun(): number {
-    const sinceNs = this.#times[Time.now]! - this.#run[0]!;
-    return Math.ceil(((sinceNs + 1) * this.#rateBps - this.#run[1]!) / this.#run[2]!);
+    const state = this.#state;
+    const sinceNs = this.#times[Time.now]! - state[RUN_START]!;
+    return Math.ceil(((sinceNs + 1) * this.#rateBps - state[RUN_REMAINDER]!) / state[RUN_WORK]!);
   }
 }
 
