@@ -5,6 +5,7 @@
 import type { EmulationInputs, LinkProperties } from './emulation.js';
 import type { NetworkEvent } from './network.js';
 import type { RawLinkProperties } from './scenario.js';
+import type { EmulationCounters, Strain } from './verdict.js';
 
 /** `PUT /config` of a switch process. */
 export interface SwitchConfig {
@@ -147,7 +148,12 @@ export interface SwitchState {
     readonly forwardBytes: number;
     readonly reversePackets: number;
     readonly reverseBytes: number;
+    /** Of what each direction does to frames; absent where that was never anything. */
+    readonly forwardEmulation?: EmulationCounters;
+    readonly reverseEmulation?: EmulationCounters;
   }[];
+  /** When frames left links late, or the engine's thread had to wait for a processor. In order of time. */
+  readonly strains: readonly Strain[];
   readonly tunnels: readonly TunnelState[];
   readonly bridges: readonly {
     readonly name: string;

@@ -181,7 +181,7 @@ int64_t monotonic_ns(void);
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
   CALL(aeadFind) CALL(aeadMeasure)                                                                                     \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
-  CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs)                           \
+  CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs) CALL(threadId)            \
   CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
   CALL(udpOverruns) CALL(udpWrite)
 

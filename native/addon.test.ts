@@ -2,7 +2,7 @@
  * The addon against the kernel: errors, memory, time, UDP, and what data-path calls must refuse. TAPs: tap.test.ts.
  */
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -166,6 +166,10 @@ describe('memory and time', () => {
     arrays.clock[1] = 0;
     expect(native.wait(handle, epoll)).toBe(0);
     expect(failure(() => native.epollRemove(epoll, first))).toMatchObject({ syscall: 'epoll_ctl', errno: 'ENOENT' });
+  });
+
+  it('knows its thread', () => {
+    expect(existsSync(`/proc/self/task/${native.threadId()}`)).toBe(true);
   });
 
   it('waits until its deadline, never less', () => {

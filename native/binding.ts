@@ -247,6 +247,8 @@ export interface Native {
   epollRemove(epoll: number, fd: number): void;
   /** PR_SET_TIMERSLACK for this thread. */
   setTimerSlackNs(ns: number): void;
+  /** gettid(2): of this thread, as /proc/self/task names it. */
+  threadId(): number;
 
   // --- data path: integers in, count or -errno out ------------------------------------------------------------------
   /** Writes the time to `clock[0]`. */

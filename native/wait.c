@@ -61,6 +61,11 @@ napi_value native_setTimerSlackNs(napi_env env, napi_callback_info info) {
   return make_undefined(env);
 }
 
+napi_value native_threadId(napi_env env, napi_callback_info info) {
+  (void)info;
+  return make_int(env, (int)syscall(SYS_gettid));
+}
+
 static double io_now(struct io *io) { return io->clock[0] = (double)(monotonic_ns() - io->start_ns); }
 
 napi_value native_tick(napi_env env, napi_callback_info info) {

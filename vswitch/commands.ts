@@ -22,6 +22,8 @@ export interface EngineReady {
   readonly ready: true;
   /** Nanoseconds since 1970 when the engine's clock was 0. */
   readonly unixStartNs: bigint;
+  /** As /proc/self/task names it. */
+  readonly threadId: number;
 }
 
 /** Which index of the shared counters belongs to whom. */

@@ -16,7 +16,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { linkState } from '../model/emulation.js';
 import { LuthierError, StateError, UsageError } from '../model/errors.js';
-import type { DoneChange, DropRecord, LinkChange, SwitchConfig, SwitchState, TunnelState } from '../model/messages.js';
+import type {
+  DoneChange,
+  DropRecord,
+  ScheduledLink,
+  SwitchConfig,
+  SwitchState,
+  TunnelState,
+} from '../model/messages.js';
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
@@ -27,6 +34,7 @@ import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
 import type { Handshakes } from './handshake/handshakes.js';
 import { log } from './log.js';
+import type { StrainWatch } from './strain-watch.js';
 import { Gauge } from './telemetry.js';
 
 /** A network of thousands of links has a configuration of a few megabytes. */
@@ -45,9 +53,12 @@ export class Control {
   readonly #engine: EngineThread;
   readonly #keeper: KeeperClient;
   readonly #handshakes: Handshakes;
+  readonly #strains: StrainWatch;
   #config: SwitchConfig | undefined;
   /** Of links, as they are now. */
   readonly #linkStates: Map<string, 'up' | 'down'>;
+  /** Links that do, did or will do something to frames. */
+  readonly #emulated: Set<string>;
   /** Of the engine's schedule. */
   readonly #done: DoneChange[];
   #layout: Layout;
@@ -55,11 +66,13 @@ export class Control {
   #applying: Promise<unknown>;
   #lastCapture: number;
 
-  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes) {
+  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes, strains: StrainWatch) {
     this.onQuit = () => undefined;
     this.#engine = engine;
     this.#keeper = keeper;
     this.#handshakes = handshakes;
+    this.#strains = strains;
+    this.#emulated = new Set();
     this.#config = undefined;
     this.#linkStates = new Map();
     this.#done = [];
@@ -127,7 +140,9 @@ export class Control {
       this.#layout = await this.#engine.call('apply', { config, fds });
       this.#config = config;
       this.#linkStates.clear();
+      this.#emulated.clear();
       this.#linksAre(config.links);
+      this.#watchStrains();
       this.#handshakes.configure(config, names);
     });
   }
@@ -141,11 +156,20 @@ export class Control {
       for (const link of links) checkInputs(link, config.inputs);
       await this.#engine.call('setLinks', links);
       this.#linksAre(links);
+      this.#watchStrains();
     });
   }
 
-  #linksAre(links: readonly LinkChange[]): void {
-    for (const link of links) this.#linkStates.set(link.name, linkState(link));
+  #linksAre(links: readonly ScheduledLink[]): void {
+    for (const link of links) {
+      this.#linkStates.set(link.name, linkState(link));
+      const ways = [link, ...(link.later ?? [])].flatMap(({ forward, reverse }) => [forward, reverse]);
+      if (ways.some(({ emulation }) => emulation !== undefined)) this.#emulated.add(link.name);
+    }
+  }
+
+  #watchStrains(): void {
+    this.#strains.watch(this.#layout.links.flatMap(({ name, index }) => (this.#emulated.has(name) ? [index] : [])));
   }
 
   #changes(query: URLSearchParams): DoneChange[] {
@@ -188,7 +212,9 @@ export class Control {
         name,
         state: this.#linkStates.get(name) ?? 'up',
         ...telemetry.link(index),
+        ...this.#emulations(index),
       })),
+      strains: this.#strains.read(),
       tunnels: this.#tunnels(),
       bridges: bridges.map(({ bridge, addresses, refused }) => ({
         name: bridge,
@@ -200,6 +226,15 @@ export class Control {
         fdbRefused: refused,
       })),
       drops: telemetry.dropsByReason(),
+    };
+  }
+
+  #emulations(link: number): Pick<SwitchState['links'][number], 'forwardEmulation' | 'reverseEmulation'> {
+    const forward = this.#engine.telemetry.emulation(link, 0);
+    const reverse = this.#engine.telemetry.emulation(link, 1);
+    return {
+      ...(forward === undefined ? {} : { forwardEmulation: forward }),
+      ...(reverse === undefined ? {} : { reverseEmulation: reverse }),
     };
   }
 

@@ -34,6 +34,8 @@ export class EngineThread {
   readonly ended: Promise<void>;
   /** Nanoseconds since 1970 when the engine's clock was 0. */
   readonly unixStartNs: bigint;
+  /** As /proc/self/task names it. */
+  readonly threadId: number;
   readonly #worker: Worker;
   readonly #wakeFd: number;
   /** Called with what the engine says unasked. */
@@ -43,11 +45,12 @@ export class EngineThread {
   #lastId: number;
   #running: boolean;
 
-  private constructor(worker: Worker, start: EngineStart, ended: Promise<void>, unixStartNs: bigint) {
+  private constructor(worker: Worker, start: EngineStart, ended: Promise<void>, ready: EngineReady) {
     this.telemetry = new Telemetry(start.telemetry);
     this.recorder = new FlightRecorder(start.recorder);
     this.ended = ended;
-    this.unixStartNs = unixStartNs;
+    this.unixStartNs = ready.unixStartNs;
+    this.threadId = ready.threadId;
     this.#worker = worker;
     this.#wakeFd = start.wakeFd;
     this.onTunnelEvent = () => undefined;
@@ -83,8 +86,8 @@ export class EngineThread {
     });
     // Who waits for it later is told then.
     ended.catch(() => undefined);
-    const [{ unixStartNs }] = (await once(worker, 'message')) as [EngineReady];
-    return new EngineThread(worker, workerData, ended, unixStartNs);
+    const [ready] = (await once(worker, 'message')) as [EngineReady];
+    return new EngineThread(worker, workerData, ended, ready);
   }
 
   /** Rejects with what the engine threw, code and hint included. */

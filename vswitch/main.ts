@@ -5,7 +5,8 @@
  *
  *   main.js [--memory BYTES]          size of the arena, 64 MiB by default
  *
- * The engine runs in a thread of its own (`engine-thread.ts`); this thread answers HTTP (`control.ts`) and is idle else.
+ * The engine runs in a thread of its own (`engine-thread.ts`); this thread answers HTTP (`control.ts`), looks
+ * once a second whether the engine keeps time where links are emulated, and is idle else.
  * SIGTERM, SIGINT or `POST /quit` end it with status 0; a failure of the engine ends it with 1.
  */
 import { createServer } from 'node:http';
@@ -14,7 +15,9 @@ import { UsageError } from '../model/errors.js';
 import { KeeperClient } from '../native/keeper.js';
 import { EngineThread } from './engine-thread.js';
 import { log } from './log.js';
+import { StrainWatch } from './strain-watch.js';
 import { SystemTimer } from './timer.js';
+import { monotonicNowNs } from './unix-time.js';
 
 const CONTROL_FD = 3;
 const KEEPER_FD = 4;
@@ -42,7 +45,8 @@ async function main(): Promise<void> {
     import('./handshake/switch-sealing.js'),
   ]);
   const keeper = KeeperClient.on(KEEPER_FD);
-  const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()));
+  const strains = new StrainWatch(engine.telemetry, engine.threadId, new SystemTimer(), monotonicNowNs());
+  const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()), strains);
   const server = createServer((request, response) => {
     void control.handle(request, response);
   });

@@ -6,11 +6,12 @@
  *   0                         GAUGES                    see `Gauge`
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
- *   …                         MAX_LINKS × 2 × 10        per link: forward, reverse: see `DirectionField`
+ *   …                         MAX_LINKS × 2 × 11        per link: forward, reverse: see `DirectionField`
  *   …                         MAX_PORTS × 16            per port that is a tunnel: see `TunnelField`
  *   …                         MAX_LINKS × 2 × 64        per link: forward, reverse: how late frames left it, see `countLate`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
+import { type EmulationCounters, LATE_NS } from '../model/verdict.js';
 import { DROP_REASONS } from './drops.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { ENDPOINT_BYTES, formatEndpoint } from './tunnel/roaming/endpoint.js';
@@ -63,8 +64,10 @@ export const DirectionField = {
   overloaded: 8,
   /** Frames of which `countLate` was told. */
   timed: 9,
+  /** Those of them that were later than `LATE_NS`. */
+  late: 10,
 } as const;
-const DIRECTION_FIELDS = 10;
+const DIRECTION_FIELDS = 11;
 /** Buckets of lateness: the first is 0 ns, the n-th 2ⁿ⁻¹ ns and more, below 2ⁿ. */
 export const LATE_BUCKETS = 64;
 
@@ -133,6 +136,7 @@ export class Telemetry {
     const ns = late[0]!;
     const bucket = ns < 2 ** 31 ? 32 - Math.clz32(ns) : 64 - Math.clz32(ns / 2 ** 32);
     this.directions[base + DirectionField.timed]!++;
+    if (ns > LATE_NS) this.directions[base + DirectionField.late]!++;
     this.lateness[Telemetry.latenessBase(base) + bucket]!++;
   }
 
@@ -162,6 +166,26 @@ export class Telemetry {
       reversePackets: this.directions[reverse + DirectionField.packets]!,
       reverseBytes: this.directions[reverse + DirectionField.bytes]!,
     };
+  }
+
+  /** Of a direction (0 forward, 1 reverse); undefined where nothing was ever emulated. */
+  emulation(index: number, direction: number): EmulationCounters | undefined {
+    const base = Telemetry.directionBase(index, direction);
+    const count = (field: keyof typeof DirectionField): number => this.directions[base + DirectionField[field]]!;
+    const counters = {
+      lost: count('lost'),
+      corrupted: count('corrupted'),
+      duplicated: count('duplicated'),
+      reordered: count('reordered'),
+      queueDropped: count('queueDropped'),
+      marked: count('marked'),
+      overloaded: count('overloaded'),
+      timed: count('timed'),
+      late: count('late'),
+    };
+    if (Object.values(counters).every((packets) => packets === 0)) return undefined;
+    const buckets = this.lateness.subarray(Telemetry.latenessBase(base), Telemetry.latenessBase(base) + LATE_BUCKETS);
+    return { ...counters, lateness: [...buckets.subarray(0, buckets.findLastIndex((frames) => frames > 0) + 1)] };
   }
 
   /** Of the tunnel that is port `index`; undefined when it is none. `sinceNs` is of the engine's clock. */

@@ -245,7 +245,11 @@ warmUp(native, () => {
 });
 native.tick(io.handle);
 clockStartNs = monotonicNowNs() - io.nowNs();
-port.postMessage({ ready: true, unixStartNs: unixNowNs() - BigInt(Math.round(io.nowNs())) } satisfies EngineReady);
+port.postMessage({
+  ready: true,
+  unixStartNs: unixNowNs() - BigInt(Math.round(io.nowNs())),
+  threadId: native.threadId(),
+} satisfies EngineReady);
 run();
 engine.close();
 io.close();

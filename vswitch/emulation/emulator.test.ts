@@ -314,5 +314,10 @@ describe('Emulator', () => {
       [19, 1],
       [21, 1],
     ]);
+    const told = bench.telemetry.emulation(0, 0)!;
+    expect(told).toMatchObject({ timed: 3, late: 2, lost: 0, overloaded: 0 });
+    expect(told.lateness.flatMap((frames, bucket) => (frames > 0 ? [[bucket, frames]] : []))).toEqual(late);
+    expect(told.lateness).toHaveLength(22);
+    expect(bench.telemetry.emulation(0, 1)).toBeUndefined();
   });
 });
