@@ -124,7 +124,7 @@ describe('memory and time', () => {
   it('accepts arrays over shared memory', () => {
     const shared = <T>(make: new (buffer: SharedArrayBuffer) => T, bytes: number) =>
       new make(new SharedArrayBuffer(bytes));
-    const clock = shared(Float64Array, 16);
+    const clock = shared(Float64Array, 24);
     const io = native.ioCreate({
       arena: shared(Uint8Array, SLOT_BYTES),
       iov: shared(Int32Array, 64),
@@ -176,18 +176,31 @@ describe('memory and time', () => {
     native.setTimerSlackNs(1);
     const { arrays, handle } = new Io(1);
     const epoll = own(native.epollCreate());
-    for (const ns of [1, 999, 1_000_000, 3_000_000]) {
-      native.tick(handle);
-      const deadline = arrays.clock[0]! + ns;
-      arrays.clock[1] = deadline;
-      expect(native.wait(handle, epoll)).toBe(0);
-      expect(arrays.clock[0]).toBeGreaterThanOrEqual(deadline);
+    for (const awakeNs of [0, 60_000, 1e9]) {
+      arrays.clock[2] = awakeNs;
+      for (const ns of [1, 999, 1_000_000, 3_000_000]) {
+        native.tick(handle);
+        const deadline = arrays.clock[0]! + ns;
+        arrays.clock[1] = deadline;
+        expect(native.wait(handle, epoll)).toBe(0);
+        expect(arrays.clock[0]).toBeGreaterThanOrEqual(deadline);
+      }
     }
+    // Whoever becomes ready while it is awake is not kept waiting.
+    const wake = own(native.eventfd());
+    native.epollAdd(epoll, wake, 7, 1);
+    native.eventfdSignal(wake);
+    [arrays.clock[1], arrays.clock[2]] = [Infinity, 60_000];
+    expect(native.wait(handle, epoll)).toBe(1);
+    native.eventfdDrain(wake);
+    arrays.clock[1] = 0;
     // It has passed by now: it only looks.
     expect(native.wait(handle, epoll)).toBe(0);
     expect(native.wait(handle, 1_000_000)).toBe(-EBADF);
     expect(native.wait(handle + 1, epoll)).toBe(-EINVAL);
-    arrays.clock[1] = NaN;
+    arrays.clock[2] = NaN;
+    expect(native.wait(handle, epoll)).toBe(-EINVAL);
+    [arrays.clock[1], arrays.clock[2]] = [NaN, 0];
     expect(native.wait(handle, epoll)).toBe(-EINVAL);
   });
 
@@ -195,7 +208,7 @@ describe('memory and time', () => {
     const source = `
       const { parentPort, workerData } = require('node:worker_threads');
       const native = require(workerData);
-      const clock = Float64Array.of(0, Infinity);
+      const clock = Float64Array.of(0, Infinity, 0);
       const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
         lengths: new Int32Array(8), cuts: new Int32Array(8), ecn: new Uint8Array(8), sources: new Int32Array(8),
         endpoint: new Uint8Array(18), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
@@ -395,7 +408,7 @@ describe('data-path calls', () => {
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(6 * VNET_HDR_BYTES),
       ready: new Int32Array(4),
-      clock: new Float64Array(2),
+      clock: new Float64Array(3),
     };
     const io = native.ioCreate(arrays);
     const ring = native.keyringCreate();

@@ -52,7 +52,8 @@ export interface IoArrays {
   readonly ready: Int32Array;
   /**
    * `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
-   * Infinity for no deadline. Here and not an argument: a double that crosses a call is an allocation.
+   * Infinity for no deadline; `clock[2]`: how long before that it stays awake, looking, so that it is not late (0: not at
+   * all). Here and not arguments: a double that crosses a call is an allocation.
    */
   readonly clock: Float64Array;
 }

@@ -105,9 +105,9 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     io_free(env, io);
     return NULL;
   }
-  if (clock < 2) {
+  if (clock < 3) {
     io_free(env, io);
-    throw_range(env, "clock", "shorter than two");
+    throw_range(env, "clock", "shorter than three");
     return NULL;
   }
   const char *shorter = cuts < lengths ? "cuts" : ecn < lengths ? "ecn" : sources < lengths ? "sources" : NULL;

@@ -38,6 +38,8 @@ const TRANSMIT_BUDGET = 4096;
 /** Between two looks at the FDBs, while there is traffic, and slots looked at. */
 const SWEEP_NS = 10e6;
 const SWEEP_SLOTS = 256;
+/** A thread that sleeps is woken so much late, or less: of 99 in 100 waits on an idle machine 93 µs at most, most 50. */
+const SPIN_NS = 60_000;
 
 export interface EngineOptions {
   readonly arena: Arena;
@@ -107,6 +109,11 @@ export class Engine {
   get nextNs(): number {
     if (this.#readAgain || !this.#transmitList.empty) return 0;
     return Math.min(this.#pollNs, this.#transmitList.nextNs);
+  }
+
+  /** How long before `nextNs` to be awake: where it is a link that is emulated which is due then. */
+  get spinNs(): number {
+    return this.#transmitList.nextNs <= this.#pollNs && this.#transmitList.nextNs < Infinity ? SPIN_NS : 0;
   }
 
   /** The poller says that a port's descriptor is readable, or writable where that was asked for. */

@@ -226,6 +226,7 @@ function run(): void {
   while (!ended) {
     engine.breath();
     io.deadlineNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
+    io.spinNs = engine.spinNs;
     const count = native.wait(io.handle, epoll);
     if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
     let commanded = false;

@@ -62,7 +62,7 @@ export class NativeIo implements Clock {
   readonly endpoint: Uint8Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
-  /** The time, and the deadline of the next wait. */
+  /** `now[0]`: the time; behind it what the next wait is told. */
   readonly now: Float64Array;
   /** Free slots taken from the arena, the next to be read into last. */
   readonly #stock: Int32Array;
@@ -79,7 +79,7 @@ export class NativeIo implements Clock {
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
-      clock: new Float64Array(2),
+      clock: new Float64Array(3),
     };
     this.native = native;
     this.arena = new Arena(arrays.arena);
@@ -106,6 +106,11 @@ export class NativeIo implements Clock {
   /** When the next `wait` ends at the latest; Infinity: not before a descriptor is ready. */
   set deadlineNs(ns: number) {
     this.now[1] = ns;
+  }
+
+  /** How long before that it stays awake, so that it is not late; 0: not at all. */
+  set spinNs(ns: number) {
+    this.now[2] = ns;
   }
 
   /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */
