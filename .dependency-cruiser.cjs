@@ -1,5 +1,5 @@
 // Imports point one way (docs/architecture.md):
-//   index, cli → measure → control → vrouter → vhost → model;  control → vswitch;  vswitch, vhost, control → native
+//   index, cli → measure, simulate → control → vrouter → vhost → model;  control, simulate → vswitch;  vswitch, vhost, control → native
 const TEST = '\\.test\\.ts$';
 
 /** Modules of `from` may import, of ours, only what matches `to`. */
@@ -8,7 +8,7 @@ const only = (from, to) => ({
   severity: 'error',
   from: { path: `^${from}/`, pathNot: TEST },
   to: {
-    path: '^(model|native|vswitch|vhost|vrouter|control|measure|cli)/',
+    path: '^(model|native|vswitch|vhost|vrouter|control|measure|simulate|cli)/',
     pathNot: [`^${from}/`, ...to.map((folder) => `^${folder}/`)],
   },
 });
@@ -28,7 +28,8 @@ module.exports = {
     only('vrouter', ['vhost', 'model']),
     only('control', ['vrouter', 'vhost', 'vswitch', 'native', 'model']),
     only('measure', ['control', 'native', 'model']),
-    only('cli', ['measure', 'control', 'vrouter', 'vhost', 'native', 'model']),
+    only('simulate', ['control', 'vswitch', 'model']),
+    only('cli', ['measure', 'simulate', 'control', 'vrouter', 'vhost', 'native', 'model']),
     {
       name: 'scenario-knows-nothing-that-runs',
       severity: 'error',

@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [
-            '{model,native,vswitch,vhost,vrouter,control,measure,cli}/**/*.test.ts',
+            '{model,native,vswitch,vhost,vrouter,control,measure,simulate,cli}/**/*.test.ts',
             'test/{compliance,emulation}/**/*.test.ts',
           ],
           setupFiles: ['test/properties.ts'],

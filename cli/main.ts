@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   set: () => import('./set.js'),
   link: () => import('./link.js'),
   validate: () => import('./validate.js'),
+  simulate: () => import('./simulate.js'),
   bench: () => import('./bench.js'),
   doctor: () => import('./doctor.js'),
   agent: () => import('./agent.js'),

@@ -11,6 +11,7 @@ import type { Bridge, Egress } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { DropReason } from './drops.js';
 import { Emulator, type EmulatorParts, type Recordings } from './emulation/emulator.js';
+import type { LinkObserver } from './link-observer.js';
 import type { Port } from './port.js';
 import type { Qdisc } from './qdisc/qdisc.js';
 import { DirectionField, PortField, Telemetry } from './telemetry.js';
@@ -25,6 +26,8 @@ export class LinkDirection implements Egress {
   /** Of the link and which way: what `TransmitList` knows it by. */
   readonly index: number;
   qdisc: Qdisc;
+  /** Null: nobody follows it. */
+  observer: LinkObserver | null;
   readonly #direction: 0 | 1;
   /** Where its counters are. */
   readonly #base: number;
@@ -56,6 +59,7 @@ export class LinkDirection implements Egress {
     this.waiting = false;
     this.index = 2 * link + direction;
     this.qdisc = qdisc;
+    this.observer = null;
     this.#direction = direction;
     this.#base = Telemetry.directionBase(link, direction);
     this.#where = whereLink(link);
@@ -83,8 +87,12 @@ export class LinkDirection implements Egress {
     this.#source = port;
   }
 
-  /** Down: what waits is dropped, and what is sent. An emulation is changed in place, and ended when what it holds has left. */
-  set(name: string, { state, emulation }: LinkProperties, parts: EmulatorParts, recordings: Recordings): void {
+  /** Down: what waits or is in flight is dropped, and what is sent. An emulation is changed in place, and ended when what it holds has left. */
+  set(name: string, properties: LinkProperties, parts: EmulatorParts, recordings: Recordings): void {
+    const { state, emulation } = properties;
+    // What had arrived before then has arrived, though the engine comes to it only now.
+    if (state === 'down' && this.up && this.qdisc instanceof Emulator) this.transmit(Infinity);
+    if (this.observer !== null) this.observer.changed(properties);
     this.up = state === 'up';
     if (this.qdisc instanceof Emulator) this.qdisc.configure(emulation ?? NO_EMULATION, recordings);
     else if (emulation !== undefined) this.#emulate(name, emulation, parts, recordings);
@@ -113,6 +121,7 @@ export class LinkDirection implements Egress {
 
   /** Takes one reference of the frame. */
   send(frame: number): void {
+    if (this.observer !== null) this.observer.came(frame);
     if (!this.up) {
       this.#drop(DropReason.linkDown, frame);
     } else if (!this.qdisc.enqueue(frame)) {
@@ -131,6 +140,7 @@ export class LinkDirection implements Egress {
       if (frame === -1) break;
       frames++;
       bytes += this.#arena.length[frame]!;
+      if (this.observer !== null) this.observer.left(frame, this.qdisc instanceof Emulator ? this.qdisc.given : null);
       if (this.#port !== null) this.#port.send(frame, this.#target);
       else this.#bridge!.forward(frame, this.#target);
     }
@@ -149,6 +159,7 @@ export class LinkDirection implements Egress {
   /** Counted at the port that it would have left by, else at the one that it came by; but for what a wire loses. */
   #drop(reason: DropReason, frame: number): void {
     this.#drops.drop(reason, frame, this.#where);
+    if (this.observer !== null) this.observer.dropped(reason, frame);
     if (reason === DropReason.lost) {
       // No port has seen it.
     } else if (this.#port !== null) {

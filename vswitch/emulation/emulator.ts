@@ -15,6 +15,7 @@ import type { Clock } from '../../model/clock.js';
 import type { Emulation, EmulationInputs, Queue } from '../../model/emulation.js';
 import type { Arena } from '../arena.js';
 import { DropReason } from '../drops.js';
+import { GivenTime } from '../link-observer.js';
 import type { Qdisc } from '../qdisc/qdisc.js';
 import { DirectionField, type Telemetry } from '../telemetry.js';
 import { etherTypeAt } from '../wire/ethernet.js';
@@ -68,6 +69,8 @@ type Purpose = 'loss' | 'corrupt' | 'duplicate' | 'reorder' | 'jitter' | 'queue'
 export class Emulator implements Qdisc {
   readonly due: Float64Array;
   length: number;
+  /** Times of the frame that `dequeue` gave last: `GivenTime`. */
+  readonly given: Float64Array;
   readonly #arena: Arena;
   /** The engine's clock: `[0]`. */
   readonly #now: Float64Array;
@@ -99,6 +102,7 @@ export class Emulator implements Qdisc {
   constructor(parts: EmulatorParts, place: EmulatorPlace, emulation: Emulation, recordings: Recordings) {
     this.due = new Float64Array([Infinity]);
     this.length = 0;
+    this.given = new Float64Array(2);
     this.#arena = parts.arena;
     this.#now = parts.clock.now;
     this.#counters = parts.telemetry.directions;
@@ -192,9 +196,11 @@ export class Emulator implements Qdisc {
     }
     this.#late[0] = lateNs;
     this.#telemetry.countLate(this.#place.base, this.#late);
-    const frame = this.#leave(this.#flight.take());
+    this.given[GivenTime.due] = this.#flight.due[0]!;
+    const entry = this.#flight.take();
+    this.given[GivenTime.came] = this.#entries.cameNs[entry]!;
     this.#look();
-    return frame;
+    return this.#leave(entry);
   }
 
   /** The last of all leaves an idle line, on which nothing has ever passed. */
@@ -350,8 +356,17 @@ export class Emulator implements Qdisc {
     entries.frame[entry] = frame;
     entries.bytes[entry] = wireBytes;
     entries.segments[entry] = segments;
+    entries.cameNs[entry] = this.#times[Time.now]!;
     entries.atNs[entry] = this.#times[Time.now]!;
     this.length++;
+    return entry;
+  }
+
+  /** The same for a part of what is in the link already, or a copy. */
+  #enterPart(whole: number, frame: number, wireBytes: number, segments: number): number {
+    const { cameNs } = this.#entries;
+    const entry = this.#enter(frame, wireBytes, segments);
+    if (entry !== -1) cameNs[entry] = cameNs[whole]!;
     return entry;
   }
 
@@ -425,9 +440,9 @@ export class Emulator implements Qdisc {
       this.#pass(bytes, 1);
       const fate = this.#fates.draw(bytes);
       if (fate !== 0) {
-        if (from < i) this.#launchPart(from, i, packetBytes);
+        if (from < i) this.#launchPart(entry, from, i, packetBytes);
         times[Time.left] = times[Time.finish]!;
-        this.#meetPart(i, bytes, fate);
+        this.#meetPart(entry, i, bytes, fate);
         from = i + 1;
       }
       times[Time.left] = times[Time.finish]!;
@@ -437,29 +452,29 @@ export class Emulator implements Qdisc {
       this.#flight.launch(entry, false);
       return;
     }
-    if (from < count) this.#launchPart(from, count, packetBytes);
+    if (from < count) this.#launchPart(entry, from, count, packetBytes);
     this.#release(entry);
   }
 
   /** Segments `from` … `after - 1` of what is being split, which left the line together. */
-  #launchPart(from: number, after: number, packetBytes: number): void {
-    const part = this.#splitPart(from, after, packetBytes);
+  #launchPart(run: number, from: number, after: number, packetBytes: number): void {
+    const part = this.#splitPart(run, from, after, packetBytes);
     if (part !== -1) this.#flight.launch(part, false);
   }
 
-  #meetPart(segment: number, bytes: number, fate: number): void {
+  #meetPart(run: number, segment: number, bytes: number, fate: number): void {
     if (fate === Fate.lost) {
       this.#count(DirectionField.lost, 1);
       this.#place.discard(DropReason.lost, -1);
       return;
     }
-    const part = this.#splitPart(segment, segment + 1, bytes);
+    const part = this.#splitPart(run, segment, segment + 1, bytes);
     if (part !== -1) this.#meet(part, fate);
   }
 
-  #splitPart(from: number, after: number, packetBytes: number): number {
+  #splitPart(run: number, from: number, after: number, packetBytes: number): number {
     const part = this.#splitting.run(from, after);
-    if (part !== -1) return this.#enter(part, packetBytes, after - from);
+    if (part !== -1) return this.#enterPart(run, part, packetBytes, after - from);
     this.#overload(after - from);
     return -1;
   }
@@ -498,7 +513,7 @@ export class Emulator implements Qdisc {
     const { frame, bytes } = this.#entries;
     this.#count(DirectionField.duplicated, 1);
     this.#arena.retain(frame[entry]!);
-    return this.#enter(frame[entry]!, bytes[entry]!, 1);
+    return this.#enterPart(entry, frame[entry]!, bytes[entry]!, 1);
   }
 
   #mark(entry: number): boolean {

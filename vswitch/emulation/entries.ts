@@ -4,7 +4,7 @@
  * go through the arena.
  *
  *   direction ─ first ─► entry ─ next ─► entry ─ next ─► -1
- *                        frame, bytes, segments, atNs
+ *                        frame, bytes, segments, cameNs, atNs
  *
  * Nothing here allocates after the constructor.
  */
@@ -18,6 +18,8 @@ export class Entries {
   readonly bytes: Int32Array;
   /** How many packets it is on a wire: 1, or the segments of a run. */
   readonly segments: Uint16Array;
+  /** When it came into the link; of a copy, or what was cut from a run: when that came. */
+  readonly cameNs: Float64Array;
   /** While it waits: when it came. In flight: when it is due. */
   readonly atNs: Float64Array;
   #free: number;
@@ -28,6 +30,7 @@ export class Entries {
     this.frame = new Int32Array(capacity);
     this.bytes = new Int32Array(capacity);
     this.segments = new Uint16Array(capacity);
+    this.cameNs = new Float64Array(capacity);
     this.atNs = new Float64Array(capacity);
     for (let i = 0; i < capacity; i++) this.next[i] = i + 1;
     if (capacity > 0) this.next[capacity - 1] = -1;

@@ -1,0 +1,108 @@
+/** Writes what comes into a direction of a link, and what becomes of it, into a recording. */
+import { hash } from 'node:crypto';
+import type { Clock } from '../model/clock.js';
+import type { LinkProperties } from '../model/emulation.js';
+import { type Arena, Checksum } from '../vswitch/arena.js';
+import { DROP_REASONS, type DropReason } from '../vswitch/drops.js';
+import { GivenTime, type LinkObserver } from '../vswitch/link-observer.js';
+import { completeChecksum } from '../vswitch/wire/checksum.js';
+import type { Cause, Outcome, Way } from './recording.js';
+
+/** Where a recording goes: to a file, or to who compares it. */
+export interface RecordingTarget {
+  cause(cause: Cause): void;
+  outcome(outcome: Outcome): void;
+}
+
+export class Recorder implements LinkObserver {
+  readonly #target: RecordingTarget;
+  readonly #of: Way;
+  readonly #arena: Arena;
+  readonly #clock: Clock;
+
+  /** `arena` and `clock` are the engine's. */
+  constructor(target: RecordingTarget, of: Way, arena: Arena, clock: Clock) {
+    this.#target = target;
+    this.#of = of;
+    this.#arena = arena;
+    this.#clock = clock;
+  }
+
+  came(frame: number): void {
+    const { csumState, csumStart, csumOffset, gsoSize } = this.#arena;
+    const isSuper = gsoSize[frame]! > 0;
+    this.#target.cause({
+      ...this.#of,
+      at: this.#clock.nowNs(),
+      frame: {
+        bytes: this.#arena.read(frame),
+        ...(isSuper ? { gsoSize: gsoSize[frame]! } : {}),
+        ...(csumState[frame] === Checksum.unknown
+          ? {}
+          : { checksum: [csumState[frame]!, csumStart[frame]!, csumOffset[frame]!] as const }),
+      },
+    });
+  }
+
+  left(frame: number, given: Float64Array | null): void {
+    const nowNs = this.#clock.nowNs();
+    this.#target.outcome({
+      ...this.#of,
+      at: given === null ? nowNs : given[GivenTime.due]!,
+      since: given === null ? nowNs : given[GivenTime.came]!,
+      left: this.#hashOf(frame),
+    });
+  }
+
+  dropped(reason: DropReason, frame: number): void {
+    this.#target.outcome({
+      ...this.#of,
+      dropped: DROP_REASONS[reason]!,
+      frame: frame === -1 ? '' : this.#hashOf(frame),
+    });
+  }
+
+  changed(changed: LinkProperties): void {
+    this.#target.cause({ ...this.#of, at: this.#clock.nowNs(), changed });
+  }
+
+  /** Of the bytes as a wire would have them: whether a checksum is complete may be another holder's doing. */
+  #hashOf(frame: number): string {
+    const arena = this.#arena;
+    const bytes = arena.read(frame);
+    if (arena.csumState[frame] === Checksum.partial && arena.gsoSize[frame] === 0)
+      completeChecksum(bytes, arena.csumStart[frame]!, arena.csumOffset[frame]!);
+    return hash('sha256', bytes, 'hex').slice(0, 16);
+  }
+}
+
+/** Tells two what it is told. */
+export class Both implements LinkObserver {
+  readonly #first: LinkObserver;
+  readonly #second: LinkObserver;
+
+  constructor(first: LinkObserver, second: LinkObserver) {
+    this.#first = first;
+    this.#second = second;
+  }
+
+  came(frame: number): void {
+    this.#first.came(frame);
+    this.#second.came(frame);
+  }
+
+  left(frame: number, given: Float64Array | null): void {
+    this.#first.left(frame, given);
+    this.#second.left(frame, given);
+  }
+
+  dropped(reason: DropReason, frame: number): void {
+    this.#first.dropped(reason, frame);
+    this.#second.dropped(reason, frame);
+  }
+
+  changed(properties: LinkProperties): void {
+    this.#first.changed(properties);
+    this.#second.changed(properties);
+  }
+}
