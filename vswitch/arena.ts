@@ -60,7 +60,8 @@ export class Arena {
    */
   readonly csumStart: Uint16Array;
   readonly csumOffset: Uint16Array;
-  readonly refs: Uint16Array;
+  /** As many as there are entries in emulated links (`emulation/entries.ts`): more than 16 bits. */
+  readonly refs: Uint32Array;
 
   readonly #free: Int32Array;
   #freeCount: number;
@@ -77,7 +78,7 @@ export class Arena {
     this.csumState = new Uint8Array(slots);
     this.csumStart = new Uint16Array(slots);
     this.csumOffset = new Uint16Array(slots);
-    this.refs = new Uint16Array(slots);
+    this.refs = new Uint32Array(slots);
     // A stack: the slot that was freed last, still in cache, is used first; memory never used is never touched.
     this.#free = new Int32Array(slots);
     for (let i = 0; i < slots; i++) this.#free[i] = slots - 1 - i;

@@ -11,10 +11,11 @@ import { completeChecksum, internetChecksum, pseudoHeaderSum } from '../wire/che
 import { Ecn } from '../wire/ecn.js';
 import { FrameHeaders } from '../wire/headers.js';
 import { segmentFrame } from '../wire/segment.js';
-import { Emulator } from './emulator.js';
+import { Emulator, type Recordings } from './emulator.js';
 import { Entries } from './entries.js';
 
 const LINK = { seed: 7, name: 'h1--s1', direction: 0 as const };
+const NO_RECORDINGS: Recordings = { traces: {}, distributions: new Map() };
 const ETHERNET_BYTES = 14;
 const HEADER_BYTES = ETHERNET_BYTES + 20 + 20;
 
@@ -33,12 +34,12 @@ class Bench {
   }[] = [];
   readonly drops: { readonly reason: string; readonly bytes: Uint8Array }[] = [];
 
-  constructor(emulation: Emulation, memoryBytes = 2 ** 23) {
+  constructor(emulation: Emulation, memoryBytes = 2 ** 23, recordings = NO_RECORDINGS, compensationNs = 0) {
     this.arena = new Arena(new Uint8Array(memoryBytes));
     this.entries = new Entries(this.arena.slotCount);
     const { arena, clock, telemetry, entries } = this;
     this.emulator = new Emulator(
-      { arena, clock, telemetry, entries, compensationNs: new Float64Array(1), seed: LINK.seed },
+      { arena, clock, telemetry, entries, compensationNs: Float64Array.of(compensationNs), seed: LINK.seed },
       {
         link: LINK.name,
         direction: LINK.direction,
@@ -50,7 +51,7 @@ class Bench {
         },
       },
       emulation,
-      { traces: {}, distributions: new Map() },
+      recordings,
     );
   }
 
@@ -319,5 +320,76 @@ describe('Emulator', () => {
     expect(told.lateness.flatMap((frames, bucket) => (frames > 0 ? [[bucket, frames]] : []))).toEqual(late);
     expect(told.lateness).toHaveLength(22);
     expect(bench.telemetry.emulation(0, 1)).toBeUndefined();
+  });
+
+  it('what waited for a rate that is no more goes with the delay of now', () => {
+    const bench = new Bench({ ...NO_EMULATION, rateBps: 12_112_000 });
+    for (let id = 0; id < 3; id++) bench.send(frame(id, 1460));
+    bench.emulator.configure({ ...NO_EMULATION, delayNs: 10e6 }, NO_RECORDINGS);
+    bench.until(Infinity);
+    // The first was on the line: it ends at 1 ms, and the others pass at once after it.
+    expect(bench.out.map(({ atNs }) => atNs)).toEqual([1e6, 11e6, 11e6]);
+    bench.expectNothingHeld();
+  });
+
+  it('a run that was on the line takes no room in the queue of the trace that comes after it', () => {
+    const queue = { discipline: 'drop-tail', limit: { unit: 'packets', packets: 5 } } as const;
+    const bench = new Bench({
+      ...NO_EMULATION,
+      rateBps: 20e9,
+      queue: { ...queue, limit: { unit: 'packets', packets: 100 } },
+    });
+    bench.send(frame(0, 14_600), 1460);
+    bench.until(5e6);
+    bench.emulator.configure({ ...NO_EMULATION, trace: 't', queue }, { traces: { t: [1] }, distributions: new Map() });
+    bench.send(frame(1, 1000));
+    bench.until(Infinity);
+    expect(bench.drops).toEqual([]);
+    expect(bench.out.map(({ atNs }) => atNs).at(-1)).toBe(6e6);
+    bench.expectNothingHeld();
+  });
+
+  it('a trace of the same name with other contents is another one, and begins anew; with the same, it goes on', () => {
+    const emulation: Emulation = { ...NO_EMULATION, trace: 't' };
+    const bench = new Bench(emulation, 2 ** 20, { traces: { t: [3] }, distributions: new Map() });
+    bench.until(2e6);
+    bench.emulator.configure(emulation, { traces: { t: [3] }, distributions: new Map() });
+    bench.send(frame(0, 1000));
+    bench.until(4e6);
+    bench.emulator.configure(emulation, { traces: { t: [7] }, distributions: new Map() });
+    bench.send(frame(1, 1000));
+    bench.until(Infinity);
+    expect(bench.out.map(({ atNs }) => atNs)).toEqual([3e6, 11e6]);
+  });
+
+  it('is not woken for what still waits, whatever is taken off for the engine itself', () => {
+    const bench = new Bench({ ...NO_EMULATION, rateBps: 12_112_000 }, 2 ** 20, NO_RECORDINGS, 50_000);
+    for (let id = 0; id < 3; id++) bench.send(frame(id, 1460));
+    bench.until(Infinity);
+    expect(bench.out.map(({ atNs }) => atNs)).toEqual([0.95e6, 1.95e6, 2.95e6]);
+  });
+
+  it('the last segment of a super-frame passes where it alone is no longer than the mtu', () => {
+    for (const segments of ['auto', 'wire'] as const) {
+      const bench = new Bench({ ...NO_EMULATION, mtuBytes: 1400, segments });
+      bench.send(frame(0, 3000), 1460);
+      bench.until(Infinity);
+      expect(bench.out.map(({ bytes }) => bytes.byteLength)).toEqual([HEADER_BYTES + 80]);
+      bench.expectNothingHeld();
+    }
+  });
+
+  it('a packet that very many links hold is kept until the last has passed it on', () => {
+    const bench = new Bench({ ...NO_EMULATION, delayNs: 1e6 }, 2 ** 28);
+    const shared = bench.arena.write(frame(0, 100));
+    for (let i = 0; i < 65_536; i++) {
+      bench.arena.retain(shared);
+      bench.emulator.enqueue(shared);
+    }
+    bench.clock.advance(1e6);
+    for (let i = 0; i < 65_536; i++) bench.arena.release(bench.emulator.dequeue());
+    expect(bench.arena.slotCount - bench.arena.freeSlots).toBe(1);
+    bench.arena.release(shared);
+    bench.expectNothingHeld();
   });
 });

@@ -35,8 +35,8 @@ import { makeTimes, resetTimes, Time } from './times.js';
 
 /** A run of segments takes no longer than this on the line: so much later than alone may its first byte arrive. */
 const MAX_RUN_NS = 100_000;
-/** Of a run: more segments than any super-frame has. */
-const ANY_SEGMENTS = 65_535;
+/** And is no longer than this, overhead included: of more bytes, work on a line (`line.ts`) would not be exact. */
+const MAX_RUN_BYTES = 2 ** 20;
 
 /** What emulators of one engine share. */
 export interface EmulatorParts {
@@ -96,8 +96,11 @@ export class Emulator implements Qdisc {
   #loss: Loss;
   #jitter: Jitter | null;
   #fates: Fates;
-  /** Most segments of a run. */
-  #runSegments: number;
+  /** What it is as it was recorded; null: no trace, no table. */
+  #trace: readonly number[] | null;
+  #table: QuantileTable | null;
+  /** Most bytes of a run, overhead included; 0: each segment is a frame of its own. */
+  #runBytes: number;
 
   constructor(parts: EmulatorParts, place: EmulatorPlace, emulation: Emulation, recordings: Recordings) {
     this.due = new Float64Array([Infinity]);
@@ -143,7 +146,9 @@ export class Emulator implements Qdisc {
     this.#loss = createLoss(undefined, this.#streams.loss);
     this.#jitter = null;
     this.#fates = new Fates(emulation, this.#loss, this.#streams);
-    this.#runSegments = 1;
+    this.#trace = null;
+    this.#table = null;
+    this.#runBytes = 0;
     this.#become(emulation, undefined, recordings);
   }
 
@@ -172,11 +177,12 @@ export class Emulator implements Qdisc {
     } else {
       const { segments, headerBytes } = cutting;
       const packetBytes = headerBytes + gsoSize;
-      if (segments <= this.#runSegments) {
+      const runSegments = Math.max(1, Math.floor(this.#runBytes / (packetBytes + this.#emulation.overheadBytes)));
+      if (segments <= runSegments) {
         this.#offer(frame, packetBytes, frameBytes + (segments - 1) * headerBytes, segments);
       } else {
-        for (let first = 0; first < segments; first += this.#runSegments) {
-          const after = Math.min(segments, first + this.#runSegments);
+        for (let first = 0; first < segments; first += runSegments) {
+          const after = Math.min(segments, first + runSegments);
           this.#offerRun(cutting.run(first, after), packetBytes, headerBytes, after - first);
         }
         arena.release(frame);
@@ -223,45 +229,57 @@ export class Emulator implements Qdisc {
   #look(): void {
     const times = this.#times;
     const { delayNs, reorderRatio } = this.#emulation;
-    let dueNs = this.#flight.due[0]!;
-    // Of what waits, the first may arrive before what is in flight only where it may go without the delay.
-    if (times[Time.start]! < dueNs)
-      dueNs = Math.min(dueNs, times[Time.start]! + (this.#jitter === null && reorderRatio === 0 ? delayNs : 0));
-    this.due[0] = dueNs - this.#compensationNs[0]!;
+    const compensationNs = this.#compensationNs[0]!;
+    let dueNs = this.#flight.due[0]! - compensationNs;
+    const startNs = times[Time.start]!;
+    // Of what waits, the first may arrive before what is in flight only where it may go without the delay; and none
+    // before it was on the line, so that nobody comes for it in vain.
+    const leastNs = this.#jitter === null && reorderRatio === 0 ? Math.max(0, delayNs - compensationNs) : 0;
+    if (startNs + leastNs < dueNs) dueNs = startNs + leastNs;
+    this.due[0] = dueNs;
   }
 
   // --- what the link is like -----------------------------------------------------------------------------------------
 
   #become(emulation: Emulation, before: Emulation | undefined, recordings: Recordings): void {
-    const { loss, jitter, queue, segments, overheadBytes } = emulation;
+    const { loss, jitter, queue, segments } = emulation;
+    if (before === undefined || !same(loss, before.loss)) this.#loss = createLoss(loss, this.#streams.loss);
+    this.#setJitter(emulation, before, recordings);
+    this.#flight.configure(emulation, this.#jitter);
+    this.#fates = new Fates(emulation, this.#loss, this.#streams);
+    // What waited may pass now, if there is no line any more: as all of the above says.
     const rateBps = this.#setLine(emulation, before, recordings);
     this.#setWaiting(emulation, before, rateBps);
     if (this.#line !== null && this.#waiting !== null && this.#waiting.packets > 0) this.#line.plan(false);
-    if (before === undefined || !same(loss, before.loss)) this.#loss = createLoss(loss, this.#streams.loss);
-    if (before === undefined || !same(jitter, before.jitter)) {
-      const distribution = jitter?.distribution;
-      const table = typeof distribution === 'object' ? recordings.distributions.get(distribution.table)! : null;
-      this.#jitter = jitter === undefined ? null : new Jitter(jitter, table, this.#streams.jitter);
-    }
-    this.#flight.configure(emulation, this.#jitter);
-    this.#fates = new Fates(emulation, this.#loss, this.#streams);
     const isSingle =
       segments === 'wire' ||
       jitter !== undefined ||
       emulation.reorderRatio > 0 ||
       emulation.trace !== undefined ||
       queue.discipline !== 'drop-tail';
-    if (isSingle) this.#runSegments = 1;
-    else if (this.#line === null) this.#runSegments = ANY_SEGMENTS;
-    else this.#runSegments = Math.max(1, Math.floor((MAX_RUN_NS * rateBps) / 8e9 / (1514 + overheadBytes)));
+    if (isSingle) this.#runBytes = 0;
+    else if (this.#line === null) this.#runBytes = Infinity;
+    else this.#runBytes = Math.min(MAX_RUN_BYTES, (MAX_RUN_NS * rateBps) / 8e9);
+  }
+
+  #setJitter({ jitter }: Emulation, before: Emulation | undefined, { distributions }: Recordings): void {
+    const distribution = jitter?.distribution;
+    const was = this.#table;
+    const table = typeof distribution === 'object' ? distributions.get(distribution.table)! : null;
+    this.#table = table;
+    if (before !== undefined && same(jitter, before.jitter) && sameNumbers(table?.quantiles, was?.quantiles)) return;
+    this.#jitter = jitter === undefined ? null : new Jitter(jitter, table, this.#streams.jitter);
   }
 
   /** Returns its rate, of a trace on average; Infinity without either. */
   #setLine(emulation: Emulation, before: Emulation | undefined, { traces }: Recordings): number {
     const { rateBps, trace } = emulation;
-    const stays = before !== undefined && before.rateBps === rateBps && before.trace === trace;
-    if (trace !== undefined) {
-      const atMs = traces[trace]!;
+    const was = this.#trace;
+    const atMs = trace === undefined ? null : traces[trace]!;
+    this.#trace = atMs;
+    const stays =
+      before !== undefined && before.rateBps === rateBps && before.trace === trace && sameNumbers(atMs, was);
+    if (atMs !== null) {
       if (!stays) this.#line = new TraceLine(this.#times, atMs, this.#now[0]!);
       return (atMs.length * OPPORTUNITY_BYTES * 8e3) / atMs.at(-1)!;
     }
@@ -311,8 +329,11 @@ export class Emulator implements Qdisc {
    */
   #offer(frame: number, packetBytes: number, wireBytes: number, segments: number): void {
     const { mtuBytes } = this.#emulation;
-    if (mtuBytes !== undefined && packetBytes - this.#linkHeaderBytes(frame) > mtuBytes) {
-      this.#place.discard(DropReason.mtuExceeded, frame);
+    const longestBytes = segments === 1 ? wireBytes : packetBytes;
+    if (mtuBytes !== undefined && longestBytes - this.#linkHeaderBytes(frame) > mtuBytes) {
+      // The last one may be short enough.
+      if (segments > 1) this.#offerEach(frame, packetBytes, segments);
+      else this.#place.discard(DropReason.mtuExceeded, frame);
       return;
     }
     const waiting = this.#waiting;
@@ -332,7 +353,7 @@ export class Emulator implements Qdisc {
     this.#advance();
   }
 
-  /** The queue has no room for all of them: one after the other, as on a wire. */
+  /** The queue has no room for all of them, or some are too long: one after the other, as on a wire. */
   #offerEach(frame: number, packetBytes: number, segments: number): void {
     const arena = this.#arena;
     const splitting = this.#splitting;
@@ -568,4 +589,12 @@ function unlimited(queue: Queue): object {
 
 function same(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Recordings are read anew with each configuration, and are the same where their numbers are. */
+function sameNumbers(a: ArrayLike<number> | null | undefined, b: ArrayLike<number> | null | undefined): boolean {
+  if (a == null || b == null) return a == b;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

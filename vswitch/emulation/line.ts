@@ -133,8 +133,9 @@ export class TraceLine implements Line {
     // Packets come one at a time.
   }
 
+  /** Its packets come one at a time; a run that was on another line before it is gone. */
   begun(): number {
-    return 1;
+    return Infinity;
   }
 
   /** All opportunities until then, that moment included, are gone. */
