@@ -16,6 +16,7 @@ import { eventKey } from './control/schedule.js';
 import { LuthierError, UsageError } from './model/errors.js';
 import type { EventState, LinkSettings, NetworkState, NodeState, TraceReport } from './model/messages.js';
 import type { RawLinkProperties as LinkProperties } from './model/scenario.js';
+import type { Verdict } from './model/verdict.js';
 
 export { load, loadText, type Scenario } from './control/scenario/index.js';
 export type { ExecOptions, ExecResult } from './control/exec.js';
@@ -30,6 +31,7 @@ export type {
   TraceReport,
 } from './model/messages.js';
 export type { RawLinkProperties as LinkProperties } from './model/scenario.js';
+export type { DirectionVerdict, Finding, Verdict } from './model/verdict.js';
 export * from './model/errors.js';
 
 /** What happens in a running network: a host's command ended, a link's state changed, or an event of its scenario came. */
@@ -70,6 +72,11 @@ export class RunningNetwork implements AsyncDisposable {
 
   inspect(): Promise<NetworkState> {
     return this.#agent.network(this.name);
+  }
+
+  /** Whether its links did what was asked of them, since it came up; and if not, why. */
+  verdict(): Promise<Verdict> {
+    return this.#agent.verdict(this.name);
   }
 
   /** The way of a frame, without sending one. */

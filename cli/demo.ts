@@ -49,7 +49,7 @@ async function demonstrate(): Promise<void> {
     results = await untilInterrupted((signal) => sendTraffic(agent, name, signal));
   } finally {
     title(`luthier down ${name}`);
-    downMs = await bringDown(agent, name, progressView());
+    ({ ms: downMs } = await bringDown(agent, name, progressView()));
   }
 
   const left = await leftOf(footprint);

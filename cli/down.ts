@@ -3,11 +3,13 @@ import { statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { AgentClient } from '../control/client.js';
 import { UsageError } from '../model/errors.js';
+import type { Verdict } from '../model/verdict.js';
 import { agentIfAny, nothingRuns, removeStaleFiles } from './connection.js';
 import { resolveNetwork } from './names.js';
 import { jsonMs, print, printJson } from './output.js';
 import { progressView, silentView, type ProgressView } from './progress.js';
 import { syntax, withJson } from './syntax.js';
+import { verdictLines } from './verdict-view.js';
 
 export function command(): Command {
   return withJson(
@@ -23,11 +25,13 @@ export function command(): Command {
       throw new UsageError('name one network or file, or say --all', { hint: 'see what runs: luthier ls' });
 
     const agent = await agentIfAny();
-    const removed: { name: string; ms: number }[] = [];
+    const removed: { name: string; ms: number; verdict?: Verdict }[] = [];
     const remove = async (name: string): Promise<void> => {
-      const ms = jsonMs(await bringDown(agent!, name, options.json ? silentView : progressView()));
-      removed.push({ name, ms });
-      if (!options.json) print(`${name} is down (${Math.round(ms)} ms)`);
+      const { ms, verdict } = await bringDown(agent!, name, options.json ? silentView : progressView());
+      removed.push({ name, ms: jsonMs(ms), ...(verdict === undefined ? {} : { verdict }) });
+      if (options.json) return;
+      print(`${name} is down (${Math.round(ms)} ms)`);
+      if (verdict !== undefined) print(verdictLines(verdict).join('\n'));
     };
     if (target !== undefined) await remove(await networkOf(agent, target));
     else await removeAll(agent, remove);
@@ -37,20 +41,29 @@ export function command(): Command {
   });
 }
 
-/** Returns how long it took, in ms. Also what the demonstration does. ^C ends only the watching: the agent goes on. */
-export async function bringDown(agent: AgentClient, name: string, view: ProgressView): Promise<number> {
+/**
+ * Returns how long it took, and of a network with emulated links whether they did what was asked. Also what the demonstration
+ * does. ^C ends only the watching: the agent goes on.
+ */
+export async function bringDown(
+  agent: AgentClient,
+  name: string,
+  view: ProgressView,
+): Promise<{ ms: number; verdict: Verdict | undefined }> {
   let ms = 0;
+  let verdict: Verdict | undefined;
   try {
     await agent.down(name, {
       onProgress: (progress) => {
         if (progress.type === 'done') ms = progress.ms;
+        if (progress.type === 'verdict') ({ verdict } = progress);
         view.report(progress);
       },
     });
   } finally {
     await view.finish();
   }
-  return ms;
+  return { ms, verdict };
 }
 
 /** Those that come up or go down at the moment as well: the agent interrupts or completes what is under way. */

@@ -5,6 +5,7 @@ import { renderDropRecords, renderEvents, renderFdb, renderNetwork } from './ins
 import { resolveNetwork } from './names.js';
 import { print, printJson } from './output.js';
 import { syntax, withJson } from './syntax.js';
+import { verdictLines } from './verdict-view.js';
 
 interface Options {
   readonly fdb?: true;
@@ -29,14 +30,17 @@ export function command(): Command {
     const agent = await runningAgent();
     const name = await resolveNetwork(agent, wanted);
     const network = await agent.network(name);
+    const verdict = await agent.verdict(name);
     const events = options.events ? await agent.events(name) : undefined;
     const drops = options.drops ? await agent.drops(name) : undefined;
     if (options.json) {
       const more = { ...(events === undefined ? {} : { events }), ...(drops === undefined ? {} : { drops }) };
-      printJson({ luthier: 1, network, ...more });
+      printJson({ luthier: 1, network, verdict, ...more });
       return;
     }
     print(renderNetwork(network));
+    const judged = verdictLines(verdict);
+    if (judged.length > 0) print(`\n${judged.join('\n')}`);
     if (options.fdb) print(`\n${renderFdb(network)}`);
     if (events !== undefined) print(`\n${renderEvents(events)}`);
     if (drops !== undefined) print(`\n${renderDropRecords(drops)}`);

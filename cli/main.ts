@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   logs: () => import('./logs.js'),
   capture: () => import('./capture.js'),
   trace: () => import('./trace.js'),
+  verdict: () => import('./verdict.js'),
   set: () => import('./set.js'),
   link: () => import('./link.js'),
   validate: () => import('./validate.js'),

@@ -13,6 +13,7 @@
  *   GET    /networks/NAME/nodes/NODE          NodeAccess
  *   GET    /networks/NAME/events              EventState[], in order of time
  *   GET    /networks/NAME/drops               DropRecord[]
+ *   GET    /networks/NAME/verdict             Verdict: whether its links did what was asked of them
  *   GET    /networks/NAME/trace?from=&to=     TraceReport
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
  */
@@ -29,6 +30,7 @@ import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, n
 import { untilLookMs } from './look.js';
 import { parseChange, parseScenario } from './scenario/index.js';
 import { Networks } from './networks.js';
+import { networkVerdict } from './run.js';
 import { agentSocket } from './paths.js';
 import { refuseUnsupported } from './unsupported.js';
 import { traceFrame } from './trace.js';
@@ -122,6 +124,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     process.once('SIGINT', stop);
     // Somebody removed the folder: nobody can reach us any more, and the next command starts another agent.
     const watch = (): void => {
+      networks.processors.look();
       if (!socketIsThere()) stop();
       else setTimeout(watch, untilLookMs()).unref();
     };
@@ -195,6 +198,7 @@ async function answer(
     if (part === undefined) json(await networkState(live));
     else if (part === 'nodes' && item !== undefined) json(nodeAccess(live, item));
     else if (part === 'events') json(eventStates(live));
+    else if (part === 'verdict') json(await networkVerdict(live, networks.processors.read()));
     else if (part === 'drops') json(await networkDrops(live));
     else if (part === 'trace') json(await traceFrame(live, query('from'), query('to')));
     else if (part === 'capture') {

@@ -22,6 +22,7 @@ import type {
   TraceReport,
 } from '../model/messages.js';
 import type { RawLinkProperties } from '../model/scenario.js';
+import type { Verdict } from '../model/verdict.js';
 import { makeFolders, requireOwnFolders } from './folders.js';
 import { lines, openStream, requestJson } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
@@ -96,6 +97,11 @@ export class AgentClient {
 
   drops(network: string): Promise<DropRecord[]> {
     return this.#get(`/networks/${encodeURIComponent(network)}/drops`);
+  }
+
+  /** Whether its links did what was asked of them, until now. */
+  verdict(network: string): Promise<Verdict> {
+    return this.#get(`/networks/${encodeURIComponent(network)}/verdict`);
   }
 
   trace(network: string, from: string, to: string): Promise<TraceReport> {

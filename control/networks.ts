@@ -21,9 +21,11 @@ import { readMachineLimits } from './machine-limits.js';
 import { change, create, finish, remove, type Conduct, type OnProgress } from './operations.js';
 import { NetworkPaths, type Paths } from './paths.js';
 import { previewOf } from './preview.js';
+import { ProcessorWatch } from './processor-watch.js';
 import { SWITCH_UIDS } from './privileges.js';
 import { bootId } from './process.js';
 import { lossesOf } from './repair.js';
+import { isEmulated, networkVerdict } from './run.js';
 import { resolve } from './scenario/index.js';
 import { summary } from './summary.js';
 import { Supervisor } from './supervisor.js';
@@ -55,6 +57,8 @@ interface Operation {
 }
 
 export class Networks {
+  /** For verdicts; looked at by `agent.ts`. */
+  readonly processors = new ProcessorWatch();
   readonly #paths: Paths;
   /** All that have a record: running ones, and those that are being made or removed. */
   readonly #live = new Map<string, LiveNetwork>();
@@ -197,6 +201,8 @@ export class Networks {
     if (live !== undefined) {
       await this.#exclusively(name, 'down', new AbortController(), async () => {
         if (!live.isLost) {
+          if (live.journal.state.status === 'running' && isEmulated(live))
+            onProgress({ type: 'verdict', verdict: await networkVerdict(live, this.processors.read()) });
           await this.#stopSupervising(name);
           try {
             live.journal.append({ op: 'status', status: 'stopping' });

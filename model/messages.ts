@@ -5,7 +5,7 @@
 import type { EmulationInputs, LinkProperties } from './emulation.js';
 import type { NetworkEvent } from './network.js';
 import type { RawLinkProperties } from './scenario.js';
-import type { EmulationCounters, Strain } from './verdict.js';
+import type { EmulationCounters, Strain, Verdict } from './verdict.js';
 
 /** `PUT /config` of a switch process. */
 export interface SwitchConfig {
@@ -138,7 +138,8 @@ export interface SwitchState {
   readonly pid: number;
   readonly rssBytes: number;
   readonly uptimeNs: number;
-  readonly arena: { readonly slots: number; readonly freeSlots: number };
+  /** Frame memory; `starved`: how often a device was left unread until there was some again. */
+  readonly arena: { readonly slots: number; readonly freeSlots: number; readonly starved: number };
   readonly devices: readonly ({ readonly name: string } & PortCounters)[];
   /** Per link: forward is from the first end to the second. */
   readonly links: readonly {
@@ -254,6 +255,8 @@ export type Progress =
       readonly detail?: string;
     }
   | ({ readonly type: 'notice' } & Notice)
+  /** Of a network with emulated links, before it goes. */
+  | { readonly type: 'verdict'; readonly verdict: Verdict }
   | {
       readonly type: 'done';
       readonly ms: number;

@@ -206,7 +206,11 @@ export class Control {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),
       uptimeNs: Math.round(process.uptime() * 1e9),
-      arena: { slots: telemetry.gauges[Gauge.slots]!, freeSlots: telemetry.gauges[Gauge.freeSlots]! },
+      arena: {
+        slots: telemetry.gauges[Gauge.slots]!,
+        freeSlots: telemetry.gauges[Gauge.freeSlots]!,
+        starved: telemetry.gauges[Gauge.starved]!,
+      },
       devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
       links: links.map(({ name, index }) => ({
         name,

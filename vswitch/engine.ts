@@ -241,6 +241,7 @@ export class Engine {
   #starve(port: Port): void {
     if (port.starved) return;
     port.starved = true;
+    this.telemetry.gauges[Gauge.starved]!++;
     this.#starvedPorts.push(port);
   }
 

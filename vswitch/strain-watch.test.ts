@@ -60,12 +60,14 @@ describe('StrainWatch', () => {
     ]);
   });
 
-  it('tells what happened since the last second when it is asked', () => {
+  it('tells also what happened since the last second, unless that is a moment ago', () => {
     const { timer, watch, leave } = bench();
     watch.watch([LINK]);
-    timer.pass(250);
     leave(1, 1);
-    expect(watch.read()).toMatchObject([{ fromNs: 100e9, toNs: 100.25e9, late: 1 }]);
+    timer.pass(400);
+    expect(watch.read()).toEqual([]);
+    timer.pass(100);
+    expect(watch.read()).toMatchObject([{ fromNs: 100e9, toNs: 100.5e9, late: 1 }]);
   });
 
   it('goes on when it is told of the same links again, however often', () => {

@@ -10,6 +10,8 @@ import { DirectionField, Telemetry } from './telemetry.js';
 import type { Timer } from './timer.js';
 
 const PERIOD_MS = 1000;
+/** In less, a single moment without a processor looks like much. */
+const LEAST_MS = 500;
 
 /** Sums since some moment before. */
 interface Counts {
@@ -50,16 +52,15 @@ export class StrainWatch {
     });
   }
 
-  /** Up to this moment. */
+  /** Up to a moment ago. */
   read(): readonly Strain[] {
-    if (this.#last !== undefined) this.#look();
+    if (this.#last !== undefined && this.#nowNs() - this.#last.atNs >= LEAST_MS * 1e6) this.#look();
     return this.#log.read();
   }
 
   #look(): void {
     const now = this.#count();
     const last = this.#last!;
-    if (now.atNs <= last.atNs) return;
     this.#log.add({
       fromNs: last.atNs,
       toNs: now.atNs,
@@ -83,8 +84,11 @@ export class StrainWatch {
         timed += this.#telemetry.directions[base + DirectionField.timed]!;
         late += this.#telemetry.directions[base + DirectionField.late]!;
       }
-    const atNs = Math.round(this.#zeroNs + this.#timer.nowMs() * 1e6);
-    return { atNs, engineWaitNs: waitNs(this.#engineThread), timed, late };
+    return { atNs: this.#nowNs(), engineWaitNs: waitNs(this.#engineThread), timed, late };
+  }
+
+  #nowNs(): number {
+    return Math.round(this.#zeroNs + this.#timer.nowMs() * 1e6);
   }
 }
 

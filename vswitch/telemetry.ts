@@ -17,7 +17,8 @@ import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { ENDPOINT_BYTES, formatEndpoint } from './tunnel/roaming/endpoint.js';
 import { put16, put32 } from './wire/bytes.js';
 
-export const Gauge = { slots: 0, freeSlots: 1 } as const;
+/** `starved`: how often a device was left unread for want of memory. */
+export const Gauge = { slots: 0, freeSlots: 1, starved: 2 } as const;
 const GAUGES = 8;
 
 /** Offsets within a port's counters. */

@@ -1,0 +1,115 @@
+/** A verdict on real runs: its numbers are those of the frames that were sent, and what nobody asked for is named. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { NetworkState, SwitchState } from '../../model/messages.js';
+import type { Verdict } from '../../model/verdict.js';
+import { Bench } from './machine.js';
+
+const SCENARIO = `
+name: judged
+nodes:
+  s1: { kind: switch, subnet: 10.0.0.0/24 }
+  h1: { kind: host }
+  h2: { kind: host }
+links:
+  - { endpoints: [h1, s1], delay: 5ms }
+  - { endpoints: [h2, s1] }
+`;
+const PINGS = 40;
+
+let bench: Bench;
+
+beforeAll(() => {
+  bench = new Bench();
+});
+afterAll(() => bench[Symbol.asyncDispose]());
+
+/** Its exit status says the same. */
+async function verdict(): Promise<Verdict> {
+  const { code, stdout } = await bench.luthier('verdict', '--json');
+  const { verdict } = JSON.parse(stdout) as { verdict: Verdict };
+  expect(code).toBe(verdict.faithful ? 0 : 1);
+  return verdict;
+}
+
+async function inspect(): Promise<{ network: NetworkState; verdict: Verdict }> {
+  return JSON.parse(await bench.ok('inspect', '--json')) as { network: NetworkState; verdict: Verdict };
+}
+
+const stateOf = ({ switchProcesses }: NetworkState): SwitchState => switchProcesses[0]!.state!;
+
+it('has timed every frame of a delayed link; whether it was faithful, it says everywhere alike', async () => {
+  await bench.ok('up', bench.scenario('judged', SCENARIO));
+  await bench.ok('exec', 'h1', '--', 'ping', '-q', `-c${PINGS}`, '-i0.02', '-w60', 'h2');
+  // Hosts say something of their own now and then: between two answers that are alike, nobody did.
+  let before: Verdict;
+  let seen: Awaited<ReturnType<typeof inspect>>;
+  let after = await verdict();
+  do {
+    before = after;
+    seen = await inspect();
+    after = await verdict();
+  } while (JSON.stringify(before.directions) !== JSON.stringify(after.directions));
+
+  expect(after.directions.map(({ link, from, to }) => [link, from, to])).toEqual([
+    ['h1--s1', 'h1:eth0', 's1'],
+    ['h1--s1', 's1', 'h1:eth0'],
+  ]);
+  const { linkStates } = seen.network;
+  const { forwardPackets, reversePackets } = linkStates.find(({ name }) => name === 'h1--s1')!;
+  expect(after.directions.map(({ timed }) => timed)).toEqual([forwardPackets, reversePackets]);
+  const counted = stateOf(seen.network).links.find(({ name }) => name === 'h1--s1')!;
+  for (const emulation of [counted.forwardEmulation!, counted.reverseEmulation!]) {
+    expect(emulation.timed).toBeGreaterThanOrEqual(PINGS);
+    expect(emulation.lateness.reduce((sum, frames) => sum + frames, 0)).toBe(emulation.timed);
+    expect(emulation).toMatchObject({ lost: 0, corrupted: 0, duplicated: 0, queueDropped: 0, overloaded: 0 });
+  }
+  // Of this machine at this moment it says what it likes; but as its numbers are.
+  const isLate = after.directions.some(({ late, timed }) => late > 0.001 * timed);
+  expect(after.reasons.some(({ code }) => code === 'late')).toBe(isLate);
+  expect(after.reasons.filter(({ code }) => code !== 'late' && code !== 'strain')).toEqual([]);
+  const said = after.faithful ? 'judged was faithful' : 'judged was not faithful:';
+  expect(await bench.ok('inspect')).toContain(said);
+  expect(await bench.ok('down', 'judged')).toContain(said);
+});
+
+it('names memory that did not suffice, and what the kernel then dropped', async () => {
+  await bench.ok('up', '--memory', '4MiB', bench.scenario('judged', SCENARIO));
+  await bench.ok('exec', 'h1', '--', 'ping', '-q', '-c1', '-w60', 'h2');
+  await bench.ok('set', 'h1--s1', 'delay=10m');
+  // 2048 frames fit, and some hundred wait in the TAP. Answers would take twenty minutes.
+  const flood = ['ping', '-q', '-f', '-l', '500', '-c', '500', '-s', '1000', '-w1', '10.0.0.2'];
+  const reasons = async (): Promise<string[]> => (await verdict()).reasons.map(({ code }) => code);
+  await expect
+    .poll(
+      async () => {
+        await bench.luthier('exec', 'h1', '--', ...flood);
+        return reasons();
+      },
+      { timeout: 100_000 },
+    )
+    .toEqual(expect.arrayContaining(['overload', 'tap-drops']));
+  const { reasons: named } = await verdict();
+  expect(named.find(({ code }) => code === 'overload')).toMatchObject({ where: 'switch of local' });
+  expect(named.find(({ code }) => code === 'tap-drops')).toMatchObject({ where: 'tap:h1:eth0' });
+  const { removed } = JSON.parse(await bench.ok('down', 'judged', '--json')) as { removed: { verdict: Verdict }[] };
+  expect(removed).toMatchObject([{ name: 'judged', verdict: { faithful: false } }]);
+}, 150_000);
+
+it('judges nothing of a network of which nothing was asked', async () => {
+  await bench.ok('up', bench.scenario('judged', SCENARIO.replace(', delay: 5ms', '')));
+  expect(await verdict()).toMatchObject({ faithful: true, notes: [{ code: 'nothing-asked' }], directions: [] });
+  expect(await bench.ok('inspect')).not.toContain('faithful');
+  expect(await bench.ok('down', 'judged')).not.toContain('faithful');
+});
+
+it('does not know what a switch process did that was killed, and says so', async () => {
+  await bench.ok('up', bench.scenario('judged', SCENARIO));
+  const { pid } = (await inspect()).network.switchProcesses[0]!;
+  process.kill(pid, 'SIGKILL');
+  await expect
+    .poll(async () => (await inspect()).network.switchProcesses[0], { timeout: 60_000 })
+    .toMatchObject({ pid: expect.not.toBeOneOf([pid]) as number, state: { pid: expect.any(Number) as number } });
+  expect((await verdict()).reasons).toContainEqual(
+    expect.objectContaining({ code: 'unknown', where: 'switch of local' }),
+  );
+});
