@@ -91,6 +91,7 @@ function lasting(state: NetworkState): unknown {
   return {
     ...state,
     since: undefined,
+    zero: undefined,
     file: undefined,
     drops: undefined,
     nodes: state.nodes.map(({ pid, ports, ...node }) => ({
@@ -98,7 +99,13 @@ function lasting(state: NetworkState): unknown {
       runs: pid !== undefined,
       ports: ports.map(({ name, link, mac, addresses, mtuBytes }) => ({ name, link, mac, addresses, mtuBytes })),
     })),
-    linkStates: state.linkStates.map(({ name, ends, state: linkState }) => ({ name, ends, state: linkState })),
+    linkStates: state.linkStates.map(({ name, ends, state: linkState, forward, reverse }) => ({
+      name,
+      ends,
+      state: linkState,
+      forward,
+      reverse,
+    })),
     switchProcesses: state.switchProcesses.map(({ machine, state: process }) => ({
       machine,
       devices: process?.devices.map(({ name }) => name).sort(),
