@@ -8,6 +8,7 @@ import type { Network, NetworkEvent } from '../model/network.js';
 import { announceHosts } from './actions/hosts.js';
 import { comesUp } from './link-changes.js';
 import type { LiveNetwork } from './live.js';
+import { untilLookMs } from './look.js';
 import { eventKey } from './schedule.js';
 import { moved } from './stations.js';
 import { machinesOf } from './wiring.js';
@@ -18,17 +19,32 @@ const PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 3600e3;
 /**
  * A switch process that was started again after an event was due was configured with what came of it, and knows nothing of
- * the event itself: after so long it is taken as happened.
+ * the event itself: once it answers for so long, it is taken as happened.
  */
 const GRACE_NS = 1e9;
+
+/** What a switch process has said. */
+interface Known {
+  readonly pid: number;
+  /** Since when it answers, by time zero; undefined while it does not. */
+  answeredNs: number | undefined;
+  /** How many changes of it are known. */
+  count: number;
+  /** When what was done on which link; by a process before it too. */
+  readonly done: Map<string, number>;
+}
 
 export class EventWatch {
   readonly #live: LiveNetwork;
   /** Another agent may have taken over, unnoticed but for this. */
   readonly #isInCharge: () => boolean;
   readonly #log: (message: string) => void;
-  /** By machine: the process that was asked, how many changes of it are known, and when what was done on which link. */
-  readonly #known = new Map<string, { pid: number; count: number; readonly done: Map<string, number> }>();
+  /** By machine. */
+  readonly #known = new Map<string, Known>();
+  /** Of these events, so many have been seen to pass; of those, the ones that are not known to have happened. */
+  #events: readonly NetworkEvent[] = [];
+  #seen = 0;
+  #awaited: NetworkEvent[] = [];
   readonly #stop = new AbortController();
   readonly #watch: Promise<void>;
   /** What it was at the last look. */
@@ -52,22 +68,34 @@ export class EventWatch {
     const { signal } = this.#stop;
     while (!signal.aborted && this.#isInCharge()) {
       const network = this.#live.network;
-      const missing = passed(network).filter((event) => !this.#happened.has(eventKey(event)));
-      if (missing.length > 0) await this.#ask();
-      for (const event of missing) this.#record(network, event);
+      this.#see(network);
+      if (this.#awaited.length > 0) await this.#ask();
+      this.#awaited = this.#awaited.filter((event) => !this.#record(network, event));
       await this.#announce(network);
       await pause(this.#pauseMs(), signal);
     }
   }
 
-  get #happened(): ReadonlyMap<string, number> {
-    return this.#live.journal.state.happened;
+  /** Looks at each event once, however many there are. */
+  #see({ events, passedEvents }: Network): void {
+    if (this.#events !== events) {
+      this.#events = events;
+      this.#seen = 0;
+      this.#awaited = [];
+    }
+    const { happened } = this.#live.journal.state;
+    for (; this.#seen < passedEvents; this.#seen++) {
+      const event = events[this.#seen]!;
+      if (!happened.has(eventKey(event))) this.#awaited.push(event);
+    }
   }
 
   #pauseMs(): number {
-    const { network, nowNs } = this.#live;
-    if (passed(network).some((event) => !this.#happened.has(eventKey(event)))) return PAUSE_MS;
-    const next = network.events[network.passedEvents];
+    // Of processes that say nothing, one may not come back.
+    if (this.#awaited.length > 0)
+      return [...this.#known.values()].every(({ answeredNs }) => answeredNs !== undefined) ? PAUSE_MS : untilLookMs();
+    const { nowNs } = this.#live;
+    const next = this.#events[this.#seen];
     return next === undefined ? LONGEST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, (next.atNs - nowNs) / 1e6 + PAUSE_MS);
   }
 
@@ -76,14 +104,24 @@ export class EventWatch {
       this.#live.switches().map(async ([machine, { pid }]) => {
         let known = this.#known.get(machine);
         if (known?.pid !== pid)
-          this.#known.set(machine, (known = { pid, count: 0, done: known?.done ?? new Map<string, number>() }));
+          this.#known.set(
+            machine,
+            (known = {
+              pid,
+              answeredNs: undefined,
+              count: 0,
+              done: known?.done ?? new Map<string, number>(),
+            }),
+          );
         let changes: DoneChange[];
         try {
           changes = await this.#live.switchOf(machine).changes(known.count);
         } catch {
           // It is being started again: it is asked again in a moment.
+          known.answeredNs = undefined;
           return;
         }
+        known.answeredNs ??= this.#live.nowNs;
         known.count += changes.length;
         // Of one that was told twice, the first time counts.
         for (const { link, atNs, doneNs } of changes)
@@ -92,16 +130,17 @@ export class EventWatch {
     );
   }
 
-  #record(network: Network, event: NetworkEvent): void {
+  /** Whether it is known to have happened. */
+  #record(network: Network, event: NetworkEvent): boolean {
     const zeroNs = this.#live.header.zero!.monotonicNs;
     const link = network.links.find(({ name }) => name === event.link);
-    const done = (link === undefined ? [] : machinesOf(network, link)).map((machine) =>
-      this.#known.get(machine)?.done.get(`${event.link} ${zeroNs + event.atNs}`),
-    );
+    const known = (link === undefined ? [] : machinesOf(network, link)).map((machine) => this.#known.get(machine));
+    const done = known.map((process) => process?.done.get(`${event.link} ${zeroNs + event.atNs}`));
     const isDone = done.every((at) => at !== undefined) && done.length > 0;
-    const { nowNs } = this.#live;
-    if (!isDone && nowNs < event.atNs + GRACE_NS) return;
-    const doneNs = isDone ? Math.max(...done) - zeroNs : nowNs;
+    // Whoever knows nothing of it was told what came of it, at the earliest when it was first heard of.
+    const toldNs = Math.max(event.atNs, ...known.map((process) => process?.answeredNs ?? Infinity));
+    if (!isDone && this.#live.nowNs < toldNs + GRACE_NS) return false;
+    const doneNs = isDone ? Math.max(...done) - zeroNs : toldNs;
     const { journal, header } = this.#live;
     const what = `${event.link}${event.from === undefined ? '' : ` from ${event.from}`} ${settingsText(event.set)}`;
     const how = isDone ? '' : ', as a switch process was started again, or the scenario changed';
@@ -115,6 +154,7 @@ export class EventWatch {
       journal.state.happened.set(eventKey(event), doneNs);
       this.#log(`network ${header.name}: not recorded: ${(cause as Error).message}`);
     }
+    return true;
   }
 
   /** Hosts that others can reach again, as after `luthier link up`. */

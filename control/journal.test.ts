@@ -232,6 +232,18 @@ describe('Journal', () => {
     });
   });
 
+  it('reads a network that was recorded when there were no events', () => {
+    const { inputs, events, passedEvents, ...network } = header.network;
+    const wanted = { ...network, seed: 2 } as Network;
+    const journal = Journal.create(file, { ...header, network: network as Network });
+    journal.append({ op: 'status', status: 'running' });
+    journal.append({ op: 'change', network: wanted, memoryBytes: 1 });
+    journal.close();
+    const { state } = Journal.open(file)!;
+    expect(state.header).toEqual(header);
+    expect(state.change?.header.network).toEqual({ ...wanted, inputs, events, passedEvents });
+  });
+
   it('goes with the network', () => {
     Journal.create(file, header).remove();
     expect(existsSync(join(directory, '00000abc'))).toBe(false);

@@ -261,7 +261,8 @@ function parseFile(file: string): { state: JournalState; bytes: number; complete
   const [first, ...rest] = complete.split('\n').slice(0, -1);
   if (first === undefined) return undefined;
   try {
-    const state = emptyState(JSON.parse(first) as JournalHeader);
+    const header = JSON.parse(first) as JournalHeader;
+    const state = emptyState({ ...header, network: wholeNetwork(header.network) });
     for (const line of rest) fold(state, JSON.parse(line) as JournalEntry);
     return { state, bytes: Buffer.byteLength(text), completeBytes: Buffer.byteLength(complete) };
   } catch (cause) {
@@ -311,7 +312,8 @@ function fold(state: JournalState, entry: JournalEntry): void {
       state.unfinished.clear();
       break;
     case 'change': {
-      const { network, file, memoryBytes } = entry;
+      const { file, memoryBytes } = entry;
+      const network = wholeNetwork(entry.network);
       const header = { ...state.header, network, memoryBytes, ...(file === undefined ? {} : { file }) };
       state.change = { header, from: state.header.network, restarted: new Set() };
       state.status = 'changing';
@@ -358,6 +360,13 @@ function fold(state: JournalState, entry: JournalEntry): void {
       state.cgroups.delete(entry.directory);
       break;
   }
+}
+
+/** As it was recorded once, of links that did nothing but be up or down, a network has neither inputs nor events. */
+function wholeNetwork(network: Network): Network {
+  const recorded: Partial<Network> = network;
+  if (recorded.events !== undefined) return network;
+  return { ...network, inputs: { traces: {}, distributions: {} }, events: [], passedEvents: 0 };
 }
 
 function withChange(network: Network, entry: Extract<JournalEntry, { op: 'link' }>): Network {

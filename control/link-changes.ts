@@ -9,7 +9,7 @@
 import { LuthierError, UsageError } from '../model/errors.js';
 import { linkState } from '../model/emulation.js';
 import type { RawLinkProperties } from '../model/scenario.js';
-import type { Link } from '../model/network.js';
+import type { Link, Network } from '../model/network.js';
 import { announceHosts } from './actions/hosts.js';
 import type { LiveNetwork } from './live.js';
 import { isAlive } from './process.js';
@@ -45,9 +45,9 @@ export async function changeByHand(
   set: RawLinkProperties,
   from: string | undefined,
 ): Promise<Link> {
-  const { network: before, nowNs: atNs } = live;
+  const { network: before, nowNs: atNs } = live.present;
   const link = changeLink(before, name, set, from);
-  requireEvents(live, link);
+  requireEvents(before, link);
   const was = before.links.find((candidate) => candidate.name === name)!;
   live.journal.append({ op: 'link', atNs, link });
   try {
@@ -70,7 +70,7 @@ export function comesUp(was: Link, is: Link): boolean {
   return ways.some((way) => was[way].state === 'down' && is[way].state === 'up') && linkState(is) === 'up';
 }
 
-function requireEvents({ network }: LiveNetwork, link: Link): void {
+function requireEvents(network: Network, link: Link): void {
   try {
     momentsOf({ ...network, links: [link] });
   } catch (cause) {

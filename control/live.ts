@@ -49,6 +49,12 @@ export class LiveNetwork {
     return (this.#network = this.now(this.#network!));
   }
 
+  /** The same with the moment that it is of: an event that comes due a moment later is not in it, and comes after it. */
+  get present(): { readonly network: Network; readonly nowNs: number } {
+    const { network: before, nowNs } = this;
+    return { network: nowNs === -Infinity ? before : advance(before, nowNs), nowNs };
+  }
+
   /** A network of which the record says what it was, with what events have made of it since. */
   now(network: Network): Network {
     return this.header.zero === undefined ? network : advance(network, this.nowNs);

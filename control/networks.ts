@@ -136,6 +136,7 @@ export class Networks {
    */
   async up(request: UpRequest, onProgress: OnProgress, abort: AbortController): Promise<void> {
     const { name } = request.scenario.raw;
+    while (this.#linkChange(name) !== undefined) await this.#linkChange(name);
     await this.#exclusively(name, 'up', abort, async () => {
       const running = this.#live.get(name);
       const conduct = { onProgress, log: this.#log, signal: abort.signal };
@@ -165,11 +166,7 @@ export class Networks {
    */
   async changeLink(name: string, link: string, set: RawLinkProperties, from?: string): Promise<Link> {
     const live = this.get(name);
-    for (;;) {
-      const other = this.#operations.get(name);
-      if (other?.kind !== 'link') break;
-      await other.ended;
-    }
+    while (this.#linkChange(name) !== undefined) await this.#linkChange(name);
     let changed: Link | undefined;
     await this.#exclusively(name, 'link', new AbortController(), async () => {
       const { status } = live.journal.state;
@@ -195,6 +192,7 @@ export class Networks {
     if (other !== undefined) {
       this.abort(name);
       await other.ended;
+      while (this.#linkChange(name) !== undefined) await this.#linkChange(name);
     }
     // Its roll-back, or the other `down`, may have removed it meanwhile: then there is nothing to do.
     const live = this.#live.get(name) ?? (other === undefined ? this.get(name) : undefined);
@@ -324,6 +322,15 @@ export class Networks {
     this.#watches.delete(name);
     await this.#supervisors.get(name)?.stop();
     this.#supervisors.delete(name);
+  }
+
+  /**
+   * Changes of links take a moment: whatever else is to be done waits for the one under way, in the order in which it was
+   * asked. Who has waited asks again, and begins at once where there is none: another may have waited too.
+   */
+  #linkChange(name: string): Promise<void> | undefined {
+    const operation = this.#operations.get(name);
+    return operation?.kind === 'link' ? operation.ended : undefined;
   }
 
   /** Nobody else works on a network that is worked on. */

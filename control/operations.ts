@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LuthierError, StateError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
-import type { Network, NetworkEvent } from '../model/network.js';
+import type { Network } from '../model/network.js';
 import { apply, UNDO } from './actions/index.js';
 import type { Target } from './actions/record.js';
 import type { JournalHeader } from './journal.js';
@@ -66,14 +66,31 @@ export async function change(
     await takeBack(live, cause, conduct);
   }
   await clearAway(live, clear, build.length, conduct);
-  // A switch process that is what it should be was not configured, and may have other events to come.
-  const coming = [from, to].map(comingEvents) as [readonly NetworkEvent[], readonly NetworkEvent[]];
-  if (!isDeepStrictEqual(...coming))
-    await tellEvents(
-      live,
-      coming[0].map(({ link }) => link),
-    );
+  await tellOtherEvents(live, from, to);
+  live.journal.complete();
   return true;
+}
+
+/**
+ * A switch process that is what it should be was not configured, and may have events of `was` to come. Until it is told, the
+ * record is that of a change: an agent that takes over tells it.
+ */
+async function tellOtherEvents(live: LiveNetwork, was: Network, is: Network): Promise<void> {
+  const before = comingEvents(was);
+  if (isDeepStrictEqual(before, comingEvents(is))) return;
+  await tellEvents(
+    live,
+    before.map(({ link }) => link),
+  );
+}
+
+/** The same of a change that is brought to an end: what a process that is started again is told does not keep it from that. */
+async function tellOtherEventsOrLog(live: LiveNetwork, was: Network, is: Network, { log }: Conduct): Promise<void> {
+  try {
+    await tellOtherEvents(live, was, is);
+  } catch (cause) {
+    log(`network ${live.header.name}: its links may not be what they should: ${text(cause)}`);
+  }
 }
 
 /** Ends a change that was interrupted: one that counts already is completed, any other taken back. */
@@ -83,6 +100,8 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
   const { number, network } = live.header;
   if (status === 'clearing') {
     await clearAway(live, plan(interrupted.from, network, number).clear, 0, conduct);
+    await tellOtherEventsOrLog(live, interrupted.from, live.network, conduct);
+    live.journal.complete();
     return;
   }
   const been = live.now(interrupted.header.network);
@@ -100,6 +119,7 @@ export async function finish(live: LiveNetwork, conduct: Conduct): Promise<void>
   const back = [...steps, ...clear];
   conduct.onProgress({ type: 'plan', steps: back.map(actionTitle) });
   await perform({ live, was: been, to: from }, back, withoutAbort(conduct));
+  await tellOtherEventsOrLog(live, been, from, conduct);
   live.journal.complete();
 }
 
@@ -177,7 +197,6 @@ async function clearAway(
       hint: 'the same `up` once more tries to remove them',
     });
   }
-  live.journal.complete();
 }
 
 async function perform(target: Target, actions: readonly Action[], conduct: Conduct, before = 0): Promise<void> {

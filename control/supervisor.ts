@@ -81,7 +81,7 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
-      await this.#work;
+      while (this.#work !== undefined) await this.#work;
       if (needsMending(this.#live)) {
         if (!this.#isInCharge()) return;
         this.#repair = this.#mend().finally(() => (this.#repair = undefined));
