@@ -38,6 +38,9 @@ export const MAX_DELAY_NS = 3600e9;
 export const MAX_QUEUE_PACKETS = 2 ** 20;
 export const MAX_QUEUE_BYTES = 2 ** 30;
 export const MAX_FLOWS = 65_536;
+/** Below, a queue’s own work would take longer than the packets that it is for. */
+export const MIN_UPDATE_NS = 1e6;
+export const MIN_QUANTUM_BYTES = 256;
 /** Of PIE's alpha and beta. */
 export const MAX_GAIN = 1000;
 export const MAX_LOSS_STATES = 64;

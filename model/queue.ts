@@ -12,6 +12,8 @@ import {
   MAX_GAIN,
   MAX_QUEUE_BYTES,
   MAX_QUEUE_PACKETS,
+  MIN_QUANTUM_BYTES,
+  MIN_UPDATE_NS,
   type Queue,
   type QueueLimit,
 } from './emulation.js';
@@ -44,6 +46,15 @@ const bytes = bounded(parseSize, formatSize, {
 });
 const someTime = bounded(parseDuration, formatDuration, {
   least: [1, 'leave it out for the default'],
+  most: [MAX_DELAY_NS, 'nothing waits longer than that'],
+});
+
+const quantumBytes = bounded(parseSize, formatSize, {
+  least: [MIN_QUANTUM_BYTES, 'a turn is worth a packet or so'],
+  most: [MAX_QUEUE_BYTES, `the most that can wait is ${formatSize(MAX_QUEUE_BYTES)}`],
+});
+const updateTime = bounded(parseDuration, formatDuration, {
+  least: [MIN_UPDATE_NS, 'a queue that reckons more often does nothing else'],
   most: [MAX_DELAY_NS, 'nothing waits longer than that'],
 });
 
@@ -117,14 +128,26 @@ const mapping = z.discriminatedUnion('discipline', [
       .max(MAX_FLOWS, { error: `flows is at most ${MAX_FLOWS}` })
       .meta({ description: 'Queues that packets are hashed to. Default: 1024 (RFC 8290).' })
       .optional(),
-    quantum: size('Bytes that a flow may send in its turn. Default: 1514B (RFC 8290).').optional(),
+    quantum: quantity(
+      'a size',
+      '1514B',
+      quantumBytes,
+      SIZE_PATTERN,
+      'Bytes that a flow may send in its turn. Default: 1514B (RFC 8290).',
+    ).optional(),
     ecn: ecn(true),
   }),
   strict({
     discipline: z.literal('pie'),
     limit,
     target: time('Delay that it steers to. Default: 15ms (RFC 8033).').optional(),
-    update: time('How often it reckons anew. Default: 15ms (RFC 8033).').optional(),
+    update: quantity(
+      'a time',
+      '15ms',
+      updateTime,
+      TIME_PATTERN,
+      'How often it reckons anew. Default: 15ms (RFC 8033).',
+    ).optional(),
     alpha: gain(0.125),
     beta: gain(1.25),
     burst: time('For how long a burst passes. Default: 150ms (RFC 8033).').optional(),

@@ -3,6 +3,8 @@ import * as z from 'zod';
 import {
   MAX_DELAY_NS,
   MAX_FLOWS,
+  MIN_QUANTUM_BYTES,
+  MIN_UPDATE_NS,
   MAX_GAIN,
   MAX_LOSS_STATES,
   MAX_QUEUE_BYTES,
@@ -29,15 +31,17 @@ const limit = z.discriminatedUnion('unit', [
 
 const queue = z.discriminatedUnion('discipline', [
   z.strictObject({ discipline: z.literal('drop-tail'), limit }),
-  z.strictObject({
-    discipline: z.literal('red'),
-    limit,
-    minBytes: z.int().min(1).max(MAX_QUEUE_BYTES),
-    maxBytes: z.int().min(2).max(MAX_QUEUE_BYTES),
-    markRatio: ratio,
-    weightRatio: ratio,
-    ecn: z.boolean(),
-  }),
+  z
+    .strictObject({
+      discipline: z.literal('red'),
+      limit,
+      minBytes: z.int().min(1).max(MAX_QUEUE_BYTES),
+      maxBytes: z.int().min(2).max(MAX_QUEUE_BYTES),
+      markRatio: ratio,
+      weightRatio: ratio,
+      ecn: z.boolean(),
+    })
+    .refine(({ minBytes, maxBytes }) => minBytes < maxBytes, { error: 'min is not below max' }),
   z.strictObject({
     discipline: z.literal('codel'),
     limit,
@@ -51,14 +55,14 @@ const queue = z.discriminatedUnion('discipline', [
     targetNs: someTimeNs,
     intervalNs: someTimeNs,
     flows: z.int().min(1).max(MAX_FLOWS),
-    quantumBytes: z.int().min(1).max(MAX_QUEUE_BYTES),
+    quantumBytes: z.int().min(MIN_QUANTUM_BYTES).max(MAX_QUEUE_BYTES),
     ecn: z.boolean(),
   }),
   z.strictObject({
     discipline: z.literal('pie'),
     limit,
     targetNs: someTimeNs,
-    updateNs: someTimeNs,
+    updateNs: z.int().min(MIN_UPDATE_NS).max(MAX_DELAY_NS),
     alpha: z.number().min(0).max(MAX_GAIN),
     beta: z.number().min(0).max(MAX_GAIN),
     maxBurstNs: timeNs,
@@ -80,7 +84,10 @@ const loss = z.discriminatedUnion('model', [
     states: z
       .array(z.strictObject({ lossRatio: ratio, nextRatios: z.array(ratio).max(MAX_LOSS_STATES) }))
       .min(1)
-      .max(MAX_LOSS_STATES),
+      .max(MAX_LOSS_STATES)
+      .refine((states) => states.every(({ nextRatios }) => nextRatios.length === states.length), {
+        error: 'a state has a chance for each state to be the next one',
+      }),
   }),
 ]);
 
@@ -107,8 +114,16 @@ const emulation = z.strictObject({
 
 export const linkPropertiesSchema = z.strictObject({ state: z.enum(['up', 'down']), emulation: emulation.optional() });
 
-const ascending = z.array(z.number()).min(1).max(MAX_RECORDED);
+const ascending = z
+  .array(z.number())
+  .min(1)
+  .max(MAX_RECORDED)
+  .refine((values) => values.every((value, i) => i === 0 || value >= values[i - 1]!), { error: 'is not ascending' });
 export const inputsSchema = z.strictObject({
-  traces: z.record(name, ascending),
+  // The last one is the period.
+  traces: z.record(
+    name,
+    ascending.refine((values) => values[0]! >= 0 && values.at(-1)! > 0, { error: 'has no period' }),
+  ),
   distributions: z.record(name, ascending),
 });
