@@ -1,4 +1,4 @@
-/** Tells how far a benchmark is: in place on a terminal, a line for each pair elsewhere. */
+/** Tells how far a benchmark is: in place on a terminal, a line for each step elsewhere. */
 import type { OnStep } from '../measure/run.js';
 import { UNDERLAY_TITLES } from '../measure/underlays.js';
 
@@ -12,7 +12,11 @@ export class BenchProgress {
   }
 
   report(step: Parameters<OnStep>[0]): void {
-    const text = step === 'idle' ? 'the idle networks' : this.#pairText(step);
+    this.say(step === 'idle' ? 'the idle networks' : this.#pairText(step));
+  }
+
+  /** What is measured now. */
+  say(text: string): void {
     this.#out.write(this.#out.isTTY ? `\r\u001b[Kmeasuring ${text} …` : `measuring ${text}\n`);
   }
 

@@ -1,13 +1,15 @@
-/** `luthier bench lan|tunnel`: measures this machine's networks beside the kernel's own, in one run. */
+/** `luthier bench lan|tunnel|link`: measures this machine's networks beside the kernel's own, in one run. */
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Argument, Option, type Command } from 'commander';
 import type { Extent, OnStep } from '../measure/run.js';
 import { UNDERLAY_TITLES } from '../measure/underlays.js';
 import type { Stage } from '../measure/stage.js';
+import { LINK_PARTS, type LinkBenchReport, type LinkPart } from '../model/bench-link.js';
 import type { BenchReport, UnderlayName } from '../model/bench.js';
 import { UsageError } from '../model/errors.js';
 import { quoted } from '../model/names.js';
+import { renderLinkReport } from './bench-link-view.js';
 import { BenchProgress } from './bench-progress.js';
 import { renderReport } from './bench-view.js';
 import { ownPaths, startedAgent, untilInterrupted } from './connection.js';
@@ -15,7 +17,9 @@ import { print, printJson, STANDARD_OUTPUT, writeError } from './output.js';
 import { requireMachine } from './requirements.js';
 import { positiveInteger, syntax } from './syntax.js';
 
-const BENCHES = ['lan', 'tunnel'] as const;
+const BENCHES = ['lan', 'tunnel', 'link'] as const;
+type BenchName = (typeof BENCHES)[number];
+
 const UNDERLAYS = Object.keys(UNDERLAY_TITLES) as UnderlayName[];
 
 interface Options {
@@ -25,57 +29,126 @@ interface Options {
   readonly mtuSized?: true;
   readonly underlay?: UnderlayName[];
   readonly bridged?: true;
+  readonly full?: true;
+  readonly only?: LinkPart[];
   readonly json?: string | true;
   readonly svg?: string;
 }
+
+/** Options that are not for all. */
+const MEANT_FOR: Readonly<Partial<Record<keyof Options, readonly BenchName[]>>> = {
+  pairs: ['lan', 'tunnel'],
+  seconds: ['lan', 'tunnel'],
+  mtuSized: ['lan'],
+  underlay: ['tunnel'],
+  bridged: ['tunnel'],
+  full: ['link'],
+  only: ['link'],
+};
 
 export function command(): Command {
   return syntax('bench', "measure this machine's networks beside the kernel's own, in interleaved pairs", [
     ['luthier bench lan', 'two hosts on one switch; beside a kernel bridge'],
     ['luthier bench tunnel --svg tunnel.svg', 'two machines; beside kernel VXLAN, on three underlays; with a chart'],
     ['luthier bench tunnel --underlay uncut cut-gro', 'on two of them'],
+    ['luthier bench link --full --svg link.svg', 'how exact emulated links are; in about a minute without --full'],
+    ['luthier bench link --only rtt,tcp', 'parts of it'],
     ['luthier bench lan --json lan.json', 'every value of every pair into a file; - is standard output'],
   ])
-    .addArgument(new Argument('<what>', 'lan or tunnel').choices(BENCHES).argParser(knownBench))
+    .addArgument(new Argument('<what>', 'lan, tunnel or link').choices(BENCHES).argParser(knownBench))
     .option('--pairs <n>', 'how often each is measured', positiveInteger, 15)
     .option('--seconds <n>', 'of each transfer and each series of pings', positiveInteger, 2)
     .option('--quick', 'one short pair: whether it works, not how fast')
     .option('--mtu-sized', 'lan: without offloads, so that no frame is larger than the MTU')
     .addOption(new Option('--underlay <names...>', 'tunnel: which underlays').choices(UNDERLAYS))
     .option('--bridged', 'tunnel: VXLAN below bridges as well, as containers use it')
+    .option('--full', 'link: every setting, for about half an hour')
+    .option('--only <parts>', `link: some of ${LINK_PARTS.join(',')}`, linkParts)
     .option('--json [file]', 'write one JSON object (docs/json.md) to a file, or print it')
-    .option('--svg <file>', 'draw the ratios with their intervals')
-    .action(async (what: BenchReport['name'], options: Options) => {
-      refuseMisplaced(what, options);
-      const report = await measured(what, options);
-      if (options.svg !== undefined) {
+    .option('--svg <file>', 'draw the ratios with their intervals; link: errors against settings')
+    .action(async (what: BenchName, options: Options, own: Command) => {
+      refuseMisplaced(what, own);
+      if (what === 'link') {
+        const report = await measuredLink(options);
+        const { linkCharts } = await import('../measure/link/charts.js');
+        publish(options, report, { table: renderLinkReport, drawing: linkCharts });
+      } else {
+        const report = await measured(what, options);
         const { chart } = await import('../measure/chart.js');
-        write(options.svg, chart(report));
-      }
-      const facts = { luthier: 1, bench: report };
-      if (options.json === true || options.json === '-') printJson(facts);
-      else {
-        if (options.json !== undefined) write(options.json, `${JSON.stringify(facts, undefined, 2)}\n`);
-        print(renderReport(report));
+        publish(options, report, { table: renderReport, drawing: chart });
       }
     });
 }
 
-function knownBench(text: string): string {
-  if ((BENCHES as readonly string[]).includes(text)) return text;
-  throw new UsageError(`there is no benchmark ${quoted(text)}`, { hint: `there are ${BENCHES.join(' and ')}` });
+function publish<Report>(
+  { json, svg }: Options,
+  report: Report,
+  { table, drawing }: { table: (report: Report) => string; drawing: (report: Report) => string },
+): void {
+  if (svg !== undefined) write(svg, drawing(report));
+  const facts = { luthier: 1, bench: report };
+  if (json === true || json === '-') {
+    printJson(facts);
+    return;
+  }
+  if (json !== undefined) write(json, `${JSON.stringify(facts, undefined, 2)}\n`);
+  print(table(report));
 }
 
-function refuseMisplaced(what: BenchReport['name'], { mtuSized, underlay, bridged }: Options): void {
-  const ofOther = what === 'lan' ? { '--underlay': underlay, '--bridged': bridged } : { '--mtu-sized': mtuSized };
-  const [option] = Object.entries(ofOther).find(([, value]) => value !== undefined) ?? [];
-  if (option === undefined) return;
-  throw new UsageError(`${option} is not for 'bench ${what}'`, { hint: 'luthier bench --help says what it is for' });
+function knownBench(text: string): string {
+  if ((BENCHES as readonly string[]).includes(text)) return text;
+  throw new UsageError(`there is no benchmark ${quoted(text)}`, {
+    hint: `there are ${BENCHES.slice(0, -1).join(', ')} and ${BENCHES.at(-1)!}`,
+  });
+}
+
+function linkParts(text: string): LinkPart[] {
+  return text.split(',').map((part) => {
+    const known = LINK_PARTS.find((name) => name === part);
+    if (known !== undefined) return known;
+    throw new UsageError(`--only: there is no part ${quoted(part)}`, { hint: `there are ${LINK_PARTS.join(', ')}` });
+  });
+}
+
+function refuseMisplaced(what: BenchName, own: Command): void {
+  for (const option of own.options) {
+    const name = option.attributeName();
+    const meant = MEANT_FOR[name as keyof Options] ?? BENCHES;
+    if (meant.includes(what) || own.getOptionValueSource(name) !== 'cli') continue;
+    throw new UsageError(`${option.long!} is not for 'bench ${what}'`, {
+      hint: 'luthier bench --help says what it is for',
+    });
+  }
+}
+
+async function measuredLink({ only, quick, full }: Options): Promise<LinkBenchReport> {
+  const [{ requirePrograms }, { benchLink, programsOf }, { extentOf: linkExtentOf }] = await Promise.all([
+    import('../measure/programs.js'),
+    import('../measure/link/bench.js'),
+    import('../measure/link/extent.js'),
+  ]);
+  const path = programPath();
+  requirePrograms(programsOf(only ?? LINK_PARTS), path);
+  await requireMachine();
+  const place = { agent: await startedAgent(), paths: await ownPaths(), path };
+  const extent = linkExtentOf(quick ? 'quick' : full ? 'full' : 'usual', only);
+  const progress = new BenchProgress(process.stderr, 1);
+  const onStep = (step: string): void => progress.say(step);
+  try {
+    return await untilInterrupted((signal) => benchLink(place, extent, { signal, onStep }));
+  } finally {
+    progress.finish();
+  }
+}
+
+/** Debian keeps `tc` and `ethtool` where ordinary users do not look. */
+function programPath(): string {
+  return `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 }
 
 async function measured(what: BenchReport['name'], options: Options): Promise<BenchReport> {
   const { requirePrograms } = await import('../measure/programs.js');
-  const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
+  const path = programPath();
   const { underlay: underlays = UNDERLAYS, bridged = false, mtuSized = false } = options;
   requirePrograms(what === 'tunnel' || mtuSized ? ['iperf3', 'ping', 'ethtool'] : ['iperf3', 'ping'], path);
   await requireMachine();

@@ -44,7 +44,7 @@ export async function bench(
   }
 }
 
-function machineFacts(): MachineFacts {
+export function machineFacts(): MachineFacts {
   const all = cpus();
   return {
     cpus: all.length,

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { StateError } from '../model/errors.js';
 
 /** As Debian calls the packages that have them. */
-const PACKAGES = { iperf3: 'iperf3', ping: 'iputils-ping', ethtool: 'ethtool' } as const;
+const PACKAGES = {
+  iperf3: 'iperf3',
+  ping: 'iputils-ping',
+  ethtool: 'ethtool',
+  dumpcap: 'wireshark-common',
+  tc: 'iproute2',
+} as const;
 
 export type Program = keyof typeof PACKAGES;
 

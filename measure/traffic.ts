@@ -32,6 +32,10 @@ export interface Load {
   readonly streams: number;
   readonly seconds: number;
   readonly rateBps?: number;
+  /** At the beginning, which do not count. */
+  readonly omitSeconds?: number;
+  /** Of each write and read; 128 KiB by default. */
+  readonly blockBytes?: number;
 }
 
 export interface Pings {
@@ -49,10 +53,14 @@ export async function transfer({ from, to, address }: Way, load: Load, signal: A
   const ended = once(server, 'exit').catch(() => undefined); // it could not be started: the client tells
   try {
     await Promise.race([once(server.stdout, 'data', { signal }), ended]); // its first words are that it listens
-    const { streams, seconds, rateBps } = load;
-    // iperf3 takes the rate of each stream.
-    const rate = rateBps === undefined ? [] : ['-b', String(Math.round(rateBps / streams))];
-    const argv = ['iperf3', '-J', '-c', address, '-P', String(streams), '-t', String(seconds), ...rate];
+    const { streams, seconds, rateBps, omitSeconds, blockBytes } = load;
+    const options = [
+      // iperf3 takes the rate of each stream.
+      ...(rateBps === undefined ? [] : ['-b', String(Math.round(rateBps / streams))]),
+      ...(omitSeconds === undefined ? [] : ['-O', String(omitSeconds)]),
+      ...(blockBytes === undefined ? [] : ['-l', String(blockBytes)]),
+    ];
+    const argv = ['iperf3', '-J', '-c', address, '-P', String(streams), '-t', String(seconds), ...options];
     const report = JSON.parse(await run(from, argv, signal)) as {
       end: { sum_received: { bytes: number; seconds: number } };
     };
@@ -64,18 +72,32 @@ export async function transfer({ from, to, address }: Way, load: Load, signal: A
 }
 
 export async function roundTrips(
-  { from, address }: Way,
+  way: Way,
   { seconds, intervalSeconds = 0.01 }: Pings,
   signal: AbortSignal,
 ): Promise<RoundTrips> {
   const count = Math.max(1, Math.round(seconds / intervalSeconds));
-  const timing = ['-U', '-i', String(intervalSeconds), '-c', String(count)];
   const ending = ['-w', String(Math.ceil(seconds) + LAST_ANSWERS_SECONDS)];
-  const argv = ['ping', '-n', ...timing, ...ending, address];
-  // Its status is 1 where an answer is missing.
-  const trips = parsePings(await run(from, argv, signal, [0, 1]));
+  const trips = parsePings(await pingOutput(way, { count, intervalSeconds, options: ending }, signal));
   if (trips.us.length > 0) return trips;
+  const { from, address } = way;
   throw new LuthierError('E_BENCH', `none of ${trips.sent} pings from ${from.node} to ${address} was answered`);
+}
+
+export interface PingRun {
+  readonly count: number;
+  readonly intervalSeconds: number;
+  readonly options: readonly string[];
+}
+
+export function pingOutput(
+  { from, address }: Way,
+  { count, intervalSeconds, options }: PingRun,
+  signal: AbortSignal,
+): Promise<string> {
+  const timing = ['-U', '-i', String(intervalSeconds), '-c', String(count)];
+  // Its status is 1 where an answer is missing.
+  return run(from, ['ping', '-n', ...timing, ...options, address], signal, [0, 1]);
 }
 
 /** What iputils' ping prints: an answer a line, then `200 packets transmitted, 199 received, …`. */

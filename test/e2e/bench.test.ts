@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { LINK_PARTS, type LinkBenchReport } from '../../model/bench-link.js';
 import type { BenchReport } from '../../model/bench.js';
 import { Bench, LUTHIER } from './machine.js';
 
@@ -45,6 +46,36 @@ it('measures a tunnel beside VXLAN, and leaves nothing', async () => {
       expect(received).toBeGreaterThan(0);
       expect(p50Us).toBeLessThanOrEqual(p999Us);
     }
+});
+
+it('measures an emulated link in all its parts, and leaves nothing', async () => {
+  const [json, svg] = [bench.path('link.json'), bench.path('link.svg')];
+  const table = await bench.ok('bench', 'link', '--quick', '--json', json, '--svg', svg);
+  await bench.nothingLeft();
+  expect(table).toContain('switch, emulated');
+  expect(readFileSync(svg, 'utf8')).toMatch(/^<svg .*<\/svg>\n$/s);
+
+  const { bench: report } = JSON.parse(readFileSync(json, 'utf8')) as { bench: LinkBenchReport };
+  expect(LINK_PARTS.filter((part) => report[part] === undefined)).toEqual([]);
+  const { rtt, jitter, tcp, udp } = report;
+  // Nothing is early: a round trip takes at least what it was given.
+  expect(rtt![0]!.emulated.p50Us).toBeGreaterThan(2000);
+  expect(rtt![0]!.emulated.received).toBeLessThanOrEqual(rtt![0]!.emulated.sent);
+  expect(jitter![0]!.oneWayUs.length).toBeGreaterThan(0);
+  // Nor does a link give more than its rate, but for what a window's ends cut off.
+  for (const { error } of [...tcp!, ...udp!]) expect(error).toBeLessThan(0.05);
+});
+
+it('measures the parts that were asked for, and refuses those that there are not', async () => {
+  const { stdout } = await bench.luthier('bench', 'link', '--quick', '--only', 'change,udp', '--json');
+  const { bench: report } = JSON.parse(stdout) as { bench: LinkBenchReport };
+  expect(LINK_PARTS.filter((part) => report[part] !== undefined)).toEqual(['udp', 'change']);
+  for (const words of [
+    ['link', '--only', 'rtt,lan'],
+    ['link', '--pairs', '3'],
+    ['lan', '--full'],
+  ])
+    expect(await bench.luthier('bench', ...words)).toMatchObject({ code: 2 });
 });
 
 it('leaves nothing on ^C', async () => {

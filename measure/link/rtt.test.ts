@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { delayReport } from './rtt.js';
+
+it('has the error to the reference’s mean and twice the delay', () => {
+  const trips = (us: readonly number[]): { sent: number; us: readonly number[]; oneWayUs: readonly number[] } => ({
+    sent: us.length + 1,
+    us,
+    oneWayUs: us.map((value) => value / 2),
+  });
+  const { reference, error, referenceError, plainError, emulated } = delayReport(1e6, 0.01, {
+    reference: trips([90, 100, 110]),
+    plain: trips([150, 150]),
+    emulated: trips([2100, 2140, 2090]),
+  });
+  expect(reference).toMatchObject({ sent: 4, received: 3, meanUs: 100, p50Us: 100, oneWayMeanUs: 50 });
+  expect(error).toEqual({ meanUs: 10, p50Us: 10, p99Us: 40, p999Us: 40 });
+  expect(referenceError).toEqual({ meanUs: 0, p50Us: 10, p99Us: 10, p999Us: 10 });
+  expect(plainError.meanUs).toBe(50);
+  expect(emulated.meanUs).toBe(2110);
+});
