@@ -127,13 +127,13 @@ describe('up refuses', () => {
 
 it('says with position and key what is not built yet, and validate still accepts it', async () => {
   const file = bench.scenario(
-    'delay',
-    'name: x\nnodes:\n  h1: { kind: host }\n  h2: { kind: host }\nlinks:\n  - { endpoints: [h1, h2], delay: 10ms }\n',
+    'vm',
+    'name: x\nnodes:\n  h1: { kind: host }\n  h2: { kind: host, type: vm }\nlinks:\n  - { endpoints: [h1, h2] }\n',
   );
   const result = await bench.luthier('up', file);
   expect(result.code).toBe(1);
-  expect(result.stderr).toContain(`${file}:6:28`);
-  expect(result.stderr).toContain('delay');
+  expect(result.stderr).toContain(`${file}:4:21`);
+  expect(result.stderr).toContain('type vm');
   expect((await bench.luthier('validate', file)).code).toBe(0);
   await bench.nothingLeft();
 });
