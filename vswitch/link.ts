@@ -87,7 +87,10 @@ export class LinkDirection implements Egress {
     this.#source = port;
   }
 
-  /** Down: what waits or is in flight is dropped, and what is sent. An emulation is changed in place, and ended when what it holds has left. */
+  /**
+   * Down: what waits or is in flight is dropped, and what is sent. An emulation is changed in place; one that is taken away
+   * becomes one that does nothing, since what it holds has still to leave.
+   */
   set(name: string, properties: LinkProperties, parts: EmulatorParts, recordings: Recordings): void {
     const { state, emulation } = properties;
     // What had arrived before then has arrived, though the engine comes to it only now.

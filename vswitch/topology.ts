@@ -162,8 +162,8 @@ export class Topology {
   }
 
   /**
-   * All of them, or none where one does not exist. A direction that goes down drops what waits and what is sent into it. When both are down, interfaces at the ends have
-   * no carrier, and the addresses behind the link are forgotten.
+   * All of them, or none where one does not exist. A direction that goes down drops what waits and what is sent into it.
+   * When both are down, interfaces at the ends have no carrier, and the addresses behind the link are forgotten.
    */
   setLinks(changes: readonly LinkChange[]): void {
     for (const { name } of changes) if (!this.links.has(name)) throw new StateError(`there is no link ${name}`);
