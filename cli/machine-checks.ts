@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
-import { release } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { CapacityProblem } from '../control/capacity.js';
@@ -44,6 +44,7 @@ export async function checkMachine(): Promise<Check[]> {
     await sealing(),
     await iproute(),
     cgroups(),
+    await scheduling(),
     await limits(),
     program('ping', 'iputils-ping'),
     program('traceroute', 'traceroute'),
@@ -116,6 +117,17 @@ function cgroups(): Check {
     };
   const detail = [...found].map(([controller, { version }]) => `${controller} (v${version})`).join(', ');
   return { name, status: 'ok', detail };
+}
+
+/** Engines that wait for a processor are late. */
+async function scheduling(): Promise<Check> {
+  const name = 'scheduling';
+  const { canRaiseEngines } = await import('../control/realtime.js');
+  if (isMachineRoot() && canRaiseEngines())
+    return { name, status: 'ok', detail: 'engines run before all that shares time' };
+  const detail = 'engines share time with all else: emulated links are late beside programs that compute';
+  if (availableParallelism() < 2) return { name, status: 'limited', detail, mend: 'use a machine with two processors' };
+  return { name, status: 'limited', detail, mend: isMachineRoot() ? 'grant CAP_SYS_NICE' : 'run as root' };
 }
 
 /** Opens TAPs in a network namespace made for it, in a user namespace where that is how we work. */

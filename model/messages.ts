@@ -7,6 +7,9 @@ import type { NetworkEvent } from './network.js';
 import type { RawLinkProperties } from './scenario.js';
 import type { EmulationCounters, Strain, Verdict } from './verdict.js';
 
+/** Of the engine's thread in a switch process, as /proc/PID/task/TID/comm has it. */
+export const ENGINE_THREAD = 'engine';
+
 /** `PUT /config` of a switch process. */
 export interface SwitchConfig {
   readonly network: string;

@@ -13,6 +13,7 @@
  *   aead.c         keys of tunnels, replay windows; aead-openssl.c, aead-ipsec-mb.c: the libraries that seal
  *   io.c           the arrays that data-path calls work on
  *   wait.c         time, epoll
+ *   scheduling.c   what the kernel is to know of threads
  *
  * Set-up calls return a value or throw, and then return NULL. Data-path calls take numbers, return a count or -errno,
  * never throw and never allocate.
@@ -183,7 +184,8 @@ int64_t monotonic_ns(void);
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
   CALL(aeadFind) CALL(aeadMeasure)                                                                                     \
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
-  CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove) CALL(setTimerSlackNs) CALL(threadId)            \
+  CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove)                                          \
+  CALL(threadId) CALL(setThreadName) CALL(setTimerSlackNs) CALL(setSliceNs) CALL(setRealtime)                           \
   CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
   CALL(udpOverruns) CALL(udpWrite)
 

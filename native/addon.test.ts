@@ -204,6 +204,40 @@ describe('memory and time', () => {
     expect(native.wait(handle, epoll)).toBe(-EINVAL);
   });
 
+  it('names a thread, and says how it shares time', async () => {
+    // In one of its own: this one belongs to who runs the tests.
+    const source = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      const { readFileSync } = require('node:fs');
+      const native = require(workerData);
+      const refused = (call) => { try { call(); } catch (error) { return error.errno ?? error.name; } };
+      native.setThreadName('engine');
+      native.setSliceNs(100_000);
+      const task = '/proc/self/task/' + native.threadId();
+      parentPort.postMessage({
+        name: readFileSync(task + '/comm', 'utf8'),
+        refused: [
+          refused(() => native.setThreadName('sixteen letters!')),
+          refused(() => native.setSliceNs(99_999)),
+          refused(() => native.setRealtime(native.threadId(), 100)),
+          refused(() => native.setRealtime(2 ** 31 - 1, 1)),
+        ],
+        isRealtime: refused(() => native.setRealtime(native.threadId(), 1)) ?? policyOf(task),
+        isShared: refused(() => native.setRealtime(native.threadId(), 0)) ?? policyOf(task),
+      });
+      function policyOf(task) {
+        const stat = readFileSync(task + '/stat', 'utf8');
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
+      }`;
+    const worker = new Worker(source, { eval: true, workerData: join(nativeDirectory, 'luthier.napi.node') });
+    const [said] = (await once(worker, 'message')) as [{ isRealtime: number | string; isShared: number }];
+    await once(worker, 'exit');
+    expect(said).toMatchObject({ name: 'engine\n', refused: ['RangeError', 'RangeError', 'RangeError', 'ESRCH'] });
+    // SCHED_RR is 2 and SCHED_OTHER 0 (proc_pid_stat(5), field 41).
+    expect([2, 'EPERM']).toContain(said.isRealtime);
+    expect(said.isShared).toBe(0);
+  });
+
   it('runs in worker threads, each with its own handles', async () => {
     const source = `
       const { parentPort, workerData } = require('node:worker_threads');

@@ -246,10 +246,24 @@ export interface Native {
   epollAdd(epoll: number, fd: number, token: number, events: number): void;
   epollModify(epoll: number, fd: number, token: number, events: number): void;
   epollRemove(epoll: number, fd: number): void;
-  /** PR_SET_TIMERSLACK for this thread. */
-  setTimerSlackNs(ns: number): void;
+
+  // --- threads -----------------------------------------------------------------------------------------------------
   /** gettid(2): of this thread, as /proc/self/task names it. */
   threadId(): number;
+  /** Of this thread, as /proc/self/task/TID/comm has it; at most 15 bytes. */
+  setThreadName(name: string): void;
+  /** PR_SET_TIMERSLACK for this thread. */
+  setTimerSlackNs(ns: number): void;
+  /**
+   * How long this thread is to run at a time, 0.1 to 100 ms: of two that share time, the one with the shorter slice may
+   * interrupt the other when it is woken (EEVDF). Kernels before Linux 6.12 take it and do nothing.
+   */
+  setSliceNs(ns: number): void;
+  /**
+   * SCHED_RR with this priority (1 … 99; threads that it starts are ordinary ones), 0: time sharing as before. Of any
+   * thread; needs CAP_SYS_NICE.
+   */
+  setRealtime(thread: number, priority: number): void;
 
   // --- data path: integers in, count or -errno out ------------------------------------------------------------------
   /** Writes the time to `clock[0]`. */

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,20 +49,6 @@ napi_value native_epollRemove(napi_env env, napi_callback_info info) {
   if (!get_fd(env, argument[0], &epoll) || !get_fd(env, argument[1], &fd)) return NULL;
   if (epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) != 0) return throw_errno(env, "epoll_ctl", errno);
   return make_undefined(env);
-}
-
-napi_value native_setTimerSlackNs(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  int64_t ns;
-  arguments(env, info, 1, &argument);
-  if (!get_int(env, argument, "ns", 1, INT32_MAX, &ns)) return NULL;
-  if (prctl(PR_SET_TIMERSLACK, (unsigned long)ns) != 0) return throw_errno(env, "prctl(PR_SET_TIMERSLACK)", errno);
-  return make_undefined(env);
-}
-
-napi_value native_threadId(napi_env env, napi_callback_info info) {
-  (void)info;
-  return make_int(env, (int)syscall(SYS_gettid));
 }
 
 static double io_now(struct io *io) { return io->clock[0] = (double)(monotonic_ns() - io->start_ns); }

@@ -4,6 +4,7 @@
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
+import { ENGINE_THREAD } from '../model/messages.js';
 import { native } from '../native/binding.js';
 import type {
   Answer,
@@ -29,11 +30,15 @@ import { warmUp } from './warmup.js';
 
 /** Token of the eventfd; ports have their index. */
 const WAKE = -1;
+/** The shortest that there is: among threads that share time, it so comes first when it is woken. */
+const SLICE_NS = 100_000;
 
 const start = workerData as EngineStart;
 const port = parentPort!;
 
+native.setThreadName(ENGINE_THREAD);
 native.setTimerSlackNs(1);
+native.setSliceNs(SLICE_NS);
 const io = new NativeIo(native, start.arenaBytes);
 const epoll = native.epollCreate();
 native.epollAdd(epoll, start.wakeFd, WAKE, READABLE);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { LuthierError } from '../../model/errors.js';
 import type { LiveNetwork } from '../live.js';
 import type { Pair } from '../plan.js';
+import { raiseEngine } from '../realtime.js';
 import { endProcess, isAlive } from '../process.js';
 import { startSwitch } from '../switch-process.js';
 import { emptyConfig, switchConfigs } from '../wiring.js';
@@ -49,6 +50,7 @@ export async function configureSwitches({ live, to }: Target, { machines }: Mach
         const client = live.switchOf(machine);
         if (identity !== undefined) await client.identify(identity);
         await client.configure(config);
+        raiseEngine(live.process(`switch:${machine}`).pid);
       } catch (cause) {
         throw isAlive(live.process(`switch:${machine}`)) ? cause : endedError(live, machine, cause);
       }

@@ -7,6 +7,7 @@ import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { loadText } from '../../control/scenario/index.js';
 import { gone, processId } from '../../control/process.js';
+import { canRaiseEngines, engineThread } from '../../control/realtime.js';
 import type { NetworkState, NetworkSummary } from '../../model/messages.js';
 import { Bundle } from '../chaos/bundle.js';
 import { processesOnRecord } from '../chaos/victims.js';
@@ -55,6 +56,14 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+/** sched(7), proc_pid_stat(5): field 41. */
+const SCHED_OTHER = 0;
+const SCHED_RR = 2;
+function policyOf(thread: number): number {
+  const stat = readFileSync(`/proc/${thread}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
+}
+
 interface Inside {
   readonly child: ChildProcess;
   /** What it has printed so far. */
@@ -93,6 +102,9 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
     });
   }
   const after = await state();
+  // The engines in their place come before all else again, where that can be had.
+  const policy = canRaiseEngines() ? SCHED_RR : SCHED_OTHER;
+  await until(() => Promise.resolve(after.switchProcesses.every(({ pid }) => policyOf(engineThread(pid)!) === policy)));
   await kill(agentPidOf(bench.directory)!);
   expect(await listed()).toEqual([expect.objectContaining({ name: 'killed', status: 'running' })]);
   await kill(agentPidOf(bench.directory)!, after.switchProcesses[0]!.pid);
