@@ -104,6 +104,8 @@ export class Topology {
   readonly linkNames: string[];
   /** By index; null where none is. */
   readonly portsByIndex: (Port | null)[];
+  /** `[0]`: what emulated links give back of the time that the engine takes itself, from the TAP that it reads to the one it writes. */
+  readonly compensationNs: Float64Array;
   readonly #parts: EngineParts;
   readonly #portIndices: IndexPool;
   readonly #linkIndices: IndexPool;
@@ -118,6 +120,7 @@ export class Topology {
     this.portNames = [];
     this.linkNames = [];
     this.portsByIndex = [];
+    this.compensationNs = new Float64Array(1);
     this.#parts = parts;
     this.#portIndices = new IndexPool('devices', MAX_PORTS);
     this.#linkIndices = new IndexPool('links', MAX_LINKS);
@@ -210,11 +213,9 @@ export class Topology {
 
   #setEmulation({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
     const { arena, clock, telemetry } = this.#parts;
-    const { entries, compensationNs } = this.#emulation?.parts ?? {
-      // A frame takes a slot at least, so that they are seldom what is missing.
-      entries: new Entries(arena.slotCount),
-      compensationNs: new Float64Array(1),
-    };
+    const { compensationNs } = this;
+    // A frame takes a slot at least, so that they are seldom what is missing.
+    const entries = this.#emulation?.parts.entries ?? new Entries(arena.slotCount);
     const tables = Object.entries(distributions).map(([name, table]) => [name, new QuantileTable(table)] as const);
     this.#emulation = {
       parts: { arena, clock, telemetry, entries, compensationNs, seed },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryCalls } from './memory-calls.js';
-import { WarmUpNetwork, warmUp } from './warmup.js';
+import { EMULATED_LINKS, PLAIN_LINKS, WarmUpNetwork, warmUp } from './warmup.js';
 
 /** Stands for the addon, with the descriptor that nobody has. */
 function calls(): MemoryCalls {
@@ -21,14 +21,18 @@ describe('the warm-up', () => {
     expect(rounds).toBe(150);
   });
 
-  it('plays frames that all arrive, over the tunnel too', () => {
-    const network = new WarmUpNetwork(() => 0);
+  it.each([
+    ['plain', PLAIN_LINKS, 1],
+    // With jitter, each of its fourteen segments by itself.
+    ['emulated', EMULATED_LINKS, 14],
+  ])('plays frames that all arrive, over the tunnel too, on %s links', (_, ways, superFrames) => {
+    const network = new WarmUpNetwork(ways);
     network.round(0);
     const learned = network.telemetry.port(1).txPackets;
     for (let n = 1; n <= 10; n++) network.round(n);
     expect(network.telemetry.dropsByReason()).toEqual({});
     // In each round, six for the port alone and the broadcasts of the three others; in the eighth, a super-frame.
-    expect(network.telemetry.port(1).txPackets - learned).toBe(10 * 9 + 1);
+    expect(network.telemetry.port(1).txPackets - learned).toBe(10 * 9 + superFrames);
     for (let port = 0; port < 4; port++) expect(network.telemetry.port(port).txPackets).toBeGreaterThanOrEqual(90);
     expect(network.telemetry.port(4).txPackets).toBeGreaterThan(0);
     network.close();

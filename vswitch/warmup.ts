@@ -1,6 +1,6 @@
 /**
- * Plays frames through an engine before the real one starts: its first real frames find compiled code. Called by
- * `worker.ts`, once. Everything it made is garbage afterwards.
+ * Plays frames through two engines before the real one starts, over links that pass on what comes and over emulated ones:
+ * its first real frames find compiled code. Called by `worker.ts`, once. Everything they made is garbage afterwards.
  *
  *   tap0 ─┐                    ┌─ tap2         frames of a ping's size, of the MTU's and super-frames, alone and in
  *         s ─ udp:a ══ udp:b ─ t               batches, with checksums still to be completed
@@ -10,14 +10,14 @@
  * real engine, on calls in memory (`memory-calls.ts`); and the devices make the addon's own calls too, on a descriptor
  * that nobody has, which the kernel refuses.
  */
-import { NO_INPUTS, PLAIN } from '../model/emulation.js';
+import { type Emulation, type LinkProperties, NO_EMULATION, NO_INPUTS, PLAIN } from '../model/emulation.js';
 import type { SwitchConfig } from '../model/messages.js';
-import { Checksum, FrameBatch } from './arena.js';
-import type { DeviceContext, PortDevice } from './device/device.js';
+import { Checksum } from './arena.js';
 import { type DeviceCalls, NativeIo } from './device/native-io.js';
 import { openDevice } from './device/registry.js';
 import { Engine } from './engine.js';
 import { MemoryCalls, type OfferedFrame } from './memory-calls.js';
+import { REFUSED_TAP, REFUSED_TUNNEL, RefusedDevices } from './refused-devices.js';
 import type { Telemetry } from './telemetry.js';
 
 const BUDGET_NS = 100e6;
@@ -26,14 +26,35 @@ const ROUNDS = 150;
 /** A super-frame takes as long as all the others of a round. */
 const SUPER_ROUNDS = 8;
 const ARENA_BYTES = 2 * 2 ** 20;
+/** As the engine's clock later: beyond what a small integer holds. */
+const START_NS = 1e12;
+/** No link holds a frame longer; what else is waited for (tunnels' probes) is not. */
+const LONGEST_NS = 1e6;
 const NETWORK_NUMBER = 1;
-/** `open` never returns it: the kernel's limit on descriptors is below. */
-const NOBODYS_FD = 0x7fffffff;
 
 const TAPS = ['tap0', 'tap1', 'tap2', 'tap3'] as const;
 const TUNNELS = ['udp:a', 'udp:b'] as const;
 
-const CONFIG: SwitchConfig = {
+/** What TAPs' links do, each way: nothing; and what scenarios ask for most. Short, as it is waited for. */
+export const PLAIN_LINKS: readonly LinkProperties[] = [PLAIN];
+export const EMULATED_LINKS: readonly LinkProperties[] = [
+  emulated({ rateBps: 10e9, delayNs: 10_000 }),
+  emulated({
+    rateBps: 100e9,
+    delayNs: 10_000,
+    jitter: { jitterNs: 1000, distribution: 'normal', correlationRatio: 0 },
+    loss: { model: 'random', lossRatio: 1e-9, correlationRatio: 0 },
+  }),
+  emulated({ delayNs: 20_000 }),
+];
+
+function emulated(what: Partial<Emulation>): LinkProperties {
+  const queue = { discipline: 'drop-tail', limit: { unit: 'bytes', bytes: 2 ** 20 } } as const;
+  return { state: 'up', emulation: { ...NO_EMULATION, queue, ...what } };
+}
+
+/** `ways` in turn. */
+const configOf = (ways: readonly LinkProperties[]): SwitchConfig => ({
   network: 'warm-up',
   networkNumber: NETWORK_NUMBER,
   seed: 1,
@@ -55,24 +76,24 @@ const CONFIG: SwitchConfig = {
     ...TAPS.map((tap, i) => ({
       name: tap,
       ends: [{ tap }, { bridge: i < 2 ? 's' : 't' }] as const,
-      forward: PLAIN,
-      reverse: PLAIN,
+      forward: ways[i % ways.length]!,
+      reverse: ways[i % ways.length]!,
     })),
     { name: 'there', ends: [{ bridge: 's' }, { udp: 'udp:a', channel: 1 }], forward: PLAIN, reverse: PLAIN },
     { name: 'back', ends: [{ udp: 'udp:b', channel: 1 }, { bridge: 't' }], forward: PLAIN, reverse: PLAIN },
   ],
-};
+});
 
 /** `native` is the addon; `nowNs` gives the time. */
 export function warmUp(native: DeviceCalls, nowNs: () => number): void {
-  const network = new WarmUpNetwork(nowNs);
-  const refused = new RefusedDevices(native);
+  const networks = [PLAIN_LINKS, EMULATED_LINKS].map((ways) => new WarmUpNetwork(ways));
+  const refused = new RefusedDevices(native, [REFUSED_TAP, REFUSED_TUNNEL]);
   const until = nowNs() + BUDGET_NS;
   for (let n = 0; n < ROUNDS && nowNs() < until; n++) {
-    network.round(n);
+    for (const network of networks) network.round(n);
     refused.round();
   }
-  network.close();
+  for (const network of networks) network.close();
   refused.close();
 }
 
@@ -84,9 +105,12 @@ export class WarmUpNetwork {
   /** By descriptor, the port's index. */
   readonly #ports: Map<number, number>;
   readonly #frames: readonly PortFrames[];
+  /** Its time stands still but for links that hold frames. */
+  #nowNs: number;
 
-  constructor(nowNs: () => number) {
-    this.#calls = new MemoryCalls(nowNs);
+  constructor(ways: readonly LinkProperties[]) {
+    this.#nowNs = START_NS;
+    this.#calls = new MemoryCalls(() => this.#nowNs);
     this.#io = new NativeIo(this.#calls, ARENA_BYTES);
     this.#engine = new Engine({ arena: this.#io.arena, clock: this.#io, io: this.#io });
     this.#ports = new Map();
@@ -94,7 +118,7 @@ export class WarmUpNetwork {
     const sockets = TUNNELS.map((_, i) => TAPS.length + i);
     TAPS.forEach((_, fd) => this.#calls.openTap(fd));
     this.#calls.openPair(sockets[0]!, sockets[1]!);
-    this.#engine.apply(CONFIG, (device, context) => {
+    this.#engine.apply(configOf(ways), (device, context) => {
       const fd = this.#ports.size;
       this.#ports.set(fd, context.index);
       return openDevice(device, context, fd, NETWORK_NUMBER);
@@ -123,7 +147,7 @@ export class WarmUpNetwork {
     this.#io.close();
   }
 
-  /** As the engine's thread does, until nothing is left to read. */
+  /** As the engine's thread does, until nothing is left to read or to wait for. */
   #settle(): void {
     for (let isReady = true; isReady;) {
       isReady = false;
@@ -134,42 +158,11 @@ export class WarmUpNetwork {
       }
       this.#calls.tick();
       while (this.#engine.nextNs <= this.#io.nowNs()) this.#engine.breath();
+      const { nextNs } = this.#engine;
+      if (nextNs - this.#nowNs > LONGEST_NS) continue;
+      this.#nowNs = nextNs;
+      isReady = true;
     }
-  }
-}
-
-/** Devices on the addon's own calls, which all fail. */
-class RefusedDevices {
-  readonly #io: NativeIo;
-  readonly #devices: readonly PortDevice[];
-  readonly #batch: FrameBatch;
-
-  constructor(native: DeviceCalls) {
-    this.#io = new NativeIo(native, ARENA_BYTES);
-    const context: DeviceContext = {
-      arena: this.#io.arena,
-      clock: this.#io,
-      drops: { drop: () => undefined },
-      index: 0,
-      io: this.#io,
-    };
-    const configs = [CONFIG.devices[0]!, CONFIG.devices[TAPS.length]!];
-    this.#devices = configs.map((config) => openDevice(config, context, NOBODYS_FD, NETWORK_NUMBER));
-    this.#batch = new FrameBatch(256);
-  }
-
-  round(): void {
-    for (const device of this.#devices) {
-      this.#batch.count = 0;
-      device.rxBatch(this.#batch);
-      this.#batch.push(this.#io.arena.alloc(60), 1);
-      device.txBatch(this.#batch, 0);
-    }
-  }
-
-  /** The devices stay open, as they have nothing that could be closed. */
-  close(): void {
-    this.#io.close();
   }
 }
 

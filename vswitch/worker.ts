@@ -22,6 +22,7 @@ import { openDevice } from './device/registry.js';
 import { Engine } from './engine.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { READABLE } from './port.js';
+import { Rehearsal } from './rehearsal.js';
 import { Schedule } from './schedule.js';
 import { Telemetry } from './telemetry.js';
 import type { Poller } from './topology.js';
@@ -30,6 +31,8 @@ import { warmUp } from './warmup.js';
 
 /** Token of the eventfd; ports have their index. */
 const WAKE = -1;
+/** After so long a sleep, caches have lost what a frame's way needs. */
+const COLD_NS = 2e6;
 /** The shortest that there is: among threads that share time, it so comes first when it is woken. */
 const SLICE_NS = 100_000;
 
@@ -226,13 +229,29 @@ function answer({ id, name, arguments: given }: Request): Answer {
   }
 }
 
+/** Until a descriptor is ready, or something is due. */
+function wait(): number {
+  const dueNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
+  const awakeNs = engine.spinNs;
+  if (awakeNs > 0 && dueNs - io.nowNs() > COLD_NS) {
+    io.deadlineNs = dueNs - awakeNs - rehearsal.leadNs[0]!;
+    io.spinNs = 0;
+    const count = native.wait(io.handle, epoll);
+    if (count !== 0) return count;
+    const beganNs = io.nowNs();
+    rehearsal.run();
+    rehearsal.took(tickNs() - beganNs);
+  }
+  io.deadlineNs = dueNs;
+  io.spinNs = awakeNs;
+  return native.wait(io.handle, epoll);
+}
+
 function run(): void {
   const { ready } = io;
   while (!ended) {
     engine.breath();
-    io.deadlineNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
-    io.spinNs = engine.spinNs;
-    const count = native.wait(io.handle, epoll);
+    const count = wait();
     if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
     let commanded = false;
     for (let i = 0; i < count; i++) {
@@ -245,10 +264,14 @@ function run(): void {
   }
 }
 
-warmUp(native, () => {
+function tickNs(): number {
   native.tick(io.handle);
   return io.nowNs();
-});
+}
+
+warmUp(native, tickNs);
+const rehearsal = new Rehearsal(native);
+engine.topology.compensationNs[0] = rehearsal.costNs(tickNs);
 native.tick(io.handle);
 clockStartNs = monotonicNowNs() - io.nowNs();
 port.postMessage({
@@ -258,6 +281,7 @@ port.postMessage({
 } satisfies EngineReady);
 run();
 engine.close();
+rehearsal.close();
 io.close();
 native.close(epoll);
 port.close();
