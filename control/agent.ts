@@ -16,6 +16,7 @@
  *   GET    /networks/NAME/verdict             Verdict: whether its links did what was asked of them
  *   GET    /networks/NAME/trace?from=&to=     TraceReport
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
+ *   GET    /networks/NAME/recording?machine=&link=&link=… NDJSON until closed: a recording of emulated links
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { rmSync, statSync } from 'node:fs';
@@ -208,16 +209,30 @@ async function answer(
         throw new StateError(`${node.name} has no port '${port}'`, {
           hint: `its ports: ${node.ports.map((candidate) => candidate.name).join(', ')}`,
         });
-      const abort = new AbortController();
-      response.once('close', () => {
-        abort.abort();
-      });
-      const stream = await live.switchOf(node.machine).capture(tapName(node.name, port), abort.signal);
-      response.setHeader('content-type', 'application/x-pcapng');
-      response.flushHeaders();
-      await pipeline(stream, response);
+      const ofPort = tapName(node.name, port);
+      await passOn(response, 'application/x-pcapng', (signal) => live.switchOf(node.machine).capture(ofPort, signal));
+    } else if (part === 'recording') {
+      const machine = query('machine');
+      const links = url.searchParams.getAll('link');
+      await passOn(response, 'application/x-ndjson', (signal) => live.switchOf(machine).record(links, signal));
     } else throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
   }
+}
+
+/** What a switch process streams, until its client or ours goes. */
+async function passOn(
+  response: ServerResponse,
+  type: string,
+  open: (signal: AbortSignal) => Promise<IncomingMessage>,
+): Promise<void> {
+  const abort = new AbortController();
+  response.once('close', () => {
+    abort.abort();
+  });
+  const stream = await open(abort.signal);
+  response.setHeader('content-type', type);
+  response.flushHeaders();
+  await pipeline(stream, response);
 }
 
 async function streamProgress(
