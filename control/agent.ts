@@ -22,11 +22,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { rmSync, statSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
-import { LuthierError, StateError } from '../model/errors.js';
+import { LuthierError, StateError, UsageError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
-import { readText } from './http.js';
+import { readJson } from './http.js';
 import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, nodeAccess } from './inspect.js';
 import { untilLookMs } from './look.js';
 import { parseChange, parseScenario } from './scenario/index.js';
@@ -145,14 +145,14 @@ async function answer(
   endsWithThis: () => boolean,
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://agent');
-  const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  const [root, name, part, item] = url.pathname.split('/').slice(1).map(decoded);
   if (root === 'unreadable') {
     response.setHeader('content-type', 'application/json');
     response.write(JSON.stringify(networks.unreadable));
     return;
   }
   if (root === 'plan' && request.method === 'POST') {
-    const body = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const body = await readJson(request, PlanRequest, MAX_BODY_BYTES);
     const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
     response.setHeader('content-type', 'application/json');
@@ -170,7 +170,7 @@ async function answer(
     return value;
   };
   if (request.method === 'POST' && name === undefined) {
-    const body = UpRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const body = await readJson(request, UpRequest, MAX_BODY_BYTES);
     const abort = new AbortController();
     response.once('close', () => {
       abort.abort();
@@ -181,7 +181,7 @@ async function answer(
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
     networks.abort(name);
   } else if (request.method === 'PATCH' && name !== undefined && part === 'links' && item !== undefined) {
-    const { set, from } = LinkRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const { set, from } = await readJson(request, LinkRequest, MAX_BODY_BYTES);
     json(linkSettings(await networks.changeLink(name, item, parseChange(set), from)));
   } else if (request.method === 'DELETE' && name !== undefined) {
     if (!networks.has(name)) networks.get(name);
@@ -216,6 +216,15 @@ async function answer(
       const links = url.searchParams.getAll('link');
       await passOn(response, 'application/x-ndjson', (signal) => live.switchOf(machine).record(links, signal));
     } else throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
+  }
+}
+
+/** A part of a path. Throws a UsageError. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (cause) {
+    throw new UsageError(`${part} in the path is wrong: ${(cause as Error).message}`, { cause });
   }
 }
 
