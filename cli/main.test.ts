@@ -32,7 +32,7 @@ afterAll(() => {
 describe('the command line', () => {
   it('names every command in its help', async () => {
     expect(await main(['--help'])).toBe(0);
-    for (const name of 'up down ls inspect exec shell logs capture trace validate bench doctor agent completion'.split(
+    for (const name of 'up down ls inspect exec shell logs capture record trace validate bench doctor agent completion'.split(
       ' ',
     ))
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));

@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   shell: () => import('./shell.js'),
   logs: () => import('./logs.js'),
   capture: () => import('./capture.js'),
+  record: () => import('./record.js'),
   trace: () => import('./trace.js'),
   verdict: () => import('./verdict.js'),
   set: () => import('./set.js'),

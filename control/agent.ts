@@ -16,16 +16,17 @@
  *   GET    /networks/NAME/verdict             Verdict: whether its links did what was asked of them
  *   GET    /networks/NAME/trace?from=&to=     TraceReport
  *   GET    /networks/NAME/capture?node=&port= pcapng until closed
+ *   GET    /networks/NAME/recording?machine=&link=&link=… NDJSON until closed: a recording of emulated links
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { rmSync, statSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
-import { LuthierError, StateError } from '../model/errors.js';
+import { LuthierError, StateError, UsageError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
-import { readText } from './http.js';
+import { readJson } from './http.js';
 import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, nodeAccess } from './inspect.js';
 import { untilLookMs } from './look.js';
 import { parseChange, parseScenario } from './scenario/index.js';
@@ -144,14 +145,14 @@ async function answer(
   endsWithThis: () => boolean,
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://agent');
-  const [root, name, part, item] = url.pathname.split('/').slice(1).map(decodeURIComponent);
+  const [root, name, part, item] = url.pathname.split('/').slice(1).map(decoded);
   if (root === 'unreadable') {
     response.setHeader('content-type', 'application/json');
     response.write(JSON.stringify(networks.unreadable));
     return;
   }
   if (root === 'plan' && request.method === 'POST') {
-    const body = PlanRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const body = await readJson(request, PlanRequest, MAX_BODY_BYTES);
     const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
     response.setHeader('content-type', 'application/json');
@@ -169,7 +170,7 @@ async function answer(
     return value;
   };
   if (request.method === 'POST' && name === undefined) {
-    const body = UpRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const body = await readJson(request, UpRequest, MAX_BODY_BYTES);
     const abort = new AbortController();
     response.once('close', () => {
       abort.abort();
@@ -180,7 +181,7 @@ async function answer(
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
     networks.abort(name);
   } else if (request.method === 'PATCH' && name !== undefined && part === 'links' && item !== undefined) {
-    const { set, from } = LinkRequest.parse(JSON.parse(await readText(request, MAX_BODY_BYTES)));
+    const { set, from } = await readJson(request, LinkRequest, MAX_BODY_BYTES);
     json(linkSettings(await networks.changeLink(name, item, parseChange(set), from)));
   } else if (request.method === 'DELETE' && name !== undefined) {
     if (!networks.has(name)) networks.get(name);
@@ -208,16 +209,39 @@ async function answer(
         throw new StateError(`${node.name} has no port '${port}'`, {
           hint: `its ports: ${node.ports.map((candidate) => candidate.name).join(', ')}`,
         });
-      const abort = new AbortController();
-      response.once('close', () => {
-        abort.abort();
-      });
-      const stream = await live.switchOf(node.machine).capture(tapName(node.name, port), abort.signal);
-      response.setHeader('content-type', 'application/x-pcapng');
-      response.flushHeaders();
-      await pipeline(stream, response);
+      const ofPort = tapName(node.name, port);
+      await passOn(response, 'application/x-pcapng', (signal) => live.switchOf(node.machine).capture(ofPort, signal));
+    } else if (part === 'recording') {
+      const machine = query('machine');
+      const links = url.searchParams.getAll('link');
+      await passOn(response, 'application/x-ndjson', (signal) => live.switchOf(machine).record(links, signal));
     } else throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
   }
+}
+
+/** A part of a path. Throws a UsageError. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (cause) {
+    throw new UsageError(`${part} in the path is wrong: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** What a switch process streams, until its client or ours goes. */
+async function passOn(
+  response: ServerResponse,
+  type: string,
+  open: (signal: AbortSignal) => Promise<IncomingMessage>,
+): Promise<void> {
+  const abort = new AbortController();
+  response.once('close', () => {
+    abort.abort();
+  });
+  const stream = await open(abort.signal);
+  response.setHeader('content-type', type);
+  response.flushHeaders();
+  await pipeline(stream, response);
 }
 
 async function streamProgress(

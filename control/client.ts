@@ -116,6 +116,24 @@ export class AgentClient {
     return openStream({ ...this.#agent, method: 'GET', path, signal });
   }
 
+  /**
+   * A recording of the emulated links of one machine's switch process, of those named or of all, line by line until
+   * `signal` aborts. docs/json.md has the lines.
+   */
+  async record(
+    network: string,
+    machine: string,
+    links: readonly string[],
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const query = new URLSearchParams([
+      ['machine', machine],
+      ...links.map((link): [string, string] => ['link', link]),
+    ]).toString();
+    const path = `/networks/${encodeURIComponent(network)}/recording?${query}`;
+    return openStream({ ...this.#agent, method: 'GET', path, signal });
+  }
+
   /** What `up` would do. */
   plan(scenario: Scenario): Promise<PlanReport> {
     return this.#post('/plan', { scenario: scenario.raw, inputs: scenario.inputs });

@@ -2,7 +2,8 @@
  * HTTP on Unix sockets, as agent and switch processes speak it: JSON bodies, errors as `{ code, message, hint }`.
  */
 import { request, type IncomingMessage } from 'node:http';
-import { LuthierError, RemoteError } from '../model/errors.js';
+import type * as z from 'zod';
+import { LuthierError, RemoteError, UsageError } from '../model/errors.js';
 
 export interface RequestOptions {
   readonly socket: string;
@@ -77,6 +78,32 @@ export async function readText(message: IncomingMessage, limitBytes = Infinity):
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** The body of a request, as its path has it. Throws a UsageError that says what of it is wrong. */
+export async function readJson<Shape extends z.ZodType>(
+  request: IncomingMessage,
+  shape: Shape,
+  limitBytes: number,
+): Promise<z.infer<Shape>> {
+  const wrong = (why: string, cause: unknown): UsageError =>
+    new UsageError(`the body of ${request.method ?? ''} ${request.url ?? ''} is wrong: ${why}`, {
+      hint: 'control/agent.ts says what each request takes; the command and the API of the same version send that',
+      cause,
+    });
+  const text = await readText(request, limitBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrong(`not JSON: ${(cause as Error).message}`, cause);
+  }
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  );
+  throw wrong(issues.join('; '), parsed.error);
 }
 
 function errorFrom(remote: string, status: number, text: string): LuthierError {

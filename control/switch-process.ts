@@ -141,6 +141,12 @@ export class SwitchClient {
     return openStream({ ...this.#to('GET', `/capture?device=${encodeURIComponent(device)}`), signal });
   }
 
+  /** A recording of its emulated links, or of those named, line by line until `signal`. */
+  record(links: readonly string[], signal: AbortSignal): Promise<IncomingMessage> {
+    const query = new URLSearchParams(links.map((link): [string, string] => ['link', link])).toString();
+    return openStream({ ...this.#to('GET', `/recording?${query}`), signal });
+  }
+
   #to<M extends 'GET' | 'PUT'>(method: M, path: string): { socket: string; method: M; path: string; remote: string } {
     return { socket: this.#socket, method, path, remote: this.#remote };
   }

@@ -5,24 +5,30 @@
  */
 import type { RawScenario } from '../model/scenario.js';
 import { StageNetwork, type Arm, type Place, type Stage } from './stage.js';
+import type { Way } from './traffic.js';
 
 export const KERNEL_HOSTS = [
   { name: 'k1', port: 'p1', address: '10.0.1.1' },
   { name: 'k2', port: 'p2', address: '10.0.1.2' },
 ] as const;
 
-const SCENARIO: RawScenario = {
-  name: 'bench-lan',
-  nodes: {
-    s1: { kind: 'switch', subnet: '10.0.0.0/24' },
-    h1: { kind: 'host' },
-    h2: { kind: 'host' },
-    k1: { kind: 'host' },
-    k2: { kind: 'host' },
-    hub: { kind: 'host' },
-  },
-  links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: '10.0.0.2/24' }, 's1'] }],
-};
+const ADDRESS = '10.0.0.2';
+
+/** As drawn above; `bench link` has the same. */
+export function lanScenario(name: string): RawScenario {
+  return {
+    name,
+    nodes: {
+      s1: { kind: 'switch', subnet: '10.0.0.0/24' },
+      h1: { kind: 'host' },
+      h2: { kind: 'host' },
+      k1: { kind: 'host' },
+      k2: { kind: 'host' },
+      hub: { kind: 'host' },
+    },
+    links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: `${ADDRESS}/24` }, 's1'] }],
+  };
+}
 
 export interface LanOptions {
   /** No frame is larger than the MTU: hosts neither leave segmentation and checksums to others, nor put together. */
@@ -33,7 +39,7 @@ export interface LanOptions {
 const WITHOUT_OFFLOADS = ['tso', 'off', 'gso', 'off', 'gro', 'off', 'tx', 'off'];
 
 export async function lanStage(place: Place, { mtuSized }: LanOptions, signal: AbortSignal): Promise<Stage> {
-  const network = await StageNetwork.up(place, SCENARIO, signal);
+  const network = await StageNetwork.up(place, lanScenario('bench-lan'), signal);
   try {
     await network.configure(kernelBridge(network));
     if (mtuSized) await endOffloads(network);
@@ -71,15 +77,24 @@ async function endOffloads(network: StageNetwork): Promise<void> {
   );
 }
 
-async function armsOf(network: StageNetwork): Promise<Arm[]> {
+/** From h1 to h2, and from k1 to k2. */
+export async function lanWays(network: StageNetwork): Promise<{ readonly ours: Way; readonly kernel: Way }> {
   const [h1, h2, k1, k2] = await Promise.all(['h1', 'h2', 'k1', 'k2'].map((node) => network.access(node)));
+  return {
+    ours: { from: h1!, to: h2!, address: ADDRESS },
+    kernel: { from: k1!, to: k2!, address: KERNEL_HOSTS[1].address },
+  };
+}
+
+async function armsOf(network: StageNetwork): Promise<Arm[]> {
+  const { ours, kernel } = await lanWays(network);
   const { processes, switches } = network;
   return [
     {
       name: 'kernel-bridge',
       title: 'kernel bridge, veth',
       isReference: true,
-      way: { from: k1!, to: k2!, address: KERNEL_HOSTS[1].address },
+      way: kernel,
       processes: [],
       switches: [],
     },
@@ -87,7 +102,7 @@ async function armsOf(network: StageNetwork): Promise<Arm[]> {
       name: 'luthier',
       title: 'Luthier, one switch',
       isReference: false,
-      way: { from: h1!, to: h2!, address: '10.0.0.2' },
+      way: ours,
       processes,
       switches,
     },

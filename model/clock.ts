@@ -25,4 +25,10 @@ export class ManualClock implements Clock {
     if (!(ns >= 0)) throw new RangeError(`a clock cannot go back: ${ns} ns`);
     this.now[0]! += ns;
   }
+
+  /** To that very moment: a difference that is added to another may be rounded. */
+  moveTo(ns: number): void {
+    if (!(ns >= this.now[0]!)) throw new RangeError(`a clock cannot go back: to ${ns} ns`);
+    this.now[0] = ns;
+  }
 }

@@ -5,15 +5,7 @@
 import type { FrameBatch } from '../vswitch/arena.js';
 import { type DeviceContext, exceedsMtu, type PortDevice } from '../vswitch/device/device.js';
 import { DropReason } from '../vswitch/drops.js';
-
-/** A frame as a device would bring it. */
-export interface OfferedFrame {
-  readonly bytes: Uint8Array;
-  /** Of a super-frame, as in `Arena.gsoSize`. */
-  readonly gsoSize?: number;
-  /** `Arena.csumState`, `csumStart`, `csumOffset`. */
-  readonly checksum?: readonly [state: number, start: number, offset: number];
-}
+import type { OfferedFrame } from '../vswitch/recording/lines.js';
 
 export class HostDevice implements PortDevice {
   readonly mtuBytes: number;

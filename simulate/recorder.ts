@@ -1,12 +1,10 @@
 /** Writes what comes into a direction of a link, and what becomes of it, into a recording. */
-import { hash } from 'node:crypto';
 import type { Clock } from '../model/clock.js';
 import type { LinkProperties } from '../model/emulation.js';
 import { type Arena, Checksum } from '../vswitch/arena.js';
 import { DROP_REASONS, type DropReason } from '../vswitch/drops.js';
 import { GivenTime, type LinkObserver } from '../vswitch/link-observer.js';
-import { completeChecksum } from '../vswitch/wire/checksum.js';
-import type { Cause, Outcome, Way } from './recording.js';
+import { type Cause, frameHash, type Outcome, type Way } from '../vswitch/recording/lines.js';
 
 /** Where a recording goes: to a file, or to who compares it. */
 export interface RecordingTarget {
@@ -66,13 +64,14 @@ export class Recorder implements LinkObserver {
     this.#target.cause({ ...this.#of, at: this.#clock.nowNs(), changed });
   }
 
-  /** Of the bytes as a wire would have them: whether a checksum is complete may be another holder's doing. */
+  gone(): void {
+    // Links of a simulation stay.
+  }
+
   #hashOf(frame: number): string {
-    const arena = this.#arena;
-    const bytes = arena.read(frame);
-    if (arena.csumState[frame] === Checksum.partial && arena.gsoSize[frame] === 0)
-      completeChecksum(bytes, arena.csumStart[frame]!, arena.csumOffset[frame]!);
-    return hash('sha256', bytes, 'hex').slice(0, 16);
+    const { csumState, csumStart, csumOffset, gsoSize } = this.#arena;
+    const checksum = [csumState[frame]!, csumStart[frame]!, csumOffset[frame]!] as const;
+    return frameHash(this.#arena.read(frame), gsoSize[frame]!, checksum);
   }
 }
 
@@ -104,5 +103,10 @@ export class Both implements LinkObserver {
   changed(properties: LinkProperties): void {
     this.#first.changed(properties);
     this.#second.changed(properties);
+  }
+
+  gone(): void {
+    this.#first.gone();
+    this.#second.gone();
   }
 }

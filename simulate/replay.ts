@@ -6,14 +6,19 @@
  * What is compared, of each direction: the frames that left it, in order, with their bytes, when they were due and when they
  * had come; and what was dropped, in order, with its reason. When a drop is told is the engine's convenience, so that at the
  * end of a recording one may not have been told yet.
+ *
+ * A direction is as the network's file has it, from the beginning; one whose recording says when it has begun, from then on
+ * and as it was then.
  */
 import { ManualClock } from '../model/clock.js';
 import { UsageError } from '../model/errors.js';
+import { PLAIN } from '../model/emulation.js';
 import type { LinkChange } from '../model/messages.js';
 import type { Link, Network } from '../model/network.js';
 import type { ReplayReport } from '../model/simulation.js';
+import type { Cause, Outcome, Way } from '../vswitch/recording/lines.js';
 import { FollowedDirection } from './followed-direction.js';
-import type { Cause, Outcome, Recording, Way } from './recording.js';
+import type { Recording } from './recording.js';
 import { VirtualSwitch } from './virtual-switch.js';
 
 /** Longer than any frame that was recorded: what left a link then leaves it now. */
@@ -63,13 +68,14 @@ export function replay(network: Network, recording: Recording, memoryBytes: numb
     machine.settle();
   }
   runUntil(machine, clock, recording.endNs);
-  const report = directions.map((direction) => direction.report(recording.endNs));
+  const durationNs = recording.endNs - recording.startNs;
+  const report = directions.map((direction) => direction.report(durationNs));
   // What is in links yet: it is what may have been dropped, and not told.
   runUntil(machine, clock, Infinity);
   return {
     network: network.name,
     seed: network.seed,
-    durationNs: recording.endNs,
+    durationNs,
     frames: recording.causes.filter((cause) => 'frame' in cause).length,
     ...compare(recording, outcomes),
     directions: report,
@@ -85,10 +91,10 @@ function deviceOf({ link, way }: Way): string {
 /** Does all that is due before then. */
 function runUntil(machine: VirtualSwitch, clock: ManualClock, untilNs: number): void {
   for (let nextNs = machine.nextNs; nextNs < untilNs; nextNs = machine.nextNs) {
-    clock.advance(Math.max(0, nextNs - clock.nowNs()));
+    clock.moveTo(Math.max(clock.nowNs(), nextNs));
     machine.settle();
   }
-  if (untilNs < Infinity) clock.advance(Math.max(0, untilNs - clock.nowNs()));
+  if (untilNs < Infinity) clock.moveTo(Math.max(clock.nowNs(), untilNs));
 }
 
 /** Those that the recording tells of. Throws a UsageError where the network is another one. */
@@ -99,7 +105,16 @@ function linksOf(network: Network, recording: Recording): Map<string, Link> {
       { hint: 'replay it with the file that it was made from' },
     );
   const recorded = new Set(recording.causes.map(({ link }) => link));
-  const links = new Map(network.links.flatMap((link) => (recorded.has(link.name) ? [[link.name, link] as const] : [])));
+  const begun = new Set(recording.causes.flatMap((cause) => ('begun' in cause ? [deviceOf(cause)] : [])));
+  const links = new Map(
+    network.links.flatMap((link) => {
+      if (!recorded.has(link.name)) return [];
+      const isBegun = WAYS.map((way) => begun.has(deviceOf({ link: link.name, way })));
+      const forward = isBegun[0] ? PLAIN : link.forward;
+      const reverse = isBegun[1] ? PLAIN : link.reverse;
+      return [[link.name, { ...link, forward, reverse }] as const];
+    }),
+  );
   for (const name of recorded)
     if (!links.has(name))
       throw new UsageError(`the recording has a link ${name}, which ${network.name} has not`, {
@@ -112,7 +127,7 @@ function linksOf(network: Network, recording: Recording): Map<string, Link> {
 function* groups(causes: readonly Cause[]): Generator<readonly Cause[]> {
   let group: Cause[] = [];
   for (const cause of causes) {
-    const isChange = 'changed' in cause;
+    const isChange = !('frame' in cause);
     const ends =
       group.length > 0 &&
       (group[0]!.at !== cause.at ||
@@ -130,9 +145,10 @@ function* groups(causes: readonly Cause[]): Generator<readonly Cause[]> {
 function changesOf(group: readonly Cause[], links: Map<string, Link>): LinkChange[] {
   const changed = new Set<string>();
   for (const cause of group) {
-    if (!('changed' in cause)) continue;
+    if ('frame' in cause) continue;
     const link = links.get(cause.link)!;
-    links.set(cause.link, { ...link, [cause.way === 0 ? 'forward' : 'reverse']: cause.changed });
+    const properties = 'changed' in cause ? cause.changed : cause.begun;
+    links.set(cause.link, { ...link, [cause.way === 0 ? 'forward' : 'reverse']: properties });
     changed.add(cause.link);
   }
   return [...changed].map((name) => {
@@ -159,12 +175,15 @@ function byDirection(outcomes: readonly Outcome[]): Map<string, string[]> {
 }
 
 function compare(
-  { outcomes, endNs }: Recording,
+  { outcomes, endNs, gone }: Recording,
   replayed: readonly Outcome[],
 ): Pick<ReplayReport, 'outcomes' | 'same' | 'difference'> {
   const then = byDirection(outcomes);
   const now = byDirection(replayed);
-  const inTime = byDirection(replayed.filter((outcome) => 'left' in outcome && outcome.at < endNs));
+  const ends = new Map(gone.map((each) => [deviceOf(each), Math.min(each.at, endNs)]));
+  const inTime = byDirection(
+    replayed.filter((outcome) => 'left' in outcome && outcome.at < (ends.get(deviceOf(outcome)) ?? endNs)),
+  );
   let same = 0;
   let difference: string | undefined;
   for (const key of new Set([...then.keys(), ...inTime.keys()])) {
@@ -175,5 +194,11 @@ function compare(
       else difference ??= `${key}: recorded: ${was[i] ?? 'nothing'}; replayed: ${is[i] ?? 'nothing'}`;
     }
   }
-  return { outcomes: outcomes.length, same, ...(difference === undefined ? {} : { difference }) };
+  if (difference === undefined) return { outcomes: outcomes.length, same };
+  const overloads = outcomes.filter((outcome) => 'dropped' in outcome && outcome.dropped === 'overload').length;
+  const why =
+    overloads === 0
+      ? ''
+      : `; in the recording ${overloads} times the engine had no memory (overload), as no replay knows`;
+  return { outcomes: outcomes.length, same, difference: `${difference}${why}` };
 }

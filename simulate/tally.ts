@@ -25,4 +25,8 @@ export class Tally implements LinkObserver {
   changed(): void {
     // A table has no column for it.
   }
+
+  gone(): void {
+    // Nor for this.
+  }
 }

@@ -7,8 +7,9 @@ import type { DeviceConfig, SwitchConfig } from '../model/messages.js';
 import { Arena } from '../vswitch/arena.js';
 import type { DeviceContext, PortDevice } from '../vswitch/device/device.js';
 import { Engine } from '../vswitch/engine.js';
+import type { OfferedFrame } from '../vswitch/recording/lines.js';
 import { Schedule } from '../vswitch/schedule.js';
-import { HostDevice, type OfferedFrame } from './host-device.js';
+import { HostDevice } from './host-device.js';
 
 export class VirtualSwitch {
   readonly arena: Arena;

@@ -9,6 +9,7 @@ import { Checksum, MAX_FRAME_BYTES } from './arena.js';
 import { type CapturedFrame, CaptureReader } from './capture-ring.js';
 import { PcapngWriter } from './device/pcapng.js';
 import type { EngineThread } from './engine-thread.js';
+import { drained } from './http-response.js';
 import { log } from './log.js';
 import { completeChecksum } from './wire/checksum.js';
 
@@ -94,17 +95,4 @@ class CaptureBlocks {
 /** As it would be on a wire: what the sender's kernel left for the hardware to do is done. */
 function completeFrame({ bytes, csumState, csumStart, csumOffset }: CapturedFrame): void {
   if (csumState === Checksum.partial) completeChecksum(bytes, csumStart, csumOffset);
-}
-
-/** Resolves when the client has taken what was written, or is gone. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });
 }

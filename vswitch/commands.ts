@@ -59,6 +59,10 @@ export interface Commands {
     answer: undefined,
   ];
   stopCapture: [id: number, answer: undefined];
+  /** What comes into links and what becomes of it (`recording/`): `ring` is a `RecordReader`'s. */
+  startRecording: [arguments: { id: number; links: readonly string[]; ring: SharedArrayBuffer }, answer: undefined];
+  markRecording: [id: number, answer: undefined];
+  stopRecording: [id: number, answer: undefined];
   /** Keys of a tunnel, and its handshake: as `TunnelControl` has them. `device` is its name. */
   installKeys: [arguments: { device: string; keys: EpochKeys }, answer: undefined];
   useKeys: [arguments: { device: string; epoch: number }, answer: undefined];

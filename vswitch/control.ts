@@ -9,6 +9,7 @@
  *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
  *   GET  /drops                               DropRecord[], oldest first
  *   GET  /capture?device=NAME[&link=NAME]     pcapng until the client goes
+ *   GET  /recording[?link=NAME&link=…]        a recording of emulated links (`recording/lines.ts`) until the client goes
  *   POST /quit                                {} and the process ends
  *
  * Errors are `{ code, message, hint? }`: 400 what was asked is wrong, 404 there is no such thing, 500 the rest.
@@ -34,8 +35,10 @@ import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
 import type { Handshakes } from './handshake/handshakes.js';
 import { log } from './log.js';
+import { streamRecording } from './recording/stream.js';
 import type { StrainWatch } from './strain-watch.js';
 import { Gauge } from './telemetry.js';
+import type { Timer } from './timer.js';
 
 /** A network of thousands of links has a configuration of a few megabytes. */
 const MAX_BODY_BYTES = 64 * 2 ** 20;
@@ -54,6 +57,8 @@ export class Control {
   readonly #keeper: KeeperClient;
   readonly #handshakes: Handshakes;
   readonly #strains: StrainWatch;
+  /** For the one recording that there can be. */
+  readonly #timer: Timer;
   #config: SwitchConfig | undefined;
   /** Of links, as they are now. */
   readonly #linkStates: Map<string, 'up' | 'down'>;
@@ -65,13 +70,15 @@ export class Control {
   /** The configuration that is being applied: one after the other. */
   #applying: Promise<unknown>;
   #lastCapture: number;
+  #recording: boolean;
 
-  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes, strains: StrainWatch) {
+  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes, strains: StrainWatch, timer: Timer) {
     this.onQuit = () => undefined;
     this.#engine = engine;
     this.#keeper = keeper;
     this.#handshakes = handshakes;
     this.#strains = strains;
+    this.#timer = timer;
     this.#emulated = new Set();
     this.#config = undefined;
     this.#linkStates = new Map();
@@ -79,6 +86,7 @@ export class Control {
     this.#layout = NOTHING;
     this.#applying = Promise.resolve();
     this.#lastCapture = 0;
+    this.#recording = false;
     engine.onScheduleEvent = ({ changes, done }) => {
       this.#linksAre(changes);
       this.#done.push(...done);
@@ -119,6 +127,9 @@ export class Control {
           break;
         case 'GET /capture':
           await this.#capture(url.searchParams, response);
+          break;
+        case 'GET /recording':
+          await this.#record(url.searchParams.getAll('link'), response);
           break;
         case 'POST /quit':
           sendJson(response, 200, {});
@@ -275,6 +286,35 @@ export class Control {
       channel: this.#channelOf(device, query.get('link')),
       unixNs: (nowNs) => this.#unixNs(nowNs),
     });
+  }
+
+  /** Of the links named, or of all, those that something is or will be asked of. */
+  async #record(names: readonly string[], response: ServerResponse): Promise<void> {
+    const config = this.#config;
+    if (config === undefined) throw new StateError('the switch process has no configuration yet');
+    if (this.#recording)
+      throw new StateError(`links of ${config.network} are being recorded already`, {
+        hint: 'end the other recording first',
+      });
+    const known = config.links.map(({ name }) => name);
+    for (const name of names)
+      if (!known.includes(name)) throw new NotFound(`machine ${config.machine} has no link ${name}`);
+    const links = (names.length === 0 ? known : names).filter((name) => this.#emulated.has(name));
+    if (links.length === 0)
+      throw new StateError(`none of the links to record does anything to frames`, {
+        hint: 'have one do something: luthier set LINK delay=10ms',
+      });
+    this.#recording = true;
+    try {
+      await streamRecording(this.#engine, response, {
+        id: ++this.#lastCapture,
+        links: [...new Set(links)],
+        network: { name: config.network, seed: config.seed, machine: config.machine },
+        timer: this.#timer,
+      });
+    } finally {
+      this.#recording = false;
+    }
   }
 
   /** The channel that a link has on a device; -1 when the device carries nothing else. */

@@ -1,6 +1,7 @@
 /**
  * Who follows a direction of a link: told in a breath what comes into it and what becomes of each frame. For what looks at
- * an engine in virtual time (`simulate/`), which may allocate; nobody follows where `LinkDirection.observer` is null.
+ * an engine in virtual time (`simulate/`), which may allocate, and for recordings (`recording/link-recordings.ts`), which
+ * must not; nobody follows where `LinkDirection.observer` is null.
  */
 import type { LinkProperties } from '../model/emulation.js';
 import type { DropReason } from './drops.js';
@@ -22,4 +23,6 @@ export interface LinkObserver {
   dropped(reason: DropReason, frame: number): void;
   /** The direction is like this from now on. Told before what waits is dropped, where it goes down. */
   changed(properties: LinkProperties): void;
+  /** The link is taken away, with what is in it: nothing more is told. */
+  gone(): void;
 }

@@ -5,7 +5,7 @@
  * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
  * storm bounded by queues and budgets, not a stack that overflows.
  */
-import { type Emulation, type LinkProperties, NO_EMULATION } from '../model/emulation.js';
+import { type Emulation, type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
 import type { Arena } from './arena.js';
 import type { Bridge, Egress } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
@@ -26,6 +26,8 @@ export class LinkDirection implements Egress {
   /** Of the link and which way: what `TransmitList` knows it by. */
   readonly index: number;
   qdisc: Qdisc;
+  /** As they were set last. */
+  properties: LinkProperties;
   /** Null: nobody follows it. */
   observer: LinkObserver | null;
   readonly #direction: 0 | 1;
@@ -59,6 +61,7 @@ export class LinkDirection implements Egress {
     this.waiting = false;
     this.index = 2 * link + direction;
     this.qdisc = qdisc;
+    this.properties = PLAIN;
     this.observer = null;
     this.#direction = direction;
     this.#base = Telemetry.directionBase(link, direction);
@@ -97,10 +100,20 @@ export class LinkDirection implements Egress {
     if (state === 'down' && this.up && this.qdisc instanceof Emulator) this.transmit(Infinity);
     if (this.observer !== null) this.observer.changed(properties);
     this.up = state === 'up';
+    this.properties = properties;
     if (this.qdisc instanceof Emulator) this.qdisc.configure(emulation ?? NO_EMULATION, recordings);
     else if (emulation !== undefined) this.#emulate(name, emulation, parts, recordings);
     if (!this.up) this.drain();
     this.#list.schedule(this);
+  }
+
+  /** Has its emulation begin anew, as that of a link which is made now; false where there is none, or frames are in it. */
+  restart(name: string, parts: EmulatorParts, recordings: Recordings): boolean {
+    const { emulation } = this.properties;
+    if (emulation === undefined || this.qdisc.length > 0) return false;
+    this.#emulate(name, emulation, parts, recordings);
+    this.#list.schedule(this);
+    return true;
   }
 
   #emulate(name: string, emulation: Emulation, parts: EmulatorParts, recordings: Recordings): void {

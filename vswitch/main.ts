@@ -46,7 +46,7 @@ async function main(): Promise<void> {
   ]);
   const keeper = KeeperClient.on(KEEPER_FD);
   const strains = new StrainWatch(engine.telemetry, engine.threadId, new SystemTimer(), monotonicNowNs());
-  const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()), strains);
+  const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()), strains, new SystemTimer());
   const server = createServer((request, response) => {
     void control.handle(request, response);
   });

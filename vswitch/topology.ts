@@ -173,6 +173,12 @@ export class Topology {
     for (const { name, forward, reverse } of changes) this.#setLink(this.links.get(name)!, forward, reverse);
   }
 
+  /** See `LinkDirection.restart`. */
+  restart({ config, directions }: Link, way: 0 | 1): boolean {
+    const { parts, recordings } = this.#emulation!;
+    return directions[way].restart(config.name, parts, recordings);
+  }
+
   #setLink(link: Link, forward: LinkProperties, reverse: LinkProperties): void {
     const [there, back] = link.directions;
     const { parts, recordings } = this.#emulation!;
@@ -326,6 +332,8 @@ export class Topology {
 
   #removeLink(link: Link): void {
     for (const direction of link.directions) {
+      direction.observer?.gone();
+      direction.observer = null;
       direction.up = false;
       direction.drain();
       this.#parts.transmitList.remove(direction);

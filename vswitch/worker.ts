@@ -22,6 +22,7 @@ import { openDevice } from './device/registry.js';
 import { Engine } from './engine.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { READABLE } from './port.js';
+import { LinkRecordings } from './recording/link-recordings.js';
 import { Rehearsal } from './rehearsal.js';
 import { Schedule } from './schedule.js';
 import { Telemetry } from './telemetry.js';
@@ -76,6 +77,7 @@ const engine = new Engine({
   telemetry: new Telemetry(start.telemetry),
   recorder: new FlightRecorder(start.recorder),
 });
+const recordings = new LinkRecordings(engine.topology, io.arena, io);
 /** By CLOCK_MONOTONIC: `clockStartNs` is where the engine's clock has its 0. */
 const schedule = new Schedule();
 let clockStartNs = 0;
@@ -120,6 +122,21 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
 
   stopCapture: (id) => {
     engine.stopCapture(id);
+    return undefined;
+  },
+
+  startRecording: ({ id, links, ring }) => {
+    recordings.start(id, links, ring);
+    return undefined;
+  },
+
+  markRecording: (id) => {
+    recordings.mark(id);
+    return undefined;
+  },
+
+  stopRecording: (id) => {
+    recordings.stop(id);
     return undefined;
   },
 

@@ -27,22 +27,17 @@ export async function measureJitter(
   onStep: (what: string) => void,
 ): Promise<JitterReport[]> {
   const series = { count: pings, intervalSeconds: INTERVAL_SECONDS, answerSeconds: 1 };
-  const reports: JitterReport[] = [];
-  for (const distribution of shapes) {
+  return stage.each(shapes, async (distribution) => {
     onStep(`jitter, ${distribution}`);
     await stage.emulate({});
     const plainUs = median((await timedPings(stage.ours, series, signal)).oneWayUs);
     await stage.emulate({ delay: `${DELAY_NS}ns`, jitter: `${JITTER_NS}ns`, distribution }, 'from h1');
     const { oneWayUs } = await timedPings(stage.ours, series, signal);
-    reports.push(
-      jitterReport(
-        distribution,
-        oneWayUs.map((us) => us - plainUs),
-      ),
+    return jitterReport(
+      distribution,
+      oneWayUs.map((us) => us - plainUs),
     );
-  }
-  await stage.emulate({});
-  return reports;
+  });
 }
 
 export function jitterReport(distribution: Shape, delaysUs: readonly number[]): JitterReport {

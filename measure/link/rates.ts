@@ -40,8 +40,7 @@ export async function measureGoodput(
   signal: AbortSignal,
   onStep: (what: string) => void,
 ): Promise<GoodputReport[]> {
-  const reports: GoodputReport[] = [];
-  for (const { rateBps, segments } of settings) {
+  return stage.each(settings, async ({ rateBps, segments }) => {
     onStep(`TCP at ${rateBps / 1e6} Mbit/s, segments: ${segments}`);
     const seconds = Math.ceil(Math.max(least, framesSeconds(frames, rateBps)));
     await stage.emulate({ rate: `${rateBps}bit`, queue: `${queuePackets(rateBps)}p`, delay: TCP_DELAY, segments });
@@ -49,10 +48,8 @@ export async function measureGoodput(
     const { bytes, seconds: taken } = await transfer(stage.ours, load, signal);
     const [expectedBps, measuredBps] = [goodputBps(rateBps), (bytes * 8) / taken];
     const error = measuredBps / expectedBps - 1;
-    reports.push({ rateBps, segments, seconds: taken, expectedBps, goodputBps: measuredBps, error });
-  }
-  await stage.emulate({});
-  return reports;
+    return { rateBps, segments, seconds: taken, expectedBps, goodputBps: measuredBps, error };
+  });
 }
 
 function blockBytes(rateBps: number): number {
@@ -71,8 +68,7 @@ export async function measureUdp(
   signal: AbortSignal,
   onStep: (what: string) => void,
 ): Promise<UdpRateReport[]> {
-  const reports: UdpRateReport[] = [];
-  for (const rateBps of ratesBps) {
+  return stage.each(ratesBps, async (rateBps) => {
     onStep(`UDP at ${rateBps / 1e6} Mbit/s`);
     const { payloadBytes, frameBytes } = datagramBytes(rateBps);
     const flood = { payloadBps: (OVERLOAD * rateBps * payloadBytes) / frameBytes, payloadBytes, seconds };
@@ -84,7 +80,7 @@ export async function measureUdp(
     await stage.kernelRate(rateBps, { burstBytes: Math.max(2 * frameBytes, Math.ceil(rateBps / 8 / 250)), limitBytes });
     const tbf = await flooded(stage.kernel, flood, signal);
     await stage.endKernelRate();
-    reports.push({
+    return {
       rateBps,
       frameBytes,
       seconds: ours.seconds,
@@ -93,9 +89,8 @@ export async function measureUdp(
       error: ours.receivedBps / rateBps - 1,
       tbfDeliveredBps: tbf.receivedBps,
       tbfError: tbf.receivedBps / rateBps - 1,
-    });
-  }
-  return reports;
+    };
+  });
 }
 
 interface Flood {

@@ -22,8 +22,7 @@ export async function measureDelays(
   signal: AbortSignal,
   onStep: (what: string) => void,
 ): Promise<DelayReport[]> {
-  const reports: DelayReport[] = [];
-  for (const delayNs of delaysNs) {
+  return stage.each(delaysNs, async (delayNs) => {
     onStep(`round trips, delay ${delayNs / 1e6} ms`);
     const series: PingSeries = {
       count: delayNs >= LONG_NS ? Math.ceil(pings / 2) : pings,
@@ -35,10 +34,8 @@ export async function measureDelays(
     const plain = await timedPings(stage.ours, series, signal);
     await stage.emulate({ delay: `${delayNs}ns` });
     const emulated = await timedPings(stage.ours, { ...series, answerSeconds: 1 + (2 * delayNs) / 1e9 }, signal);
-    reports.push(delayReport(delayNs, INTERVAL_SECONDS, { reference, plain, emulated }));
-  }
-  await stage.emulate({});
-  return reports;
+    return delayReport(delayNs, INTERVAL_SECONDS, { reference, plain, emulated });
+  });
 }
 
 export function delayReport(

@@ -5,27 +5,14 @@
  *        h1--s1: what is measured                tbf, where a rate is compared
  */
 import { readFileSync } from 'node:fs';
-import type { RawLinkProperties, RawScenario } from '../../model/scenario.js';
+import type { RawLinkProperties } from '../../model/scenario.js';
 import type { AgentClient } from '../../control/client.js';
-import { KERNEL_HOSTS, kernelBridge } from '../lan-stage.js';
+import { kernelBridge, lanScenario, lanWays } from '../lan-stage.js';
 import { StageNetwork, type Place } from '../stage.js';
 import type { Way } from '../traffic.js';
 
 export const LINK_NETWORK = 'bench-link';
 const LINK = 'h1--s1';
-
-const SCENARIO: RawScenario = {
-  name: LINK_NETWORK,
-  nodes: {
-    s1: { kind: 'switch', subnet: '10.0.0.0/24' },
-    h1: { kind: 'host' },
-    h2: { kind: 'host' },
-    k1: { kind: 'host' },
-    k2: { kind: 'host' },
-    hub: { kind: 'host' },
-  },
-  links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: '10.0.0.2/24' }, 's1'] }],
-};
 
 /** Nothing is emulated. */
 const PLAIN: RawLinkProperties = {
@@ -56,12 +43,10 @@ export class LinkStage implements AsyncDisposable {
   }
 
   static async build(place: Place, signal: AbortSignal): Promise<LinkStage> {
-    const network = await StageNetwork.up(place, SCENARIO, signal);
+    const network = await StageNetwork.up(place, lanScenario(LINK_NETWORK), signal);
     try {
       await network.configure(kernelBridge(network));
-      const [h1, h2, k1, k2] = await Promise.all(['h1', 'h2', 'k1', 'k2'].map((node) => network.access(node)));
-      const ours = { from: h1!, to: h2!, address: '10.0.0.2' };
-      const kernel = { from: k1!, to: k2!, address: KERNEL_HOSTS[1].address };
+      const { ours, kernel } = await lanWays(network);
       return new LinkStage(network, place.agent, ours, kernel);
     } catch (cause) {
       await network[Symbol.asyncDispose]();
@@ -82,6 +67,17 @@ export class LinkStage implements AsyncDisposable {
   async change(properties: RawLinkProperties, direction: 'both' | 'from h1' = 'both'): Promise<void> {
     if (Object.keys(properties).length === 0) return;
     await this.#agent.setLink(this.#network.name, LINK, properties, direction === 'both' ? undefined : 'h1');
+  }
+
+  /** What is measured of each setting, one after the other; at the end nothing is emulated. */
+  async each<Setting, Report>(
+    settings: readonly Setting[],
+    measure: (setting: Setting) => Promise<Report>,
+  ): Promise<Report[]> {
+    const reports: Report[] = [];
+    for (const setting of settings) reports.push(await measure(setting));
+    await this.emulate({});
+    return reports;
   }
 
   /** What k1 sends goes through a token bucket. */

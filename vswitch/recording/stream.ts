@@ -1,0 +1,130 @@
+/**
+ * From a recording's ring to lines of JSON on an HTTP response, until the client goes. Called by `control.ts`.
+ *
+ * A client that is too slow ends the recording and never holds up the engine: its last line says how much was missed.
+ */
+import type { ServerResponse } from 'node:http';
+import type { LinkProperties } from '../../model/emulation.js';
+import { DROP_REASONS } from '../drops.js';
+import type { EngineThread } from '../engine-thread.js';
+import { drained } from '../http-response.js';
+import type { Timer } from '../timer.js';
+import { frameHash, RecordingWriter } from './lines.js';
+import { RecordKind, RecordReader, type TakenRecord } from './record-ring.js';
+
+/** Between two marks: so much of a recording's end is not of use. */
+const MARK_MS = 100;
+/** Of a chunk of the response, more or less. */
+const CHUNK_CHARACTERS = 1 << 18;
+
+export interface RecordingOptions {
+  /** Of this process, never used before. */
+  readonly id: number;
+  readonly links: readonly string[];
+  readonly network: { readonly name: string; readonly seed: number; readonly machine: string };
+  readonly timer: Timer;
+}
+
+export async function streamRecording(
+  engine: Pick<EngineThread, 'call'>,
+  response: ServerResponse,
+  { id, links, network, timer }: RecordingOptions,
+): Promise<void> {
+  const reader = new RecordReader();
+  const lines = new RecordingLines(reader, links, network);
+  await engine.call('startRecording', { id, links, ring: reader.buffer });
+  const mark = (): void => {
+    // Where the engine has ended, so does the process.
+    engine.call('markRecording', id).catch(() => undefined);
+    timer.wakeAt(timer.nowMs() + MARK_MS, mark);
+  };
+  response.once('close', () => {
+    reader.wake();
+  });
+  try {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    timer.wakeAt(timer.nowMs() + MARK_MS, mark);
+    while (!response.closed && !lines.over) {
+      const next = lines.next();
+      if (next === '') await reader.wait();
+      else if (!response.write(next)) await drained(response);
+    }
+  } finally {
+    timer.wakeAt(Infinity, mark);
+    await engine.call('stopRecording', id);
+  }
+  response.end();
+}
+
+/** The lines of a recording, as the ring gives records. */
+export class RecordingLines {
+  /** Something was missed, and the last line has said so. */
+  over: boolean;
+  readonly #reader: RecordReader;
+  readonly #links: readonly string[];
+  readonly #writer: RecordingWriter;
+  #text: string;
+
+  constructor(
+    reader: RecordReader,
+    links: readonly string[],
+    network: { readonly name: string; readonly seed: number; readonly machine: string },
+  ) {
+    this.over = false;
+    this.#reader = reader;
+    this.#links = links;
+    this.#text = '';
+    this.#writer = new RecordingWriter((line) => (this.#text += line), network);
+  }
+
+  /** Some of them, whole; empty when there are none now. */
+  next(): string {
+    // Before what is in the ring: all that was missed came after it.
+    const missed = this.#reader.lost;
+    while (this.#text.length < CHUNK_CHARACTERS) {
+      const record = this.#reader.next();
+      if (record === undefined) {
+        if (missed > 0 && !this.over) {
+          this.over = true;
+          this.#writer.missed(missed);
+        }
+        break;
+      }
+      this.#write(record);
+    }
+    const text = this.#text;
+    this.#text = '';
+    return text;
+  }
+
+  #write(record: TakenRecord): void {
+    const { kind, at, since, direction, reason, gsoSize, checksum, body } = record;
+    if (kind === RecordKind.settled) {
+      this.#writer.end(at, direction);
+      return;
+    }
+    const of = { link: this.#links[direction >> 1]!, way: (direction & 1) as 0 | 1 };
+    if (kind === RecordKind.came) {
+      const frame = {
+        bytes: body,
+        ...(gsoSize > 0 ? { gsoSize } : {}),
+        ...(checksum[0] === 0 ? {} : { checksum }),
+      };
+      this.#writer.cause({ ...of, at, frame });
+    } else if (kind === RecordKind.left) {
+      this.#writer.outcome({ ...of, at, since, left: frameHash(body, gsoSize, checksum) });
+    } else if (kind === RecordKind.dropped) {
+      const frame = body.byteLength === 0 ? '' : frameHash(body, gsoSize, checksum);
+      this.#writer.outcome({ ...of, dropped: DROP_REASONS[reason]!, frame });
+    } else if (kind === RecordKind.gone) {
+      this.#writer.gone(at, of);
+    } else {
+      const properties = JSON.parse(Buffer.from(body).toString()) as LinkProperties;
+      this.#writer.cause({
+        ...of,
+        at,
+        ...(kind === RecordKind.begun ? { begun: properties } : { changed: properties }),
+      });
+    }
+  }
+}
