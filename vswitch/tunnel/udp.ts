@@ -419,7 +419,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
     const ring = this.#keys === undefined ? 0 : this.#keys.receiveRing;
     let n = this.#socket.read(slots, ring);
-    if (n < 0 && this.outgoing.isWorthRetrying(-n)) n = this.#socket.read(slots, ring);
+    if (n < 0 && this.outgoing.isWorthRetrying(-n, 0)) n = this.#socket.read(slots, ring);
     if (n < 0) return 0;
     const { next } = this.#arena;
     const nowNs = this.#context.clock.nowNs();
