@@ -292,7 +292,7 @@ export interface Native {
    * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a
    * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call. `isOpen` is 1 for a socket
    * that is connected to nobody, but sends to `endpoint`: then `sources` are told, else they are 0. Of one that was open, and
-   * is connected to `endpoint` now, what waits is told still.
+   * is connected to `endpoint` now, what waits is told still. With 2, handshakes that are not sealed are taken from whomever.
    */
   udpRead(io: number, receiver: number, fd: number, slotCount: number, keyring: number, isOpen: number): number;
   /** What is left after `udpRead`: 2, datagrams wait in the receiver; 1, the kernel may have more; 0, nothing. */

@@ -13,7 +13,7 @@
  *
  * What was received and found no room in the slots offered stays here until the next call. A socket that is connected to
  * nobody hears everybody: then each datagram is told with its source, and what is not sealed, which anybody can send, is
- * taken from the endpoint alone that is sent to. Somebody on the way who copies datagrams, and is faster, makes replays of
+ * taken from the endpoint alone that is sent to; but for handshakes, where it is asked for. Somebody on the way who copies datagrams, and is faster, makes replays of
  * the originals: such a twin, of which only the copy from another source was taken, still says that the peer is there.
  */
 #include "addon.h"
@@ -77,6 +77,7 @@ struct receiver {
   uint8_t ecn;           /* of it: the kernel merges none that differ (inet_gro_receive, ipv6_gro_receive) */
   bool is_large;         /* what came last was merged */
   bool is_open;          /* what came last has names */
+  bool hears_all;        /* open handshakes are taken from whomever */
   bool is_full;          /* the kernel gave as many as it was asked for */
   uint32_t network;      /* of its tunnel */
   int64_t overruns;      /* what the socket had no room for, ever */
@@ -346,7 +347,7 @@ static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_
   if (!is_ours(receiver, datagram)) return source->number == 0 ? -FOREIGN : -STRANGER;
   if (get_be(datagram + EPOCH_AT, 4) == 0) {
     if (datagram[TYPE_AT] != TYPE_HANDSHAKE) return -UNSEALED;
-    return source->number == 0 ? (int)bytes : -STRANGER;
+    return source->number == 0 || receiver->hears_all ? (int)bytes : -STRANGER;
   }
   if (bytes < DATAGRAM_HEADER_BYTES + TAG_BYTES) return -BAD_DATAGRAM;
   struct key *key = keyring_find(ring, datagram);
@@ -415,13 +416,14 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
 }
 
 static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t slots, struct keyring *ring,
-                    bool is_open) {
+                    int32_t is_open) {
   if (slots < 0 || slots > io->iov_count) return -EINVAL;
   for (int32_t i = 0; i < slots; i++) {
     if (io->iov[i] < 0 || io->iov[i] >= io->slot_count) return -EINVAL;
   }
+  receiver->hears_all = is_open == 2;
   if (receiver->message == receiver->count) {
-    int got = receive(receiver, fd, is_open);
+    int got = receive(receiver, fd, is_open != 0);
     if (got <= 0) return got;
   }
   return take_apart(io, receiver, slots, ring);
@@ -435,7 +437,7 @@ napi_value native_udpRead(napi_env env, napi_callback_info info) {
   if (!numbers(env, info, 6, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
   if ((receiver = receiver_of(env, n[1])) == NULL) return make_int(env, -EINVAL);
   if (n[4] != 0 && (ring = keyring_of(env, n[4])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_read(io, receiver, n[2], n[3], ring, n[5] != 0));
+  return make_int(env, udp_read(io, receiver, n[2], n[3], ring, n[5]));
 }
 
 napi_value native_udpSource(napi_env env, napi_callback_info info) {

@@ -85,6 +85,7 @@ export interface ScheduleEvent {
 export type TunnelEvent =
   | { readonly event: 'handshake'; readonly device: string; readonly payload: Uint8Array; readonly isSealed: boolean }
   | { readonly event: 'epoch' | 'volume' | 'spent'; readonly device: string; readonly epoch: number }
+  | { readonly event: 'searching'; readonly device: string; readonly isSearching: boolean }
   | { readonly event: 'foreign'; readonly device: string; readonly version: number; readonly network: number }
   | { readonly event: 'ecnAnomalies'; readonly device: string; readonly frames: number };
 

@@ -196,6 +196,9 @@ function eventsOf(device: string): TunnelEvents {
     spent: (epoch) => {
       tell({ event: 'spent', device, epoch });
     },
+    searching: (isSearching) => {
+      tell({ event: 'searching', device, isSearching });
+    },
     foreign: (version, network) => {
       tell({ event: 'foreign', device, version, network });
     },

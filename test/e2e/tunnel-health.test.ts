@@ -165,6 +165,42 @@ describe.runIf(isRoot)('the health of a tunnel', () => {
     await settledAt(home);
   });
 
+  it('finds a machine that has moved though the switch process that looks for it is killed meanwhile', async () => {
+    const home = (await addressOfB())!;
+    const [address, port] = home.split(':') as [string, string];
+    const other = '100.64.77.9';
+    const move = async (from: string, to: string): Promise<void> => {
+      // Out of the way, so that it is not found before.
+      await ip('underlay', 'link', 'set', 'dev', 'm1', 'down');
+      await ip('machine:b', 'address', 'del', `${from}/16`, 'dev', 'eth0');
+      await ip('machine:b', 'address', 'add', `${to}/16`, 'dev', 'eth0');
+    };
+    const back = (): Promise<void> => ip('underlay', 'link', 'set', 'dev', 'm1', 'up');
+    const searches = (machine: string): Promise<void> =>
+      expect.poll(async () => healthOf((await states()).get(machine))?.searching, patience).toBe(true);
+    await underTcp(async (goesOn) => {
+      await goesOn();
+      for (const [machine, from, to] of [
+        ['a', address, other],
+        ['b', other, address],
+      ] as const) {
+        await move(from, to);
+        await searches(machine);
+        const { pid } = (await agent.network('path')).switchProcesses.find((process) => process.machine === machine)!;
+        process.kill(pid, 'SIGKILL');
+        const pidNow = async (): Promise<number | undefined> =>
+          (await agent.network('path')).switchProcesses.find((now) => now.machine === machine && now.state)?.pid;
+        await expect.poll(pidNow, patience).not.toBeOneOf([pid, undefined]);
+        await back();
+        const startMs = performance.now();
+        await aliveAt(`${to}:${port}`);
+        console.log(`found by another process after ${((performance.now() - startMs) / 1e3).toFixed(1)} s (goal 5)`);
+        await settledAt(`${to}:${port}`);
+        await goesOn();
+      }
+    });
+  });
+
   it.skipIf(!canTranslate)(`follows a machine whose port is translated to another${whyNot}`, async () => {
     const home = (await addressOfB())!;
     const [address, port] = home.split(':') as [string, string];

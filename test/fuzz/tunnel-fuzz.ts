@@ -266,7 +266,7 @@ export class TunnelFuzz {
     const udpRead: Native['udpRead'] = (...args) => {
       const n = native.udpRead(...args);
       if (n > 0) this.#reads++;
-      if (n > 0 && args[5] === 1) this.tally.openReads++;
+      if (n > 0 && args[5] !== 0) this.tally.openReads++;
       return n;
     };
     this.#io = new NativeIo({ ...native, udpRead }, ARENA_BYTES);

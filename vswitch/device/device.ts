@@ -100,6 +100,8 @@ export interface TunnelEvents {
   volume(epoch: number): void;
   /** An epoch has sealed as much as it may: frames are dropped until another is used. */
   spent(epoch: number): void;
+  /** The peer is looked for, as it is not heard where it was; or that is over. */
+  searching(isSearching: boolean): void;
   /**
    * A datagram of another version of the format, or of another network, came from anybody; told four times in a row at most,
    * then once a second.

@@ -140,6 +140,12 @@ export class Handshakes {
     this.#attend();
   }
 
+  /** The engine looks for the peer, or has found it. */
+  searching(device: string, isSearching: boolean): void {
+    this.#tunnels.get(device)?.keys?.searching(isSearching);
+    this.#attend();
+  }
+
   /** A datagram of another version or network came, from anybody: it is said, and changes nothing. */
   foreign(device: string, version: number, network: number): void {
     const tunnel = this.#tunnels.get(device);

@@ -20,6 +20,9 @@ export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
       case 'spent':
         handshakes.spent(said.device, said.epoch);
         break;
+      case 'searching':
+        handshakes.searching(said.device, said.isSearching);
+        break;
       case 'foreign':
         handshakes.foreign(said.device, said.version, said.network);
         break;

@@ -154,6 +154,47 @@ describe('the keys of a tunnel', () => {
   });
 });
 
+describe('a peer that is looked for', () => {
+  it.each(['initiator', 'responder'] as const)('gets keys from the %s, as it may not be able to begin', (role) => {
+    const lab = sealed(LAN);
+    const { [role]: end, [role === 'initiator' ? 'responder' : 'initiator']: other } = lab.ends;
+    // It is another process, and what it says goes to where we are not.
+    other.restart();
+    let isFound = false;
+    const carry = lab.carry.bind(lab);
+    lab.carry = (from, payload, seal) => {
+      if (from === end && seal === undefined) isFound = true;
+      if (from === end || isFound) carry(from, payload, seal);
+    };
+    lab.run(5_000);
+    expect([isFound, lab.isSealed]).toEqual([false, false]);
+    end.state.searching(true);
+    expect(lab.until(() => lab.isSealed, 3_000)).toBeLessThan(200);
+    end.state.searching(false);
+    lab.run(10_000);
+    expect([end.failures, end.state.state.rekeys]).toEqual([[], 1]);
+  });
+
+  it.each(['initiator', 'responder'] as const)('costs the %s nothing when it comes back', (role) => {
+    const lab = sealed(LAN);
+    lab.run(1_000);
+    const end = lab.ends[role];
+    const before = end.sendsWith;
+    const { path } = lab;
+    lab.path = { ...path, lossRatio: 1 };
+    end.state.searching(true);
+    lab.run(60_000);
+    expect(end.state.state).toMatchObject({ state: 'sealed', rekeys: 0 });
+    expect([end.failures, end.sentOpen.length < 150]).toEqual([[], true]);
+    end.state.searching(false);
+    lab.path = path;
+    end.sentOpen.length = 0;
+    lab.run(60_000);
+    expect([end.sendsWith, end.sentOpen]).toEqual([before, []]);
+    expect(end.state.state.reason).toBeUndefined();
+  });
+});
+
 describe('strangers', () => {
   it('that send anything at all change nothing of keys that work', () => {
     const lab = sealed(LAN);

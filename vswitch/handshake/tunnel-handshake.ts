@@ -51,6 +51,8 @@ export class TunnelHandshake {
   #reason: string | undefined;
   /** The epoch that seals no frames any more. */
   #spent: number | undefined;
+  /** The engine looks for the peer. */
+  #isSearching: boolean;
 
   constructor(options: TunnelHandshakeOptions) {
     const { role, rekeyMs = REKEY_MS } = options;
@@ -63,6 +65,7 @@ export class TunnelHandshake {
     this.#exchanges = 0;
     this.#reason = undefined;
     this.#spent = undefined;
+    this.#isSearching = false;
     this.#open.want(options.nowMs());
   }
 
@@ -115,6 +118,16 @@ export class TunnelHandshake {
     this.#failed('the keys have sealed as much as they may, and there are no others yet: nothing is sent');
   }
 
+  /**
+   * The engine looks for the peer, or has found it. One that has lost its keys, and does not know where we are now, cannot
+   * begin: so we do, in the open way. The keys in use stay, and that nobody answers is no failure of theirs.
+   */
+  searching(isSearching: boolean): void {
+    this.#isSearching = isSearching;
+    if (isSearching) this.#open.want(this.#options.nowMs());
+    else if (!this.#isNeeded) this.#open.rest();
+  }
+
   poll(): void {
     const nowMs = this.#options.nowMs();
     if (nowMs >= this.#dueMs) {
@@ -154,7 +167,7 @@ export class TunnelHandshake {
       },
       onFailed: (reason) => {
         if (isSealed && this.#sealed.isWanted) this.#open.want(nowMs());
-        this.#failed(reason);
+        if (!this.#isSearching || this.#isNeeded) this.#failed(reason);
       },
       onSealed: () => {
         other().rest();
@@ -162,6 +175,11 @@ export class TunnelHandshake {
       },
     };
     return role === 'initiator' ? new Initiator(conduct) : new Responder(conduct);
+  }
+
+  /** Keys are needed, whoever is looked for. */
+  get #isNeeded(): boolean {
+    return this.#epochs.current === undefined || this.#sealed.isWanted;
   }
 
   #agreed(): void {

@@ -3,7 +3,8 @@
  * again, or the path is asked how much it takes, or the peer is looked for, or the datagram is lost and counted.
  *
  * Nothing here is fatal. An asynchronous error of the socket (ECONNREFUSED: nobody listens at the peer) is reported by
- * the kernel in place of the next call, which it does not carry out: so that call is made once more. Called by `udp.ts`.
+ * the kernel in place of the next call, which it does not carry out: so that call is made once more. ICMP can be forged by
+ * whoever knows address and port, so nothing else follows from it. Called by `udp.ts`.
  */
 import { constants } from 'node:os';
 import type { Clock } from '../../model/clock.js';
@@ -14,6 +15,12 @@ import type { TunnelSender } from './sender.js';
 import type { TunnelSocket } from './socket.js';
 
 const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE, ENETUNREACH } = constants.errno;
+const { EACCES, EHOSTUNREACH, ENOPROTOOPT, EPROTO } = constants.errno;
+/** Not among Node's constants: linux/errno.h. */
+const [ENONET, EHOSTDOWN] = [64, 112];
+
+/** What else ICMP leaves at a connected socket: icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in net/ipv6/icmp.c. */
+const ICMP_ERRORS: readonly number[] = [EACCES, EHOSTDOWN, EHOSTUNREACH, ENONET, ENOPROTOOPT, EPROTO];
 
 export interface DatagramWriterParts {
   readonly clock: Clock;
@@ -63,17 +70,17 @@ export class DatagramWriter {
   write(datagrams: number, ring: number): number {
     let done = 0;
     let entry = 0;
-    let isRetry = false;
+    let retries = 0;
     while (done < datagrams) {
       const n = this.#socket.write(done, entry, datagrams - done, ring, this.#segments);
       if (n > 0) {
         for (const end = done + n; done < end; done++) entry += this.#lengths[done]!;
-        isRetry = false;
+        retries = 0;
         continue;
       }
       if (n === 0 || n === -EAGAIN || n === -EWOULDBLOCK) break;
-      if (this.isWorthRetrying(-n) && !isRetry) {
-        isRetry = true;
+      if (this.isWorthRetrying(-n, retries)) {
+        retries++;
         continue;
       }
       if (n === -EMSGSIZE) {
@@ -87,26 +94,31 @@ export class DatagramWriter {
       this.#sender.fail(done, DropReason.deviceError);
       entry += this.#lengths[done]!;
       done++;
-      isRetry = false;
+      retries = 0;
     }
     return done;
   }
 
   /** Sends the one datagram of the scatter list: returns 1, 0 when the socket is full, or -errno. */
   writeOne(ring: number): number {
-    const n = this.#socket.write(0, 0, 1, ring, 0);
-    if (n >= 0 || !this.isWorthRetrying(-n)) return n;
-    return this.#socket.write(0, 0, 1, ring, 0);
+    let n = this.#socket.write(0, 0, 1, ring, 0);
+    for (let retries = 0; n < 0 && this.isWorthRetrying(-n, retries); retries++) {
+      n = this.#socket.write(0, 0, 1, ring, 0);
+    }
+    return n;
   }
 
-  /** Whether an error tells of an earlier datagram, which it counts; or of an own address that is gone, as others are not. */
-  isWorthRetrying(errno: number): boolean {
+  /**
+   * Whether an error may tell of an earlier datagram, which it counts. That there is no way from here is believed when the
+   * kernel says it again of the call itself: then an own address is gone, and the peer is looked for.
+   */
+  isWorthRetrying(errno: number, retries: number): boolean {
+    if (errno === ENETUNREACH && retries === 1) return this.#roaming?.lost(this.#clock.nowNs()) === true;
     if (errno === ECONNREFUSED) this.refused++;
     // ICMP said that something was too long for the path; or this call's own is for the interface, as the next one tells.
     else if (errno === EMSGSIZE) this.#health.doubtPathMtu(this.#clock.nowNs());
-    else if (errno === ENETUNREACH && this.#roaming !== undefined) return this.#roaming.lost(this.#clock.nowNs());
-    else return false;
-    return true;
+    else if (errno !== ENETUNREACH && !ICMP_ERRORS.includes(errno)) return false;
+    return retries === 0;
   }
 
   #segmentNoMore(): void {

@@ -17,7 +17,8 @@ import { BASE_BYTES } from './health/path-mtu.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
 import { TunnelReceiver } from './receiver.js';
-import { MAX_DATAGRAMS, TunnelSender } from './sender.js';
+import { MAX_DATAGRAMS } from './datagram-list.js';
+import { TunnelSender } from './sender.js';
 import { TUNNEL_MTU_BYTES } from './wire.js';
 
 /** Received datagrams that wait for `rxBatch`: a full receive buffer of a usual socket (208 KiB), four times. */

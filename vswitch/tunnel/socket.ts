@@ -61,13 +61,13 @@ export class TunnelSocket {
     return native.udpWrite(handle, this.fd, 0, 0, 1, ring, 0, 1);
   }
 
-  /** As `udpRead`. */
-  read(slots: number, ring: number): number {
+  /** As `udpRead`. `hearsAll`: open handshakes of whomever are taken, where it is open. */
+  read(slots: number, ring: number, hearsAll: boolean): number {
     const { native, handle } = this.#io;
     const isOpen = this.#address();
     // What came before it was connected may wait still, from anywhere.
     if (isOpen === 0) this.#io.endpoint.set(this.#peer);
-    return native.udpRead(handle, this.#buffers, this.fd, slots, ring, isOpen);
+    return native.udpRead(handle, this.#buffers, this.fd, slots, ring, isOpen === 1 && hearsAll ? 2 : isOpen);
   }
 
   /** As `udpMore`. */

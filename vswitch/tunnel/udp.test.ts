@@ -124,6 +124,7 @@ function open(peerPort: number, place: Place = {}): Open {
     epoch: (epoch: number) => void epochs.push(epoch),
     volume: (epoch: number) => void said.push(`volume ${epoch}`),
     spent: (epoch: number) => void said.push(`spent ${epoch}`),
+    searching: () => undefined,
     foreign: (version: number, network: number) => void said.push(`foreign ${version} ${network}`),
     ecnAnomalies: (frames: number) => void anomalies.push(frames),
   };

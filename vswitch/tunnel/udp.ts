@@ -36,7 +36,7 @@ import { TunnelSender } from './sender.js';
 import { SealBudget } from './seal-budget.js';
 import { TunnelSocket } from './socket.js';
 import { TunnelKeys } from './tunnel-keys.js';
-import { TAG_BYTES, TUNNEL_MTU_BYTES, WIRE_VERSION } from './wire.js';
+import { DATAGRAM_HEADER_BYTES, TAG_BYTES, TUNNEL_MTU_BYTES, WIRE_VERSION } from './wire.js';
 
 const { EMSGSIZE } = constants.errno;
 
@@ -104,6 +104,8 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   /** Of the datagram that is being looked at; null where it came from where all goes. */
   #source: Uint8Array | null;
   readonly #elsewhere: Uint8Array;
+  /** That the peer is looked for. */
+  #toldSearch: boolean;
   readonly #events: TunnelEvents | undefined;
   /** Absent where the tunnel is not sealed. */
   readonly #keys: TunnelKeys | undefined;
@@ -148,6 +150,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#roaming = this.#roam(options);
     this.#source = null;
     this.#elsewhere = new Uint8Array(ENDPOINT_BYTES);
+    this.#toldSearch = false;
     const shape = {
       ipHeaderBytes: options.ipHeaderBytes,
       tagBytes: isSealed ? TAG_BYTES : 0,
@@ -240,6 +243,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     if (this.#socket.fd === -1) return;
     this.#health.poll(nowNs);
     this.#roaming.poll(nowNs, this.#searchNs);
+    this.#tellSearch();
     this.#report();
   }
 
@@ -277,6 +281,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#sealed().use(epoch);
     this.#sender.epoch = epoch;
     this.#budget.begin(this.#sender.counter);
+    this.#health.keyed(this.#context.clock.nowNs());
   }
 
   dropKeys(epoch: number): void {
@@ -321,6 +326,10 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const frame = this.#handshakes.pack(payload, isSealed);
     if (frame === -1) return;
     this.outgoing.writeOne(isSealed ? keys.sendRing : 0);
+    const { isSearching, lead } = this.#roaming;
+    if (!isSealed && isSearching && lead.spend(DATAGRAM_HEADER_BYTES + payload.byteLength)) {
+      this.#socket.writeTo(lead.endpoint, 0);
+    }
     this.#arena.release(frame);
   }
 
@@ -347,7 +356,14 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const isConnected = this.#socket.peer(connected);
     const configured = peer === undefined ? connected : parseEndpoint(peer.address, peer.port);
     const isHome = isConnected && (seal === 'required' || isSameEndpoint(connected, configured));
-    return new Roaming(this, configured, isHome ? connected : null, this.#context.clock.nowNs());
+    return new Roaming(this, configured, isHome ? connected : null, this.#context.clock.nowNs(), seal === 'required');
+  }
+
+  #tellSearch(): void {
+    const { isSearching } = this.#roaming;
+    if (isSearching === this.#toldSearch) return;
+    this.#toldSearch = isSearching;
+    this.#events?.searching(isSearching);
   }
 
   #report(): void {
@@ -400,6 +416,13 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
 
   #onHandshake(at: number, payloadBytes: number, isSealed: boolean, markHigh: number, markLow: number): void {
     const isMarked = this.#handshakes.isMarked(markHigh, markLow);
+    if (!isSealed && this.#source !== null) {
+      if (!isMarked) {
+        this.#drops.drop(DropReason.stranger, -1, this.#port);
+        return;
+      }
+      this.#roaming.lead.heard(this.#source, DATAGRAM_HEADER_BYTES + payloadBytes, this.#context.clock.nowNs());
+    }
     if (!this.#handshakes.admits(isSealed, isMarked, this.#context.clock.nowNs() / 1e6)) {
       this.#drops.drop(DropReason.queueFull, -1, this.#port);
       return;
@@ -418,8 +441,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     // A datagram has at most 64 KiB.
     if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
     const ring = this.#keys === undefined ? 0 : this.#keys.receiveRing;
-    let n = this.#socket.read(slots, ring);
-    if (n < 0 && this.outgoing.isWorthRetrying(-n)) n = this.#socket.read(slots, ring);
+    const { isSearching } = this.#roaming;
+    let n = this.#socket.read(slots, ring, isSearching);
+    if (n < 0 && this.outgoing.isWorthRetrying(-n, 0)) n = this.#socket.read(slots, ring, isSearching);
     if (n < 0) return 0;
     const { next } = this.#arena;
     const nowNs = this.#context.clock.nowNs();
@@ -440,7 +464,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
         if (bytes === -FOREIGN) this.#onForeign(ecn[i]!, ecn[i] === WIRE_VERSION ? cuts[i]! >>> 0 : 0);
         if (bytes !== -TWIN) continue;
         if (sources[i]! === 0) isHeard = true;
-        else this.#roaming.twinFrom(this.#sourceOf(sources[i]!));
+        else this.#roaming.heardFrom(this.#sourceOf(sources[i]!), nowNs);
         continue;
       }
       this.#source = sources[i]! === 0 ? null : this.#sourceOf(sources[i]!);
@@ -458,6 +482,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       this.#roaming.heard();
     }
     this.#roaming.act(nowNs);
+    this.#tellSearch();
     if (this.#health.isAsked) this.#health.answer(nowNs);
     if (this.#receiver.ecnAnomalies !== 0) this.#remarks.anomalies(this.#receiver.ecnAnomalies, nowNs);
     return this.#socket.more();

@@ -155,6 +155,11 @@ export class TunnelHealth {
     this.heard(nowNs);
   }
 
+  /** There are new keys: a peer that was not heard so far can answer now. */
+  keyed(nowNs: number): void {
+    if (this.liveness.state !== PeerState.alive) this.#pathMtu.askNow(nowNs);
+  }
+
   /** Something says, without proof, that packets are too long. */
   doubtPathMtu(nowNs: number): void {
     this.#pathMtu.doubt(nowNs);

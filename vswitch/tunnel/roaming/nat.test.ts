@@ -5,16 +5,21 @@
  *   a ── inner [ translator ] outer ── b
  *                      copies ┄┄ enemy ┄┘
  */
+import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RecordingSink } from '../../../test/compliance/recording-sink.js';
+import { rehearsals } from '../../../test/handshake/rehearsal.js';
 import { NETWORK, batchOf, pattern, plainFrame } from '../../../test/tunnel/fixture.js';
 import type { Native } from '../../../native/binding.js';
 import { FrameBatch } from '../../arena.js';
 import { NativeIo } from '../../device/native-io.js';
+import { TunnelHandshake } from '../../handshake/tunnel-handshake.js';
 import { Telemetry } from '../../telemetry.js';
+import { get32 } from '../../wire/bytes.js';
 import { UdpDevice } from '../udp.js';
+import { DatagramType } from '../wire.js';
 
 const found = await import('../../../native/binding.js').then(
   (binding) => binding.native,
@@ -26,6 +31,7 @@ const native = found as Native;
 const ADDRESS = '127.0.0.1';
 const EPOCH = 7;
 const SECRETS = [pattern(44, 1), pattern(44, 2)] as const;
+const MARK = pattern(8, 3);
 const patience = { timeout: 30_000, interval: 5 };
 
 const closing: (() => void)[] = [];
@@ -51,30 +57,46 @@ class End {
   readonly lengths: number[] = [];
   readonly device: UdpDevice;
   readonly port: number;
+  /** Where its keys come from later; undefined where they are there from the start. */
+  readonly keys: TunnelHandshake | undefined;
   readonly #peerPort: number;
   readonly #isFirst: boolean;
 
-  constructor(fd: number, peerPort: number, isFirst: boolean) {
+  /** `exchanges`: keys are agreed on with the peer; the end that is the first begins. */
+  constructor(fd: number, peerPort: number, isFirst: boolean, exchanges = false) {
     const options = { networkNumber: NETWORK, pathMtuBytes: 1500, ipHeaderBytes: 20, seal: 'required' } as const;
     const context = { arena: this.io.arena, io: this.io, drops: this.drops, clock: this.io, index: 0 };
     const peer = { address: ADDRESS, port: peerPort };
-    this.device = new UdpDevice({ ...context, telemetry: this.telemetry }, { ...options, fd, peer });
+    const tunnelEvents = {
+      handshake: (payload: Uint8Array, isSealed: boolean) => this.keys?.receive(payload, isSealed),
+      epoch: (epoch: number) => this.keys?.epochSeen(epoch),
+      volume: () => undefined,
+      spent: () => undefined,
+      searching: (isSearching: boolean) => this.keys?.searching(isSearching),
+      foreign: () => undefined,
+      ecnAnomalies: () => undefined,
+    };
+    this.device = new UdpDevice({ ...context, telemetry: this.telemetry, tunnelEvents }, { ...options, fd, peer });
+    this.device.markHandshakes(MARK);
     this.port = native.udpAddress(fd).port;
     this.#peerPort = peerPort;
     this.#isFirst = isFirst;
+    closing.push(() => this.close());
+    this.keys = exchanges ? this.#exchange() : undefined;
+    if (exchanges) return;
     const [send, receive] = isFirst ? SECRETS : ([SECRETS[1], SECRETS[0]] as const);
     this.device.installKeys({ epoch: EPOCH, algorithm: 'aes-256-gcm', send: [send], receive: [receive] });
     this.device.useKeys(EPOCH);
-    closing.push(() => this.close());
   }
 
-  get state(): { address?: string; moves?: number; liveness?: string } {
+  get state(): { address?: string; moves?: number; liveness?: string; searching?: boolean } {
     return this.telemetry.tunnel(0) ?? {};
   }
 
   /** What the engine does. */
   breathe(): void {
     native.tick(this.io.handle);
+    this.keys?.poll();
     if (this.device.nextNs <= this.io.nowNs()) this.device.poll(this.io.nowNs());
     const batch = new FrameBatch(this.device.batchSize);
     this.device.rxBatch(batch);
@@ -93,7 +115,37 @@ class End {
   restart(): End {
     const fd = native.dup(this.device.fd);
     this.close();
-    return new End(fd, this.#peerPort, this.#isFirst);
+    return new End(fd, this.#peerPort, this.#isFirst, this.keys !== undefined);
+  }
+
+  #exchange(): TunnelHandshake {
+    const random = (bytes: number): Uint8Array => Uint8Array.from(randomBytes(bytes));
+    return new TunnelHandshake({
+      role: this.#isFirst ? 'initiator' : 'responder',
+      peer: 'the other',
+      nowMs: () => performance.now(),
+      random,
+      startSession: rehearsals(random),
+      send: (payload, isSealed) => {
+        this.device.sendHandshake(payload, isSealed);
+      },
+      keys: {
+        install: (keys, done) => {
+          this.device.installKeys(keys);
+          done();
+        },
+        sendWith: (epoch, done) => {
+          this.device.useKeys(epoch);
+          done();
+        },
+        drop: (epoch) => {
+          this.device.dropKeys(epoch);
+        },
+      },
+      onChanged: () => undefined,
+      onFailed: () => undefined,
+      onSealed: () => undefined,
+    });
   }
 
   close(): void {
@@ -159,18 +211,23 @@ describe.skipIf(found instanceof Error)(`a tunnel through a translator${missing}
 
   beforeEach(async () => {
     nat = await Translator.start();
+    start(true, false);
+    await until(() => a.state.liveness === 'alive' && b.state.liveness === 'alive');
+  });
+
+  /** `exchanges`: keys are agreed on; `a` begins where it is the first. */
+  function start(aIsFirst: boolean, exchanges: boolean): void {
     const open = (peerPort: number): number =>
       native.udpOpen({
         bind: { address: '0.0.0.0', port: 0 },
         connect: { address: ADDRESS, port: peerPort },
       });
     const [fdA, fdB] = [open(nat.innerPort), open(nat.outerPort)];
-    a = new End(fdA, nat.innerPort, true);
-    b = new End(fdB, nat.outerPort, false);
+    a = new End(fdA, nat.innerPort, aIsFirst, exchanges);
+    b = new End(fdB, nat.outerPort, !aIsFirst, exchanges);
     nat.portA = a.port;
     nat.portB = b.port;
-    await until(() => a.state.liveness === 'alive' && b.state.liveness === 'alive');
-  });
+  }
 
   const at = (port: number): string => `${ADDRESS}:${port}`;
 
@@ -249,5 +306,71 @@ describe.skipIf(found instanceof Error)(`a tunnel through a translator${missing}
     await until(() => b.state.address === at(nat.outerPort));
     expect(connection(b)).toBe(at(nat.outerPort));
     await passes();
+  });
+
+  describe.each([
+    ['begins', true],
+    ['is asked', false],
+  ])('whose end behind it %s handshakes', (_, aIsFirst) => {
+    beforeEach(async () => {
+      a.close();
+      b.close();
+      start(aIsFirst, true);
+      await until(() => a.state.liveness === 'alive' && b.state.liveness === 'alive');
+      // It has another port outside, where it is not found at first.
+      nat.isCut = true;
+      await nat.rebind();
+      await until(() => a.state.searching === true && b.state.searching === true);
+    });
+
+    const areTogether = async (): Promise<void> => {
+      await until(() => b.state.address === at(nat.outerPort) && a.state.liveness === 'alive');
+      await passes();
+      await until(() => connection(b) === at(nat.outerPort) && connection(a) === at(nat.innerPort));
+    };
+
+    it('is found by a process that begins while it is looked for', async () => {
+      b = b.restart();
+      nat.isCut = false;
+      await areTogether();
+    });
+
+    it('is found when it is another process itself', async () => {
+      a = a.restart();
+      nat.isCut = false;
+      await areTogether();
+    });
+
+    it('is found when both are other processes', async () => {
+      a = a.restart();
+      b = b.restart();
+      nat.isCut = false;
+      await areTogether();
+    });
+
+    it('is not looked for where strangers say, and who has seen it is sent thrice what he sends at most', async () => {
+      b = b.restart();
+      const enemy = await plainSocket();
+      closing.push(() => enemy.close());
+      let receivedBytes = 0;
+      enemy.on('message', (datagram) => (receivedBytes += datagram.byteLength));
+      let seen: Uint8Array | undefined;
+      nat.copy = (datagram) => {
+        if (datagram[1] === DatagramType.handshake && get32(datagram, 8) === 0) seen ??= datagram.slice();
+      };
+      await until(() => seen !== undefined);
+      const unmarked = seen!.map((byte, i) => (i >= 12 && i < 20 ? 0 : byte));
+      enemy.send(unmarked, b.port, ADDRESS);
+      await until(() => b.drops.reasons.includes('stranger'));
+      const endMs = performance.now() + 1_500;
+      await until(() => performance.now() > endMs);
+      expect(receivedBytes).toBe(0);
+      enemy.send(seen!, b.port, ADDRESS);
+      await until(() => receivedBytes > 0);
+      await until(() => performance.now() > endMs + 3_000);
+      expect(receivedBytes).toBeLessThanOrEqual(3 * seen!.byteLength);
+      nat.isCut = false;
+      await areTogether();
+    });
   });
 });

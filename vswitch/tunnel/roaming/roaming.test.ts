@@ -64,8 +64,10 @@ function hearFrom(source: Uint8Array, nowNs: number): void {
   roaming.act(nowNs);
 }
 
+/** As the device tells it: what it says, then whence it came. */
 function answer(source: Uint8Array | null, nowNs: number, challenge: Uint8Array = context.message): void {
   expect(roaming.onProbe(answerTo(challenge), 0, challenge.byteLength, source)).toBe(true);
+  if (source !== null) roaming.heardFrom(source, nowNs);
   roaming.act(nowNs);
 }
 
@@ -143,13 +145,42 @@ describe('a peer that is heard elsewhere', () => {
     expect(context.take()).toEqual([]);
   });
 
-  it('is not believed when the answer is wrong, or comes from anywhere else', () => {
+  it('is not believed when the answer is wrong', () => {
+    hearFrom(NEW, SECOND);
+    answer(NEW, SECOND, emptyMessage(ChallengeKind.challenge));
+    hearFrom(NEW, SECOND);
+    expect([roaming.moves, roaming.destination]).toEqual([0, HOME]);
+  });
+
+  it('is not believed when it falls silent, though its answer comes from anywhere else', () => {
     hearFrom(NEW, SECOND);
     const challenge = context.message;
     answer(OTHER, SECOND, challenge);
     answer(null, SECOND, challenge);
-    answer(NEW, SECOND, emptyMessage(ChallengeKind.challenge));
     expect([roaming.moves, roaming.destination]).toEqual([0, HOME]);
+  });
+
+  it('is followed though somebody copies all that it says, and is always the faster one', () => {
+    let nowNs = SECOND;
+    const copied = (from: () => void): void => {
+      from();
+      // What it says itself is a twin then, and tells only whence it came.
+      roaming.heardFrom(NEW, nowNs);
+      roaming.act(nowNs);
+    };
+    for (; roaming.moves === 0 && nowNs < 5 * SECOND; nowNs += 0.1 * SECOND) {
+      copied(() => roaming.heardFrom(OTHER, nowNs));
+      // The copier passes nothing on: only what was sent to the peer is answered.
+      const last = context.said.at(-1);
+      if (last === `ask ${formatEndpoint(NEW)}`) {
+        copied(() => {
+          roaming.onProbe(answerTo(context.message), 0, context.message.byteLength, OTHER);
+          roaming.heardFrom(OTHER, nowNs);
+        });
+      }
+    }
+    expect([roaming.destination, roaming.moves]).toEqual([NEW, 1]);
+    expect(nowNs).toBeLessThan(2.5 * SECOND);
   });
 
   it('has to make way for another after a while', () => {
@@ -186,10 +217,10 @@ describe('a trial', () => {
     answer(NEW, SECOND);
     answer(null, SECOND);
     expect(roaming.destination).toEqual(NEW);
-    roaming.twinFrom(OTHER);
+    roaming.heardFrom(OTHER, SECOND);
     roaming.act(SECOND);
     expect(roaming.destination).toEqual(NEW);
-    roaming.twinFrom(HOME);
+    roaming.heardFrom(HOME, SECOND);
     roaming.act(SECOND);
     expect(context.take()).toEqual([`ask ${formatEndpoint(HOME)}`, 'moved', `connect ${formatEndpoint(HOME)}`]);
   });
@@ -243,7 +274,40 @@ describe('a peer that is lost', () => {
   it('is where the socket was connected to, for a process that begins', () => {
     const begun = new Roaming(context, HOME, NEW, 0);
     expect([begun.destination, context.take()]).toEqual([NEW, []]);
-    expect(new Roaming(context, HOME, null, 0).destination).toEqual(HOME);
+  });
+
+  it('is looked for at once by a process whose predecessor did', () => {
+    const begun = new Roaming(context, HOME, null, 0);
+    expect([begun.destination, begun.isSearching, context.take()]).toEqual([HOME, true, ['open']]);
+    begun.heard();
+    begun.act(1);
     expect(context.take()).toEqual([`connect ${formatEndpoint(HOME)}`]);
+  });
+
+  it('is where it was configured when nothing is sealed', () => {
+    const begun = new Roaming(context, HOME, null, 0, false);
+    expect([begun.destination, begun.isSearching, context.take()]).toEqual([
+      HOME,
+      false,
+      [`connect ${formatEndpoint(HOME)}`],
+    ]);
+  });
+
+  it('may be where a handshake came from, which gets thrice what it sent at most', () => {
+    search(SECOND);
+    const { lead } = roaming;
+    expect(lead.spend(1)).toBe(false);
+    lead.heard(NEW, 100, SECOND);
+    lead.heard(OTHER, 5000, SECOND);
+    expect([lead.endpoint, lead.spend(200), lead.spend(101), lead.spend(100)]).toEqual([NEW, true, false, true]);
+    // Another's turn begins with nothing of the first one's.
+    lead.heard(NEW, 500, SECOND);
+    lead.heard(OTHER, 10, 2 * SECOND);
+    expect([lead.endpoint, lead.spend(31), lead.spend(30)]).toEqual([OTHER, false, true]);
+    // Nor does a search with what was left from the last one.
+    lead.heard(OTHER, 500, 2 * SECOND);
+    hear(2 * SECOND);
+    roaming.poll(3 * SECOND, 3 * SECOND);
+    expect([roaming.isSearching, lead.spend(1)]).toEqual([true, false]);
   });
 });

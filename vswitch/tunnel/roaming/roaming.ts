@@ -14,7 +14,10 @@
  *
  * So a copy of a datagram that is faster than the datagram itself moves nothing, as long as the peer is heard; and an
  * address that only passes on what it sees gets a tunnel no sooner than the way it had before is cut, for as long as the
- * trial takes. To a candidate goes no more than came from it, a short datagram for each of its own.
+ * trial takes. To a candidate goes no more than came from it, a short datagram for each of its own. Nor does such a copy
+ * hide an address: the datagram itself is then known for a twin, and names a candidate as well as the copy did.
+ *
+ * A peer that has no keys, or other ones than we, can only begin a handshake: where that comes from is a `Lead`.
  *
  * While searching, an own address that has changed does no harm either: an open socket's is chosen with each datagram.
  *
@@ -24,6 +27,7 @@ import { ADDRESS_WORDS, TunnelField } from '../../telemetry.js';
 import { get16, get32 } from '../../wire/bytes.js';
 import { challengeKind, ChallengeKind, copyValue, emptyMessage, isSameValue, valueOf } from './challenge.js';
 import { ENDPOINT_BYTES, isSameEndpoint } from './endpoint.js';
+import { Lead } from './lead.js';
 
 /** A candidate is asked no more often. */
 const CHALLENGE_NS = 100e6;
@@ -60,6 +64,8 @@ export class Roaming {
   isOpen: boolean;
   /** How often the peer was found elsewhere. */
   moves: number;
+  /** Of use while searching. */
+  readonly lead: Lead;
   readonly #context: RoamingContext;
   readonly #configured: Uint8Array;
   /** Where the peer was last proven to be. */
@@ -80,11 +86,24 @@ export class Roaming {
   #isHeard: boolean;
   #isPreviousHeard: boolean;
   #isCandidateHeard: boolean;
-  #isProven: boolean;
   #isAsked: boolean;
+  /** The challenge was answered; the candidate was heard after it was asked. Both prove it. */
+  #isProven: boolean;
+  #isCandidateBack: boolean;
+  /** The candidate was asked. */
+  #isCandidateAsked: boolean;
 
-  /** `home` is where the socket is connected to, or null where that is nobody yet. */
-  constructor(context: RoamingContext, configured: Uint8Array, home: Uint8Array | null, nowNs: number) {
+  /**
+   * `home` is where the socket is connected to, or null where that is nobody: then the process before us was looking for its
+   * peer. One that is not sealed (`isSealed` false) stays where it is configured.
+   */
+  constructor(
+    context: RoamingContext,
+    configured: Uint8Array,
+    home: Uint8Array | null,
+    nowNs: number,
+    isSealed = true,
+  ) {
     this.#context = context;
     this.#configured = configured.slice();
     this.#home = (home ?? configured).slice();
@@ -101,11 +120,21 @@ export class Roaming {
     this.#isHeard = false;
     this.#isPreviousHeard = false;
     this.#isCandidateHeard = false;
-    this.#isProven = false;
     this.#isAsked = false;
+    this.#isProven = false;
+    this.#isCandidateBack = false;
+    this.#isCandidateAsked = false;
+    this.lead = new Lead();
     this.isOpen = false;
     this.#state = State.settled;
-    if (home === null) this.#settle(nowNs);
+    if (home !== null) return;
+    if (isSealed) this.#search(nowNs);
+    else this.#settle(nowNs);
+  }
+
+  /** The peer is not heard where it was, and may be anywhere. */
+  get isSearching(): boolean {
+    return this.#state === State.searching;
   }
 
   /** When `poll` is due; `searchNs` is when the peer has been silent for too long. */
@@ -138,9 +167,12 @@ export class Roaming {
     this.#isHeard = true;
   }
 
-  /** Something authentic, and new, came from another address. */
+  /**
+   * Something authentic came from another address: new, or what had come from elsewhere a moment before. Whoever copies what
+   * passes can be the faster one, or the slower: so both may be asked, in turns, and neither is believed.
+   */
   heardFrom(source: Uint8Array, nowNs: number): void {
-    this.twinFrom(source);
+    if (this.#state === State.trial && isSameEndpoint(source, this.#previous)) this.#isPreviousHeard = true;
     if (this.#state !== State.searching) return;
     if (isSameEndpoint(source, this.#home)) {
       // While it is looked for where it was configured.
@@ -148,20 +180,14 @@ export class Roaming {
       this.#isHeard = true;
     } else if (isSameEndpoint(source, this.#candidate) && this.#hasCandidate) {
       this.#isCandidateHeard = true;
+      this.#isCandidateBack = this.#isCandidateAsked;
     } else if (!this.#hasCandidate || nowNs >= this.#candidateNs + CANDIDATE_NS) {
       this.#candidate.set(source);
       this.#hasCandidate = this.#isCandidateHeard = true;
+      this.#isProven = this.#isCandidateAsked = this.#isCandidateBack = false;
       this.#candidateNs = this.#challengeNs = nowNs;
       this.#context.random(valueOf(this.#challenge));
     }
-  }
-
-  /**
-   * The same as what came from one address came from another as well. Whoever copies what passes can be the faster one: it is
-   * a sign of an address that has proven itself before, and of no other.
-   */
-  twinFrom(source: Uint8Array): void {
-    if (this.#state === State.trial && isSameEndpoint(source, this.#previous)) this.#isPreviousHeard = true;
   }
 
   /**
@@ -172,7 +198,7 @@ export class Roaming {
     const kind = challengeKind(bytes, at, lengthBytes);
     if (kind === 0) return false;
     if (kind === ChallengeKind.answer) {
-      if (this.#isAwaited(source) && isSameValue(bytes, at, this.#challenge)) this.#isProven = true;
+      if (this.#isAwaited && isSameValue(bytes, at, this.#challenge)) this.#isProven = true;
     } else if (source === null) {
       copyValue(bytes, at, this.#answer);
       this.#isAsked = true;
@@ -184,14 +210,16 @@ export class Roaming {
   act(nowNs: number): void {
     if (this.#state === State.searching) {
       if (this.#isHeard) this.#found(nowNs);
-      else if (this.#isProven) this.#move(nowNs);
-      else if (this.#isCandidateHeard && nowNs >= this.#challengeNs) this.#ask(this.#candidate, nowNs, CHALLENGE_NS);
+      else if (this.#isProven && this.#isCandidateBack) this.#move(nowNs);
+      else if (this.#isCandidateHeard && nowNs >= this.#challengeNs) {
+        this.#isCandidateAsked = true;
+        this.#ask(this.#candidate, nowNs, CHALLENGE_NS);
+      }
     } else if (this.#state === State.trial && this.#isProven && this.#isPreviousHeard) {
       this.#relocate(this.#previous, nowNs);
       this.#settle(nowNs);
     }
     this.#isHeard = this.#isCandidateHeard = false;
-    if (this.#state !== State.trial) this.#isProven = false;
     if (!this.#isAsked) return;
     this.#isAsked = false;
     this.#context.sendTo(this.destination, this.#answer);
@@ -206,20 +234,19 @@ export class Roaming {
   }
 
   /**
-   * A candidate has to answer by itself. That the peer has got what the address before was asked is known whoever brings the
-   * answer: but only if its own come from there, too, that way is whole.
+   * That the peer has got what an address was asked is known whoever brings the answer (RFC 9000 §8.2.3); but only if its own
+   * come from there, too, that way is whole.
    */
-  #isAwaited(source: Uint8Array | null): boolean {
-    if (this.#state === State.trial) return true;
-    const isCandidate = source !== null && isSameEndpoint(source, this.#candidate);
-    return this.#state === State.searching && this.#hasCandidate && isCandidate;
+  get #isAwaited(): boolean {
+    return this.#state === State.trial || (this.#state === State.searching && this.#isCandidateAsked);
   }
 
   #search(nowNs: number): void {
     if (!this.isOpen) this.#context.open(this.destination);
     this.isOpen = true;
     this.#state = State.searching;
-    this.#hasCandidate = this.#isProven = false;
+    this.#hasCandidate = this.#isProven = this.#isCandidateAsked = this.#isCandidateBack = false;
+    this.lead.forget();
     this.#untilNs = isSameEndpoint(this.#home, this.#configured) ? Infinity : nowNs + TURN_NS;
   }
 
