@@ -36,6 +36,7 @@ function state(forward: EmulationCounters | undefined = counters(), more: Partia
     rssBytes: 0,
     uptimeNs: 61e9,
     arena: { slots: 1, freeSlots: 1, starved: 0 },
+    compensationNs: 0,
     devices: [],
     links: [{ name: 'h1--s1', state: 'up', ...counted, forwardEmulation: forward }],
     strains: [],
@@ -164,6 +165,15 @@ describe('verdictOf', () => {
     const inTime = verdictOf(run({ ...ofState(undefined, { strains: times.strains }), busy: times.busy }));
     expect(inTime.faithful).toBe(true);
     expect(inTime.notes.map(({ where, message }) => `${where}: ${message}`)).toEqual(said);
+  });
+
+  it('says what delays are shortened by', () => {
+    expect(verdictOf(run(ofState(undefined, { compensationNs: 9_000 })))).toMatchObject({
+      faithful: true,
+      notes: [
+        { code: 'compensation', where: 'switch of a', message: 'leaves 9 µs out of delays, the time it takes itself' },
+      ],
+    });
   });
 
   it('names five strains, and counts the others', () => {

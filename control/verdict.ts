@@ -73,7 +73,7 @@ export function verdictOf(run: Run): Verdict {
     network: run.network,
     faithful: reasons.length === 0,
     reasons: isStrainToBlame ? [...reasons, ...strains] : reasons,
-    notes: isStrainToBlame ? [] : strains,
+    notes: [...(isStrainToBlame ? [] : strains), ...run.switches.flatMap(compensationNotes)],
     directions: ways.map(directionVerdict),
   };
 }
@@ -197,6 +197,19 @@ function unknownReasons({ zeroNs, askedNs }: Run, { machine, state }: Run['switc
   if (afterNs <= 0) return [];
   const message = `began ${seconds(afterNs)} after time zero: what was before, and in flight then, is not known`;
   return [{ code: 'unknown', where, message, hint: 'an up begins a new run, after a down' }];
+}
+
+/** It makes nothing unfaithful, but whoever measures delays is to know of it. */
+function compensationNotes({ machine, state }: Run['switches'][number]): Finding[] {
+  if (state === undefined || state.compensationNs === 0) return [];
+  const own = durationText(state.compensationNs);
+  return [
+    {
+      code: 'compensation',
+      where: `switch of ${machine}`,
+      message: `leaves ${own} out of delays, the time it takes itself`,
+    },
+  ];
 }
 
 function strainFindings({ switches, busy, zeroNs }: Run): Finding[] {

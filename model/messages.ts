@@ -143,6 +143,8 @@ export interface SwitchState {
   readonly uptimeNs: number;
   /** Frame memory; `starved`: how often a device was left unread until there was some again. */
   readonly arena: { readonly slots: number; readonly freeSlots: number; readonly starved: number };
+  /** What emulated links leave out of their delays: the engine's own time from the TAP that it reads to the one that it writes. */
+  readonly compensationNs: number;
   readonly devices: readonly ({ readonly name: string } & PortCounters)[];
   /** Per link: forward is from the first end to the second. */
   readonly links: readonly {

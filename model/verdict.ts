@@ -62,7 +62,15 @@ export interface Verdict {
 
 export interface Finding {
   readonly code:
-    'late' | 'overload' | 'tap-drops' | 'tunnel-drops' | 'tunnel-time' | 'strain' | 'unknown' | 'nothing-asked';
+    | 'late'
+    | 'overload'
+    | 'tap-drops'
+    | 'tunnel-drops'
+    | 'tunnel-time'
+    | 'strain'
+    | 'compensation'
+    | 'unknown'
+    | 'nothing-asked';
   /** `link h1--s1`, `tap:h1:eth0`, `tunnel a–b`, `host CPU` … */
   readonly where: string;
   readonly message: string;

@@ -10,6 +10,8 @@ export { RecordingWriter } from '../vswitch/recording/lines.js';
 export interface Recording {
   readonly network: string;
   readonly seed: number;
+  /** What links left out of their delays. */
+  readonly compensationNs: number;
   /** When it began: 0 where it did with the network. */
   readonly startNs: number;
   readonly endNs: number;
@@ -28,6 +30,7 @@ const header = z.strictObject({
   network: z.string(),
   seed: z.number(),
   machine: z.string().optional(),
+  compensation: at.default(0),
 });
 const line = z.union([
   z.strictObject({
@@ -72,7 +75,7 @@ export function parseRecording(text: string, file: string): Recording {
       });
     }
   };
-  const { network, seed } = parse(header, 1);
+  const { network, seed, compensation } = parse(header, 1);
   const causes: Cause[] = [];
   const outcomes: Outcome[] = [];
   const gone: (Way & { readonly at: number })[] = [];
@@ -106,5 +109,5 @@ export function parseRecording(text: string, file: string): Recording {
   gone.length = end.counts[2];
   const first = causes[0];
   const startNs = first !== undefined && 'begun' in first ? first.at : 0;
-  return { network, seed, startNs, endNs: end.at, causes, outcomes, gone };
+  return { network, seed, compensationNs: compensation, startNs, endNs: end.at, causes, outcomes, gone };
 }

@@ -17,6 +17,7 @@ import type { LinkChange } from '../model/messages.js';
 import type { Link, Network } from '../model/network.js';
 import type { ReplayReport } from '../model/simulation.js';
 import type { Cause, Outcome, Way } from '../vswitch/recording/lines.js';
+import { Gauge } from '../vswitch/telemetry.js';
 import { FollowedDirection } from './followed-direction.js';
 import type { Recording } from './recording.js';
 import { VirtualSwitch } from './virtual-switch.js';
@@ -28,6 +29,7 @@ export function replay(network: Network, recording: Recording, memoryBytes: numb
   const links = linksOf(network, recording);
   const clock = new ManualClock();
   const machine = new VirtualSwitch(clock, memoryBytes);
+  machine.engine.telemetry.gauges[Gauge.compensationNs] = recording.compensationNs;
   machine.apply(
     {
       network: network.name,

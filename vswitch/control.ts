@@ -222,6 +222,7 @@ export class Control {
         freeSlots: telemetry.gauges[Gauge.freeSlots]!,
         starved: telemetry.gauges[Gauge.starved]!,
       },
+      compensationNs: telemetry.gauges[Gauge.compensationNs]!,
       devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
       links: links.map(({ name, index }) => ({
         name,
@@ -309,7 +310,12 @@ export class Control {
       await streamRecording(this.#engine, response, {
         id: ++this.#lastCapture,
         links: [...new Set(links)],
-        network: { name: config.network, seed: config.seed, machine: config.machine },
+        network: {
+          name: config.network,
+          seed: config.seed,
+          machine: config.machine,
+          compensationNs: this.#engine.telemetry.gauges[Gauge.compensationNs]!,
+        },
         timer: this.#timer,
       });
     } finally {

@@ -17,8 +17,11 @@ import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { ENDPOINT_BYTES, formatEndpoint } from './tunnel/roaming/endpoint.js';
 import { put16, put32 } from './wire/bytes.js';
 
-/** `starved`: how often a device was left unread for want of memory. */
-export const Gauge = { slots: 0, freeSlots: 1, starved: 2 } as const;
+/**
+ * `starved`: how often a device was left unread for want of memory. `compensationNs`: what emulated links leave out of delays,
+ * which the engine takes itself from the TAP that it reads to the one that it writes.
+ */
+export const Gauge = { slots: 0, freeSlots: 1, starved: 2, compensationNs: 3 } as const;
 const GAUGES = 8;
 
 /** Offsets within a port's counters. */

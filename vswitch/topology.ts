@@ -28,7 +28,7 @@ import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { LinkDirection } from './link.js';
 import { MAX_BATCH, Port } from './port.js';
 import { Fifo } from './qdisc/fifo.js';
-import type { Telemetry } from './telemetry.js';
+import { Gauge, type Telemetry } from './telemetry.js';
 import type { TransmitList } from './transmit-list.js';
 
 /** What waits for descriptors on the engine's behalf; absent where all devices are polled. */
@@ -104,8 +104,6 @@ export class Topology {
   readonly linkNames: string[];
   /** By index; null where none is. */
   readonly portsByIndex: (Port | null)[];
-  /** `[0]`: what emulated links give back of the time that the engine takes itself, from the TAP that it reads to the one it writes. */
-  readonly compensationNs: Float64Array;
   readonly #parts: EngineParts;
   readonly #portIndices: IndexPool;
   readonly #linkIndices: IndexPool;
@@ -120,7 +118,6 @@ export class Topology {
     this.portNames = [];
     this.linkNames = [];
     this.portsByIndex = [];
-    this.compensationNs = new Float64Array(1);
     this.#parts = parts;
     this.#portIndices = new IndexPool('devices', MAX_PORTS);
     this.#linkIndices = new IndexPool('links', MAX_LINKS);
@@ -219,7 +216,7 @@ export class Topology {
 
   #setEmulation({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
     const { arena, clock, telemetry } = this.#parts;
-    const { compensationNs } = this;
+    const compensationNs = telemetry.gauges.subarray(Gauge.compensationNs, Gauge.compensationNs + 1);
     // A frame takes a slot at least, so that they are seldom what is missing.
     const entries = this.#emulation?.parts.entries ?? new Entries(arena.slotCount);
     const tables = Object.entries(distributions).map(([name, table]) => [name, new QuantileTable(table)] as const);

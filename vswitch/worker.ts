@@ -25,7 +25,7 @@ import { READABLE } from './port.js';
 import { LinkRecordings } from './recording/link-recordings.js';
 import { Rehearsal } from './rehearsal.js';
 import { Schedule } from './schedule.js';
-import { Telemetry } from './telemetry.js';
+import { Gauge, Telemetry } from './telemetry.js';
 import type { Poller } from './topology.js';
 import { monotonicNowNs, unixNowNs } from './unix-time.js';
 import { warmUp } from './warmup.js';
@@ -291,7 +291,7 @@ function tickNs(): number {
 
 warmUp(native, tickNs);
 const rehearsal = new Rehearsal(native);
-engine.topology.compensationNs[0] = rehearsal.costNs(tickNs);
+engine.telemetry.gauges[Gauge.compensationNs] = rehearsal.costNs(tickNs);
 native.tick(io.handle);
 clockStartNs = monotonicNowNs() - io.nowNs();
 port.postMessage({

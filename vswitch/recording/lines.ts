@@ -4,7 +4,7 @@
  * (its seed and inputs), the frames, and when they and changes came: `simulate/replay.ts` shows it. docs/json.md has the
  * format. Written here of an engine that runs for real (`stream.ts`), and by `luthier simulate`.
  *
- *   {"luthier":1,"recording":"links","network":"n","seed":1}
+ *   {"luthier":1,"recording":"links","network":"n","seed":1,"compensation":0}
  *   {"at":1000,"link":"h1--s1","way":0,"begun":{"state":"up", …}}                of a network that ran before
  *   {"at":1200,"link":"h1--s1","way":0,"came":"AgAA…"}                           also "gsoSize", "checksum"
  *   {"at":5000,"link":"h1--s1","way":0,"changed":{"state":"up", …}}
@@ -44,18 +44,24 @@ export type Outcome = Way &
     | { readonly dropped: string; readonly frame: string }
   );
 
+export interface RecordedNetwork {
+  readonly name: string;
+  readonly seed: number;
+  /** Whose switch process it is; absent: it is of the whole network. */
+  readonly machine?: string;
+  /** `Gauge.compensationNs` of the engine. */
+  readonly compensationNs?: number;
+}
+
 /** Takes one line after the other, each with its line feed. */
 export type Sink = (line: string) => void;
 
 export class RecordingWriter {
   readonly #sink: Sink;
 
-  constructor(
-    sink: Sink,
-    { name, seed, machine }: { readonly name: string; readonly seed: number; readonly machine?: string },
-  ) {
+  constructor(sink: Sink, { name, seed, machine, compensationNs = 0 }: RecordedNetwork) {
     this.#sink = sink;
-    this.#line({ luthier: 1, recording: 'links', network: name, seed, machine });
+    this.#line({ luthier: 1, recording: 'links', network: name, seed, machine, compensation: compensationNs });
   }
 
   cause(cause: Cause): void {

@@ -9,7 +9,7 @@ import { DROP_REASONS } from '../drops.js';
 import type { EngineThread } from '../engine-thread.js';
 import { drained } from '../http-response.js';
 import type { Timer } from '../timer.js';
-import { frameHash, RecordingWriter } from './lines.js';
+import { frameHash, type RecordedNetwork, RecordingWriter } from './lines.js';
 import { RecordKind, RecordReader, type TakenRecord } from './record-ring.js';
 
 /** Between two marks: so much of a recording's end is not of use. */
@@ -21,7 +21,7 @@ export interface RecordingOptions {
   /** Of this process, never used before. */
   readonly id: number;
   readonly links: readonly string[];
-  readonly network: { readonly name: string; readonly seed: number; readonly machine: string };
+  readonly network: RecordedNetwork;
   readonly timer: Timer;
 }
 
@@ -65,11 +65,7 @@ export class RecordingLines {
   readonly #writer: RecordingWriter;
   #text: string;
 
-  constructor(
-    reader: RecordReader,
-    links: readonly string[],
-    network: { readonly name: string; readonly seed: number; readonly machine: string },
-  ) {
+  constructor(reader: RecordReader, links: readonly string[], network: RecordedNetwork) {
     this.over = false;
     this.#reader = reader;
     this.#links = links;
