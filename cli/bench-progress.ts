@@ -1,5 +1,5 @@
 /** Tells how far a benchmark is: in place on a terminal, a line for each step elsewhere. */
-import type { OnStep } from '../measure/run.js';
+import type { OnStep, PairStep } from '../measure/run.js';
 import { UNDERLAY_TITLES } from '../measure/underlays.js';
 
 export class BenchProgress {
@@ -24,8 +24,11 @@ export class BenchProgress {
     if (this.#out.isTTY) this.#out.write('\r\u001b[K');
   }
 
-  #pairText({ underlay, pair }: Exclude<Parameters<OnStep>[0], 'idle'>): string {
-    const count = `pair ${pair + 1} of ${this.#pairs}`;
-    return underlay === undefined ? count : `${count}, underlay: ${UNDERLAY_TITLES[underlay]}`;
+  #pairText({ title, underlay, pair }: PairStep): string {
+    const where = [
+      ...(title === undefined ? [] : [title]),
+      ...(underlay === undefined ? [] : [`underlay: ${UNDERLAY_TITLES[underlay]}`]),
+    ];
+    return [`pair ${pair + 1} of ${this.#pairs}`, ...where].join(', ');
   }
 }

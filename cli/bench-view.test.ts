@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { benchReport } from '../test/fixtures/bench-report.js';
+import { benchReport, peersReport } from '../test/fixtures/bench-report.js';
 import { renderReport } from './bench-view.js';
 
 const text = renderReport(benchReport);
@@ -30,4 +30,14 @@ it('says when there are too few pairs for an interval', () => {
     })),
   }));
   expect(renderReport({ ...benchReport, pairs: 1, cases: bare })).toContain('fewer than 6 pairs');
+});
+
+it('has peers with their versions, small frames, Luthier beside them, and what is absent', () => {
+  const peers = renderReport(peersReport);
+  expect(peers).toMatch(/^two machines$/m);
+  expect(peers).toMatch(/^no loss +n2n \(1\.3\) +0 +0 +0\.000$/m);
+  expect(peers).toMatch(/^no loss +Luthier, sealed +100 +100 +0\.50$/m);
+  expect(peers).toMatch(/^Luthier, sealed +n2n \(1\.3\) +10\.00$/m);
+  expect(peers).toMatch(/^Luthier, sealed +the best of these +5\.00 \(4\.00 … 6\.00\) ✗ at least 6 +3\.00$/m);
+  expect(peers).toContain('not measured: Open vSwitch: it is not here; apt-get install it');
 });

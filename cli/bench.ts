@@ -1,10 +1,10 @@
-/** `luthier bench lan|tunnel|link`: measures this machine's networks beside the kernel's own, in one run. */
+/** `luthier bench lan|tunnel|peers|link`: measures this machine's networks beside the kernel's own and others', in one run. */
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Argument, Option, type Command } from 'commander';
 import type { Extent, OnStep } from '../measure/run.js';
 import { UNDERLAY_TITLES } from '../measure/underlays.js';
-import type { Stage } from '../measure/stage.js';
+import type { Place, Stages } from '../measure/stage.js';
 import { LINK_PARTS, type LinkBenchReport, type LinkPart } from '../model/bench-link.js';
 import type { BenchReport, UnderlayName } from '../model/bench.js';
 import { UsageError } from '../model/errors.js';
@@ -17,7 +17,7 @@ import { print, printJson, STANDARD_OUTPUT, writeError } from './output.js';
 import { requireMachine } from './requirements.js';
 import { positiveInteger, syntax } from './syntax.js';
 
-const BENCHES = ['lan', 'tunnel', 'link'] as const;
+const BENCHES = ['lan', 'tunnel', 'peers', 'link'] as const;
 type BenchName = (typeof BENCHES)[number];
 
 const UNDERLAYS = Object.keys(UNDERLAY_TITLES) as UnderlayName[];
@@ -30,20 +30,20 @@ interface Options {
   readonly underlay?: UnderlayName[];
   readonly bridged?: true;
   readonly full?: true;
-  readonly only?: LinkPart[];
+  readonly only?: string[];
   readonly json?: string | true;
   readonly svg?: string;
 }
 
 /** Options that are not for all. */
 const MEANT_FOR: Readonly<Partial<Record<keyof Options, readonly BenchName[]>>> = {
-  pairs: ['lan', 'tunnel'],
-  seconds: ['lan', 'tunnel'],
+  pairs: ['lan', 'tunnel', 'peers'],
+  seconds: ['lan', 'tunnel', 'peers'],
   mtuSized: ['lan'],
-  underlay: ['tunnel'],
+  underlay: ['tunnel', 'peers'],
   bridged: ['tunnel'],
   full: ['link'],
-  only: ['link'],
+  only: ['peers', 'link'],
 };
 
 export function command(): Command {
@@ -51,19 +51,23 @@ export function command(): Command {
     ['luthier bench lan', 'two hosts on one switch; beside a kernel bridge'],
     ['luthier bench tunnel --svg tunnel.svg', 'two machines; beside kernel VXLAN, on three underlays; with a chart'],
     ['luthier bench tunnel --underlay uncut cut-gro', 'on two of them'],
+    ['luthier bench peers --svg peers.svg', 'all that one would take instead, as far as it is installed'],
+    ['luthier bench peers --only vde,ovs', 'some of it'],
     ['luthier bench link --full --svg link.svg', 'how exact emulated links are; in about a minute without --full'],
     ['luthier bench link --only rtt,tcp', 'parts of it'],
     ['luthier bench lan --json lan.json', 'every value of every pair into a file; - is standard output'],
   ])
-    .addArgument(new Argument('<what>', 'lan, tunnel or link').choices(BENCHES).argParser(knownBench))
+    .addArgument(new Argument('<what>', 'lan, tunnel, peers or link').choices(BENCHES).argParser(knownBench))
     .option('--pairs <n>', 'how often each is measured', positiveInteger, 15)
     .option('--seconds <n>', 'of each transfer and each series of pings', positiveInteger, 2)
     .option('--quick', 'one short pair: whether it works, not how fast')
     .option('--mtu-sized', 'lan: without offloads, so that no frame is larger than the MTU')
-    .addOption(new Option('--underlay <names...>', 'tunnel: which underlays').choices(UNDERLAYS))
+    .addOption(new Option('--underlay <names...>', 'tunnel, peers: which underlays').choices(UNDERLAYS))
     .option('--bridged', 'tunnel: VXLAN below bridges as well, as containers use it')
     .option('--full', 'link: every setting, for about half an hour')
-    .option('--only <parts>', `link: some of ${LINK_PARTS.join(',')}`, linkParts)
+    .option('--only <names>', `link: some of ${LINK_PARTS.join(',')}; peers: of vde,ovs,n2n,…`, (text) =>
+      text.split(','),
+    )
     .option('--json [file]', 'write one JSON object (docs/json.md) to a file, or print it')
     .option('--svg <file>', 'draw the ratios with their intervals; link: errors against settings')
     .action(async (what: BenchName, options: Options, own: Command) => {
@@ -102,8 +106,8 @@ function knownBench(text: string): string {
   });
 }
 
-function linkParts(text: string): LinkPart[] {
-  return text.split(',').map((part) => {
+function linkParts(only: readonly string[]): LinkPart[] {
+  return only.map((part) => {
     const known = LINK_PARTS.find((name) => name === part);
     if (known !== undefined) return known;
     throw new UsageError(`--only: there is no part ${quoted(part)}`, { hint: `there are ${LINK_PARTS.join(', ')}` });
@@ -128,10 +132,11 @@ async function measuredLink({ only, quick, full }: Options): Promise<LinkBenchRe
     import('../measure/link/extent.js'),
   ]);
   const path = programPath();
-  requirePrograms(programsOf(only ?? LINK_PARTS), path);
+  const parts = only === undefined ? undefined : linkParts(only);
+  requirePrograms(programsOf(parts ?? LINK_PARTS), path);
   await requireMachine();
   const place = { agent: await startedAgent(), paths: await ownPaths(), path };
-  const extent = linkExtentOf(quick ? 'quick' : full ? 'full' : 'usual', only);
+  const extent = linkExtentOf(quick ? 'quick' : full ? 'full' : 'usual', parts);
   const progress = new BenchProgress(process.stderr, 1);
   const onStep = (step: string): void => progress.say(step);
   try {
@@ -149,32 +154,62 @@ function programPath(): string {
 async function measured(what: BenchReport['name'], options: Options): Promise<BenchReport> {
   const { requirePrograms } = await import('../measure/programs.js');
   const path = programPath();
-  const { underlay: underlays = UNDERLAYS, bridged = false, mtuSized = false } = options;
-  requirePrograms(what === 'tunnel' || mtuSized ? ['iperf3', 'ping', 'ethtool'] : ['iperf3', 'ping'], path);
+  const needsEthtool = what !== 'lan' || options.mtuSized === true;
+  requirePrograms(needsEthtool ? ['iperf3', 'ping', 'ethtool'] : ['iperf3', 'ping'], path);
+  const build = await builder(what, options, path);
   await requireMachine();
-  const [{ bench }, { lanStage }, { tunnelStage }] = await Promise.all([
-    import('../measure/bench.js'),
-    import('../measure/lan-stage.js'),
-    import('../measure/tunnel-stage.js'),
-  ]);
+  const { bench } = await import('../measure/bench.js');
   const place = { agent: await startedAgent(), paths: await ownPaths(), path };
-  const stage = (signal: AbortSignal): Promise<Stage> =>
-    what === 'lan' ? lanStage(place, { mtuSized }, signal) : tunnelStage(place, { underlays, bridged }, signal);
-  const extent = extentOf(options);
+  const extent = extentOf(what, options);
   const progress = new BenchProgress(process.stderr, extent.pairs);
   const onStep: OnStep = (step) => progress.report(step);
   try {
-    return await untilInterrupted((signal) => bench(what, stage, extent, { signal, onStep }));
+    return await untilInterrupted((signal) =>
+      bench(what, (building) => build(place, building), extent, { signal, onStep }),
+    );
   } finally {
     progress.finish();
   }
 }
 
-/** For some seconds after a load V8 tidies up what is on its heaps; an idle network is one that has been for a while. */
-function extentOf({ pairs, seconds, quick }: Options): Extent {
-  if (quick) return { pairs: 1, phaseSeconds: 1, warmUpSeconds: 0, settleSeconds: 0, idleSeconds: 0.5 };
-  return { pairs, phaseSeconds: seconds, warmUpSeconds: 1, settleSeconds: 20, idleSeconds: 10 };
+type Build = (place: Place, signal: AbortSignal) => Promise<Stages>;
+
+/** What builds the stages. Throws where something cannot be chosen, before anything is made. */
+async function builder(what: BenchReport['name'], options: Options, path: string): Promise<Build> {
+  const { underlay, bridged = false, mtuSized = false } = options;
+  const { alone } = await import('../measure/stage.js');
+  if (what === 'lan') {
+    const { lanStage } = await import('../measure/lan-stage.js');
+    return async (place, signal) => alone(await lanStage(place, { mtuSized }, signal));
+  }
+  if (what === 'tunnel') {
+    const { tunnelStage } = await import('../measure/tunnel-stage.js');
+    const tunnels = { underlays: underlay ?? UNDERLAYS, bridged };
+    return async (place, signal) => alone(await tunnelStage(place, tunnels, signal));
+  }
+  const [{ choose }, { peersStages }] = await Promise.all([
+    import('../measure/peers/index.js'),
+    import('../measure/peers/stage.js'),
+  ]);
+  const choice = choose(options.only, path);
+  for (const { title, reason, install } of choice.absent)
+    process.stderr.write(`luthier: ${title} is left out: ${reason}; to have it: ${install!}\n`);
+  return (place, signal) => peersStages(place, choice, underlay ?? ['uncut'], signal);
 }
+
+/** For some seconds after a load V8 tidies up what is on its heaps; an idle network is one that has been for a while. */
+function extentOf(what: BenchReport['name'], { pairs, seconds, quick }: Options): Extent {
+  const frames = quick
+    ? { seconds: 0.2, trialSeconds: 0.1, trials: 3 }
+    : { seconds, trialSeconds: TRIAL_SECONDS, trials: TRIALS };
+  const smallFrames = what === 'peers' ? { smallFrames: frames } : {};
+  if (quick) return { pairs: 1, phaseSeconds: 1, warmUpSeconds: 0, settleSeconds: 0, idleSeconds: 0.5, ...smallFrames };
+  return { pairs, phaseSeconds: seconds, warmUpSeconds: 1, settleSeconds: 20, idleSeconds: 10, ...smallFrames };
+}
+
+/** Of the search for the rate without loss: to 3 % of it. */
+const TRIALS = 7;
+const TRIAL_SECONDS = 0.3;
 
 function write(file: string, text: string): void {
   try {

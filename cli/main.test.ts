@@ -68,7 +68,7 @@ describe('the command line', () => {
     [['capture', 'h1', '--count', '1.5', '-w', 'x'], 'luthier: '],
     [['down'], 'luthier: name one network or file, or say --all\n'],
     [['down', 'lab', '--all'], 'luthier: name one network or file, or say --all\n'],
-    [['bench', 'wan'], 'luthier: there is no benchmark "wan"\n  there are lan, tunnel and link\n'],
+    [['bench', 'wan'], 'luthier: there is no benchmark "wan"\n  there are lan, tunnel, peers and link\n'],
     [['bench', 'lan', '--underlay', 'cut'], "luthier: --underlay is not for 'bench lan'\n"],
     [['bench', 'tunnel', '--mtu-sized'], "luthier: --mtu-sized is not for 'bench tunnel'\n"],
     [['bench', 'tunnel', '--underlay', 'wet'], 'luthier: '],

@@ -21,9 +21,12 @@ export interface ExecResult {
   readonly stderr: string;
 }
 
+/** What it takes to enter a host, or what else has namespaces of its own. */
+export type Entrance = Pick<NodeAccess, 'pid' | 'start' | 'cgroups' | 'env'>;
+
 /** The command line that runs `argv` inside the host, in the folder `cwd`: hosts share the machine's file system. */
 export function execArguments(
-  access: NodeAccess,
+  access: Pick<Entrance, 'pid' | 'start' | 'cgroups'>,
   argv: readonly string[],
   cwd = '/',
 ): { file: string; args: string[] } {
@@ -31,7 +34,7 @@ export function execArguments(
   return { file: nsrunPath, args: ['exec', ...cgroups, '--cwd', cwd, `${access.pid}:${access.start}`, '--', ...argv] };
 }
 
-export function execute(access: NodeAccess, argv: readonly string[], options: ExecOptions): Promise<ExecResult> {
+export function execute(access: Entrance, argv: readonly string[], options: ExecOptions): Promise<ExecResult> {
   const { file, args } = execArguments(access, argv);
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {

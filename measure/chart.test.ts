@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { benchReport } from '../test/fixtures/bench-report.js';
+import { benchReport, peersReport } from '../test/fixtures/bench-report.js';
 import { chart } from './chart.js';
 
 const svg = chart(benchReport);
@@ -24,4 +24,13 @@ it('names what it shows, with nothing unescaped', () => {
 
 it('marks a goal only where there is one', () => {
   expect(svg.match(/stroke="#222" stroke-width="3"/g)).toHaveLength(1);
+});
+
+it('tells Luthier from others, with a rate of nothing at the left end', () => {
+  const drawn = chart(peersReport);
+  for (const words of ['others', 'no loss · n2n', 'two machines', 'TCP, 1 stream ÷ the best of others'])
+    expect(drawn).toContain(words);
+  const dots = [...drawn.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x));
+  expect(dots.every((x) => x > 0)).toBe(true);
+  expect(drawn).not.toMatch(/NaN|Infinity/);
 });

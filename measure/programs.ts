@@ -16,12 +16,16 @@ export type Program = keyof typeof PACKAGES;
 
 /** `path`: folders as in PATH. */
 export function requirePrograms(needed: readonly Program[], path: string): void {
-  const missing = needed.filter((program) => !path.split(':').some((folder) => isExecutable(join(folder, program))));
+  const missing = missingPrograms(needed, path);
   if (missing.length === 0) return;
   const packages = missing.map((program) => PACKAGES[program]).join(' ');
   throw new StateError(`the benchmark measures by ${missing.join(' and ')}, which this machine does not have`, {
     hint: `install what is missing: apt-get install ${packages}`,
   });
+}
+
+export function missingPrograms<Name extends string>(needed: readonly Name[], path: string): Name[] {
+  return needed.filter((program) => !path.split(':').some((folder) => isExecutable(join(folder, program))));
 }
 
 function isExecutable(file: string): boolean {

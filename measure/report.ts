@@ -1,23 +1,41 @@
 /** From samples to the report: medians, intervals, and ratios to the reference. Pure. */
-import type { ArmReport, CaseReport, Estimate, RttReport, TcpReport } from '../model/bench.js';
-import type { CaseSamples, IdleSample, RttSample, TcpSample } from './run.js';
+import type {
+  ArmReport,
+  CaseReport,
+  ComparisonReport,
+  Estimate,
+  RttReport,
+  TcpReport,
+  UdpReport,
+} from '../model/bench.js';
+import type { CaseSamples, IdleSample, RttSample, TcpSample, UdpSample } from './run.js';
 import type { Arm } from './stage.js';
 import { estimate, median, quantile } from './statistics.js';
 
-type ArmNames = readonly Pick<Arm, 'name' | 'title' | 'isReference' | 'algorithm'>[];
+type ArmFacts = Pick<Arm, 'name' | 'title' | 'isReference' | 'isPeer' | 'version' | 'algorithm'>;
+type ArmNames = readonly ArmFacts[];
 
 export function armReports(arms: ArmNames, idle: readonly IdleSample[]): ArmReport[] {
-  return arms.map(({ name, title, isReference, algorithm }) => {
+  return arms.map(({ name, title, isReference, isPeer, version, algorithm }) => {
     const sample = idle.find(({ arm }) => arm === name);
-    const own = sample === undefined ? {} : { rssBytes: sample.rssBytes, idleCores: sample.cores };
-    return { name, title, isReference, ...(algorithm === undefined ? {} : { algorithm }), ...own };
+    return {
+      name,
+      title,
+      isReference,
+      ...(isPeer === undefined ? {} : { isPeer }),
+      ...(version === undefined ? {} : { version }),
+      ...(algorithm === undefined ? {} : { algorithm }),
+      ...(sample === undefined ? {} : { rssBytes: sample.rssBytes, idleCores: sample.cores }),
+    };
   });
 }
 
-export function caseReport(arms: ArmNames, { underlay, tcp, rtt }: CaseSamples): CaseReport {
+export function caseReport(arms: ArmNames, { underlay, tcp, rtt, udp }: CaseSamples, title?: string): CaseReport {
   const reference = arms.find(({ isReference }) => isReference)!.name;
   const names = arms.map(({ name }) => name);
   return {
+    ...(title === undefined ? {} : { title }),
+    reference,
     ...(underlay === undefined ? {} : { underlay }),
     tcp: distinct(tcp.map(({ streams }) => streams)).map((streams) => {
       const ofArm = grouped(tcp.filter((sample) => sample.streams === streams));
@@ -27,7 +45,47 @@ export function caseReport(arms: ArmNames, { underlay, tcp, rtt }: CaseSamples):
       const ofArm = grouped(rtt.filter((sample) => sample.loadStreams === loadStreams));
       return rttReport(loadStreams, names, reference, ofArm);
     }),
+    ...(udp.length === 0 ? {} : { udp: OFFERED.map((offered) => udpReport(offered, names, reference, udp)) }),
   };
+}
+
+const OFFERED = ['lossless', 'full'] as const;
+
+/** Luthier's arms beside peers of the same case: each, and the best of each pair. Peers seal: so does what is beside them. */
+export function comparisonReports(arms: ArmNames, cases: readonly CaseReport[]): ComparisonReport[] {
+  const isOf = (kind: (arm: ArmFacts) => boolean, name: string): boolean =>
+    arms.some((arm) => arm.name === name && kind(arm));
+  return cases.flatMap((results) => {
+    const names = results.tcp[0]?.arms.map(({ arm }) => arm) ?? [];
+    const peers = names.filter((name) => isOf(({ isPeer }) => isPeer === true, name));
+    const ours = names.filter((name) => isOf(({ isPeer, isReference }) => !isPeer && !isReference, name));
+    const sealed = ours.filter((name) => isOf(({ algorithm }) => algorithm !== undefined, name));
+    const groups = [...peers.map((name) => [name]), ...(peers.length > 1 ? [peers] : [])];
+    return (sealed.length > 0 ? sealed : ours).flatMap((arm) =>
+      groups.map((others) => comparison(arm, others, results)),
+    );
+  });
+}
+
+function comparison(arm: string, others: readonly string[], { tcp, udp = [] }: CaseReport): ComparisonReport {
+  return {
+    arm,
+    others,
+    tcp: tcp.map(({ streams, arms }) => {
+      const rates = (name: string): readonly number[] => arms.find((one) => one.arm === name)!.rateBps;
+      return { streams, rateRatio: ratio(rates(arm), bestOf(others.map(rates))) };
+    }),
+    udp: udp.flatMap(({ offered, arms }) => {
+      const rates = (name: string): readonly number[] => arms.find((one) => one.arm === name)!.deliveredPps;
+      const best = bestOf(others.map(rates));
+      return best.includes(0) ? [] : [{ offered, rateRatio: ratio(rates(arm), best) }];
+    }),
+  };
+}
+
+/** Pair by pair. */
+function bestOf(series: readonly (readonly number[])[]): number[] {
+  return series[0]!.map((_, pair) => Math.max(...series.map((values) => values[pair]!)));
 }
 
 function tcpReport(
@@ -80,6 +138,26 @@ function rttReport(
           : { addedP50Us: estimate(mine.map((value, i) => value - theirs[i]!)), p50Ratio: ratio(mine, theirs) }),
       };
     }),
+  };
+}
+
+function udpReport(
+  offered: UdpReport['offered'],
+  names: readonly string[],
+  reference: string,
+  samples: readonly UdpSample[],
+): UdpReport {
+  const ofArm = grouped(samples.filter((sample) => sample.offered === offered));
+  const delivered = (arm: string): number[] => ofArm(arm).map(({ deliveredPps }) => deliveredPps);
+  const theirs = delivered(reference);
+  return {
+    offered,
+    arms: names.map((arm) => ({
+      arm,
+      sentPps: ofArm(arm).map(({ sentPps }) => sentPps),
+      deliveredPps: delivered(arm),
+      ...(arm === reference || theirs.includes(0) ? {} : { rateRatio: ratio(delivered(arm), theirs) }),
+    })),
   };
 }
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnderlayName } from '../model/bench.js';
 import { busySeconds, cpuSeconds, rssBytes } from './accounting.js';
 import type { Arm, Stage } from './stage.js';
+import { flood, highestLossless, type SmallFramesExtent } from './small-frames.js';
 import { roundTrips, transfer } from './traffic.js';
 
 export interface Extent {
@@ -18,6 +19,8 @@ export interface Extent {
   /** How long nothing is sent before and while the idle network's CPU is measured. */
   readonly settleSeconds: number;
   readonly idleSeconds: number;
+  /** Left out where it is undefined. */
+  readonly smallFrames?: SmallFramesExtent;
 }
 
 export interface TcpSample {
@@ -37,11 +40,19 @@ export interface RttSample {
   readonly us: readonly number[];
 }
 
+export interface UdpSample {
+  readonly arm: string;
+  readonly offered: 'full' | 'lossless';
+  readonly sentPps: number;
+  readonly deliveredPps: number;
+}
+
 /** What was measured on one underlay, in the order in which it was. */
 export interface CaseSamples {
   readonly underlay: UnderlayName | undefined;
   readonly tcp: readonly TcpSample[];
   readonly rtt: readonly RttSample[];
+  readonly udp: readonly UdpSample[];
 }
 
 export interface IdleSample {
@@ -52,7 +63,14 @@ export interface IdleSample {
 }
 
 /** Told before each pair, and before the idle networks are measured. */
-export type OnStep = (step: { readonly underlay: UnderlayName | undefined; readonly pair: number } | 'idle') => void;
+export type OnStep = (step: PairStep | 'idle') => void;
+
+export interface PairStep {
+  /** Of the stage, where there are several. */
+  readonly title: string | undefined;
+  readonly underlay: UnderlayName | undefined;
+  readonly pair: number;
+}
 
 const LOAD_STREAMS = 4;
 /** The load is at its full rate before the first ping goes, and still when the last one does. */
@@ -61,18 +79,19 @@ const LOAD_MARGIN_SECONDS = 0.25;
 export async function measureCase(
   stage: Stage,
   underlay: UnderlayName | undefined,
-  { pairs, phaseSeconds, warmUpSeconds }: Extent,
+  { pairs, phaseSeconds, warmUpSeconds, smallFrames }: Extent,
   onStep: OnStep,
   signal: AbortSignal,
 ): Promise<CaseSamples> {
   if (underlay !== undefined) await stage.setUnderlay(underlay);
   const tcp: TcpSample[] = [];
   const rtt: RttSample[] = [];
+  const udp: UdpSample[] = [];
   // Neighbours are resolved, code is compiled, TCP has its metrics: what happens once is not measured.
   if (warmUpSeconds > 0)
     for (const arm of stage.arms) await transfer(arm.way, { streams: LOAD_STREAMS, seconds: warmUpSeconds }, signal);
   for (let pair = 0; pair < pairs; pair++) {
-    onStep({ underlay, pair });
+    onStep({ title: stage.title, underlay, pair });
     const arms = rotated(stage.arms, pair);
     for (const arm of arms) {
       const trips = await roundTrips(arm.way, { seconds: phaseSeconds }, signal);
@@ -84,18 +103,20 @@ export async function measureCase(
       tcp.push(sample);
       rtt.push({ arm: arm.name, loadStreams: LOAD_STREAMS, ...trips });
     }
+    if (smallFrames !== undefined)
+      for (const arm of arms) udp.push(...(await measuredFloods(arm, smallFrames, signal)));
   }
-  return { underlay, tcp, rtt };
+  return { underlay, tcp, rtt, udp };
 }
 
 /** Of all arms that have processes, at the same time. */
 export async function measureIdle(
-  stage: Stage,
+  all: readonly Arm[],
   { settleSeconds, idleSeconds }: Extent,
   onStep: OnStep,
   signal: AbortSignal,
 ): Promise<IdleSample[]> {
-  const arms = stage.arms.filter(({ processes }) => processes.length > 0);
+  const arms = all.filter(({ processes }) => processes.length > 0);
   const rss = arms.map(({ switches }) => rssBytes(switches));
   onStep('idle');
   await sleep(settleSeconds * 1000, undefined, { signal });
@@ -132,6 +153,20 @@ async function loadedRoundTrips(
     return roundTrips(arm.way, { seconds: seconds - 2 * LOAD_MARGIN_SECONDS }, signal);
   };
   return Promise.all([measuredTransfer(arm, LOAD_STREAMS, seconds, signal), pings()]);
+}
+
+async function measuredFloods(
+  { name: arm, way }: Arm,
+  { seconds, trialSeconds, trials }: SmallFramesExtent,
+  signal: AbortSignal,
+): Promise<UdpSample[]> {
+  const full = await flood(way, { seconds }, signal);
+  const best = await highestLossless(full, trials, (pps) => flood(way, { pps, seconds: trialSeconds }, signal));
+  const { sentPps, deliveredPps } = best ?? { sentPps: 0, deliveredPps: 0 };
+  return [
+    { arm, offered: 'full', sentPps: full.sentPps, deliveredPps: full.deliveredPps },
+    { arm, offered: 'lossless', sentPps, deliveredPps },
+  ];
 }
 
 function rotated<Item>(items: readonly Item[], by: number): Item[] {

@@ -8,13 +8,14 @@
  */
 import { readFileSync } from 'node:fs';
 import type { AgentClient } from '../control/client.js';
+import type { Entrance } from '../control/exec.js';
 import { journalFiles, readJournal } from '../control/journal.js';
 import { parseScenario } from '../control/scenario/index.js';
 import { capture, runBatch } from '../control/native-tools.js';
 import type { Paths } from '../control/paths.js';
 import { isMachineRoot } from '../control/privileges.js';
 import type { ProcessId } from '../control/process.js';
-import type { UnderlayName } from '../model/bench.js';
+import type { AbsentReport, UnderlayName } from '../model/bench.js';
 import { StateError } from '../model/errors.js';
 import type { NodeAccess, TunnelState } from '../model/messages.js';
 import type { RawScenario } from '../model/scenario.js';
@@ -25,6 +26,10 @@ export interface Arm {
   readonly name: string;
   readonly title: string;
   readonly isReference: boolean;
+  /** Made by a program that people use in Luthier's place (peers/). */
+  readonly isPeer?: true;
+  /** Of that program. */
+  readonly version?: string;
   /** By which its tunnel is sealed. */
   readonly algorithm?: string;
   readonly way: Way;
@@ -35,11 +40,26 @@ export interface Arm {
 }
 
 export interface Stage extends AsyncDisposable {
+  /** Where there are several. */
+  readonly title?: string;
   /** The reference first. */
   readonly arms: readonly Arm[];
   /** One after the other; undefined where there is none. */
   readonly underlays: readonly (UnderlayName | undefined)[];
   setUnderlay(name: UnderlayName): Promise<void>;
+}
+
+/** What one run measures, stage by stage. */
+export interface Stages extends AsyncDisposable {
+  readonly stages: readonly Stage[];
+  /** What was to be measured and cannot be. */
+  readonly absent?: readonly AbsentReport[];
+  /** Aborted when something ends that is measured; its reason tells what. */
+  readonly failure?: AbortSignal;
+}
+
+export function alone(stage: Stage): Stages {
+  return { stages: [stage], [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose]() };
 }
 
 /** Who makes networks, where they are on record, and where programs are looked for, as PATH says it. */
@@ -86,6 +106,11 @@ export class StageNetwork implements AsyncDisposable {
   async access(node: string): Promise<NodeAccess> {
     const access = await this.#agent.access(this.name, node);
     return { ...access, env: { ...access.env, ...this.#env } };
+  }
+
+  /** Where one of its processes is: a machine, say, which is no node. */
+  inside(role: string): Entrance {
+    return { ...this.process(role), cgroups: [], env: this.#env };
   }
 
   /** Both ends of every tunnel. */

@@ -20,6 +20,13 @@ export interface TunnelOptions {
   readonly underlays: readonly UnderlayName[];
   /** Measure VXLAN below bridges as well, the way containers use it. */
   readonly bridged: boolean;
+  /** Further hosts, for what is measured beside on the same machines. */
+  readonly guests?: RawScenario['nodes'];
+}
+
+export interface TunnelStage extends Stage {
+  /** The one with the kernel's hosts, and the guests. */
+  readonly network: StageNetwork;
 }
 
 /** Luthier's tunnels, a network each. The first has the kernel's hosts and devices as well. */
@@ -36,7 +43,7 @@ const KERNEL_HOSTS: RawScenario['nodes'] = {
   k2: { kind: 'host', machine: 'b' },
 };
 
-function scenario({ network, seal }: (typeof TUNNELS)[number]): RawScenario {
+function scenario({ network, seal }: (typeof TUNNELS)[number], guests: RawScenario['nodes']): RawScenario {
   return {
     name: network,
     machines: ['a', 'b'],
@@ -45,7 +52,7 @@ function scenario({ network, seal }: (typeof TUNNELS)[number]): RawScenario {
       s1: { kind: 'switch', subnet: '10.0.0.0/24' },
       h1: { kind: 'host', machine: 'a' },
       h2: { kind: 'host', machine: 'b' },
-      ...(network === TUNNELS[0].network ? KERNEL_HOSTS : {}),
+      ...(network === TUNNELS[0].network ? { ...KERNEL_HOSTS, ...guests } : {}),
     },
     links: [{ endpoints: ['h1', 's1'] }, { endpoints: [{ node: 'h2', address: `${ADDRESS}/24` }, 's1'] }],
   };
@@ -59,16 +66,18 @@ const UNDERLAY_MTU_BYTES = 1500;
 const DIRECT = { vni: 1, hosts: ['v1', 'v2'], addresses: ['10.0.1.1', '10.0.1.2'] } as const;
 const BRIDGED = { vni: 2, hosts: ['k1', 'k2'], addresses: ['10.0.2.1', '10.0.2.2'] } as const;
 
-export async function tunnelStage(place: Place, options: TunnelOptions, signal: AbortSignal): Promise<Stage> {
+export async function tunnelStage(place: Place, options: TunnelOptions, signal: AbortSignal): Promise<TunnelStage> {
   const networks: StageNetwork[] = [];
   const down = async (): Promise<void> => {
     for (const network of networks) await network[Symbol.asyncDispose]();
   };
   try {
-    for (const tunnel of TUNNELS) networks.push(await StageNetwork.up(place, scenario(tunnel), signal));
+    for (const tunnel of TUNNELS)
+      networks.push(await StageNetwork.up(place, scenario(tunnel, options.guests ?? {}), signal));
     const [first] = networks;
     await first!.configure(await kernelVxlan(first!, options.bridged));
     return {
+      network: first!,
       arms: [
         ...(await kernelArms(first!, options.bridged)),
         ...(await Promise.all(TUNNELS.map((tunnel, i) => tunnelArm(tunnel, networks[i]!)))),
@@ -114,7 +123,7 @@ async function kernelVxlan(network: StageNetwork, bridged: boolean): Promise<str
   return lines;
 }
 
-async function underlayAddress(network: StageNetwork, machine: string): Promise<string> {
+export async function underlayAddress(network: StageNetwork, machine: string): Promise<string> {
   const text = await network.output(`machine:${machine}`, ['ip', '-j', '-4', 'addr', 'show', 'dev', 'eth0']);
   const [link] = JSON.parse(text) as { addr_info: { local: string }[] }[];
   const address = link?.addr_info[0]?.local;

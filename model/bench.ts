@@ -11,7 +11,7 @@ export interface Estimate {
 }
 
 export interface BenchReport {
-  readonly name: 'lan' | 'tunnel';
+  readonly name: 'lan' | 'tunnel' | 'peers';
   /** ISO 8601 */
   readonly began: string;
   readonly ms: number;
@@ -21,6 +21,18 @@ export interface BenchReport {
   readonly phaseSeconds: number;
   readonly arms: readonly ArmReport[];
   readonly cases: readonly CaseReport[];
+  /** Of `bench peers`: Luthier beside each, and beside the best of each pair. */
+  readonly comparisons?: readonly ComparisonReport[];
+  /** Peers that were to be measured and could not be. */
+  readonly absent?: readonly AbsentReport[];
+}
+
+export interface AbsentReport {
+  readonly name: string;
+  readonly title: string;
+  readonly reason: string;
+  /** The command that brings it, where it is not installed. */
+  readonly install?: string;
 }
 
 export interface MachineFacts {
@@ -36,6 +48,10 @@ export interface ArmReport {
   readonly title: string;
   /** The one that the others are compared with. */
   readonly isReference: boolean;
+  /** Made by a program that people use in Luthier's place. */
+  readonly isPeer?: true;
+  /** Of that program. */
+  readonly version?: string;
   /** By which its tunnel is sealed. */
   readonly algorithm?: string;
   /** Of its processes, after the measurements; absent for the kernel, which has none. */
@@ -46,9 +62,15 @@ export interface ArmReport {
 
 /** What was measured on one underlay; `bench lan` has one case, without an underlay. */
 export interface CaseReport {
+  /** What its networks join, where a report has several kinds: `one switch`, `two machines`. */
+  readonly title?: string;
+  /** Name of the arm that the others are compared with. */
+  readonly reference: string;
   readonly underlay?: UnderlayName;
   readonly tcp: readonly TcpReport[];
   readonly rtt: readonly RttReport[];
+  /** Only of `bench peers`. */
+  readonly udp?: readonly UdpReport[];
 }
 
 /**
@@ -88,4 +110,27 @@ export interface RttReport {
     readonly addedP50Us?: Estimate;
     readonly p50Ratio?: Estimate;
   }[];
+}
+
+/** Datagrams of 18 bytes, frames of 64 with their FCS, each sent as a packet of its own. */
+export interface UdpReport {
+  /** As many as the sender can send; or the highest rate found at which at most 0.1 % is lost, and no queue fills; 0 where none was. */
+  readonly offered: 'full' | 'lossless';
+  readonly arms: readonly {
+    readonly arm: string;
+    readonly sentPps: readonly number[];
+    readonly deliveredPps: readonly number[];
+    /** Of what was delivered, to the reference's, pair by pair; absent in the reference, and where that has a 0. */
+    readonly rateRatio?: Estimate;
+  }[];
+}
+
+export interface ComparisonReport {
+  readonly arm: string;
+  /** Where there are several: the best of them, pair by pair. */
+  readonly others: readonly string[];
+  /** Quotients of the arm's rate by theirs. */
+  readonly tcp: readonly { readonly streams: number; readonly rateRatio: Estimate }[];
+  /** Without those of a peer that has a 0. */
+  readonly udp: readonly { readonly offered: UdpReport['offered']; readonly rateRatio: Estimate }[];
 }
