@@ -93,7 +93,9 @@ export async function runningNames(agent: NetworkSource, files: readonly string[
   const names = networks.map(({ name }) => name);
   // Nothing can be run in a switch, and it has no ports of its own.
   const entered = networks.flatMap((network) =>
-    network.nodes.filter(({ kind }) => kind !== 'switch').map((node) => ({ node, name: prefix(network) + node.name })),
+    network.nodes
+      .filter(({ kind }) => kind === 'host' || kind === 'router')
+      .map((node) => ({ node, name: prefix(network) + node.name })),
   );
   const nodes = entered.map(({ name }) => name);
   const ports = entered.flatMap(({ node, name }) => node.ports.map((port) => `${name}:${port.name}`));

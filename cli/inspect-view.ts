@@ -98,6 +98,7 @@ function scheduleLines({ schedule, zero }: NetworkState): string[] {
 function nodes(network: NetworkState): string {
   const rows = network.nodes.flatMap((node) => {
     const own = [colors.bold(node.name), node.kind, node.machines.join(', ')];
+    if (node.vxlan !== undefined) return [[...own, ...vxlanOf(node.vxlan), '']];
     if (node.ports.length === 0) return [[...own, '', '', '', '', '', '', commandOf(node)]];
     return node.ports.map((port, index) => [
       ...(index === 0 ? own : ['', '', '']),
@@ -111,6 +112,20 @@ function nodes(network: NetworkState): string {
     ]);
   });
   return table(['NODE', 'KIND', 'MACHINE', 'PORT', 'ADDRESSES', 'MAC', 'LINK', '>SENT', '>RECEIVED', 'COMMAND'], rows);
+}
+
+/** PORT, ADDRESSES, MAC, LINK, SENT, RECEIVED. */
+function vxlanOf(vxlan: NonNullable<NodeState['vxlan']>): string[] {
+  const { vni, remotes, group, port, link } = vxlan;
+  const ends = group === undefined ? remotes : [group];
+  return [
+    `VNI ${vni}`,
+    ends.map((address) => `${address.includes(':') ? `[${address}]` : address}:${port}`).join('\n'),
+    '',
+    link,
+    packets(vxlan.rxPackets, vxlan.rxDropped),
+    packets(vxlan.txPackets, vxlan.txDropped),
+  ];
 }
 
 function links(network: NetworkState): string {

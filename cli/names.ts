@@ -42,8 +42,10 @@ export async function resolveNode(agent: Pick<NetworkSource, 'networks'>, text: 
 export async function resolveHost(agent: NetworkSource, text: string): Promise<NodeName> {
   const name = await resolveNode(agent, text);
   const { kind } = await nodeState(agent, name);
-  if (kind === 'switch')
-    throw new UsageError(`${name.node} is a switch: nothing runs in it`, { hint: 'name a host or a router' });
+  if (kind === 'switch' || kind === 'vxlan')
+    throw new UsageError(`${name.node} is a ${kind === 'switch' ? 'switch' : 'VXLAN'}: nothing runs in it`, {
+      hint: 'name a host or a router',
+    });
   return name;
 }
 
@@ -73,7 +75,7 @@ export async function resolveLink(agent: NetworkSource, text: string): Promise<L
   const { nodes, linkStates } = await agent.network(network);
   if (port === undefined && linkStates.some((link) => link.name === name)) return { network, link: name };
   const node = nodes.find((candidate) => candidate.name === name);
-  if (node === undefined || node.kind === 'switch') {
+  if (node === undefined || node.kind === 'switch' || node.kind === 'vxlan') {
     const names = [...linkStates.map((link) => link.name), ...nodes.map((candidate) => candidate.name)];
     throw new UsageError(`no link ${quoted(name)} in ${network}`, hintOf(suggestion(name, names)));
   }

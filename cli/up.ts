@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AgentClient } from '../control/client.js';
+import { isMachineRoot } from '../control/privileges.js';
 import type { Scenario } from '../control/scenario/index.js';
 import { UsageError } from '../model/errors.js';
 import type { Difference, NetworkSummary, Notice, PlanReport } from '../model/messages.js';
@@ -32,6 +33,7 @@ export function command(): Command {
   ).action(async (file: string, options: { memory?: string; plan?: true; json?: true }) => {
     const memoryBytes = options.memory === undefined ? undefined : parseMemory(options.memory);
     const scenario = await loadForUp(file);
+    await refuseNarrow(scenario);
     if (options.plan) {
       const report = await planned(scenario);
       if (options.json) printJson({ luthier: 1, plan: report });
@@ -64,6 +66,13 @@ export async function loadForUp(file: string): Promise<Scenario> {
   const scenario = load(file);
   refuseUnsupported(scenario);
   return scenario;
+}
+
+/** Of what the agent refuses, that which only here has a place in the file; without root it is in another network. */
+async function refuseNarrow(scenario: Scenario): Promise<void> {
+  if (!Object.values(scenario.raw.nodes).some(({ kind }) => kind === 'vxlan') || !isMachineRoot()) return;
+  const { refuseNarrowUnderlay } = await import('../control/vxlan-underlay.js');
+  refuseNarrowUnderlay(scenario);
 }
 
 /** Where no agent runs and nothing is recorded, none is started for it. */

@@ -34,6 +34,7 @@ import { Networks } from './networks.js';
 import { networkVerdict } from './run.js';
 import { agentSocket } from './paths.js';
 import { refuseUnsupported } from './unsupported.js';
+import { refuseNarrowUnderlay } from './vxlan-underlay.js';
 import { traceFrame } from './trace.js';
 import { tapName } from './wiring.js';
 
@@ -155,6 +156,7 @@ async function answer(
     const body = await readJson(request, PlanRequest, MAX_BODY_BYTES);
     const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
+    refuseNarrowUnderlay(scenario);
     response.setHeader('content-type', 'application/json');
     response.write(JSON.stringify(networks.preview(scenario)));
     return;
@@ -177,6 +179,7 @@ async function answer(
     });
     const scenario = parseScenario(body.scenario, body.inputs);
     refuseUnsupported(scenario);
+    refuseNarrowUnderlay(scenario);
     await streamProgress(response, (report) => networks.up({ ...body, scenario }, report, abort));
   } else if (request.method === 'POST' && name !== undefined && part === 'abort') {
     networks.abort(name);

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Notice } from '../model/messages.js';
 import type { Network, Node } from '../model/network.js';
 import { deepFreeze } from '../model/freeze.js';
+import type { NetnsNode } from '../vhost/netns.js';
 import { UDP_BUFFER_BYTES } from './wiring.js';
 
 /** The most that a socket's receive buffer may be asked for by whoever is not root; undefined where it is not told. */
@@ -19,7 +20,7 @@ export function attainableWithoutRoot(
   receiveBufferLimit: number | undefined,
 ): { network: Network; notices: Notice[] } {
   const notices: Notice[] = [];
-  const limited = wanted.nodes.filter((node) => node.kind !== 'switch' && hasLimits(node)).map(({ name }) => name);
+  const limited = wanted.nodes.filter((node) => isNetns(node) && hasLimits(node)).map(({ name }) => name);
   if (limited.length > 0)
     notices.push({
       message: `without root, cpu and memory of ${listed(limited)} are not limited: they may take all of this machine`,
@@ -33,12 +34,16 @@ export function attainableWithoutRoot(
   return { network: deepFreeze({ ...wanted, nodes: wanted.nodes.map(withoutLimits) }), notices };
 }
 
-function hasLimits(node: Exclude<Node, { kind: 'switch' }>): boolean {
+function isNetns(node: Node): node is NetnsNode {
+  return node.kind === 'host' || node.kind === 'router';
+}
+
+function hasLimits(node: NetnsNode): boolean {
   return node.cpu !== undefined || node.memoryBytes !== undefined;
 }
 
 function withoutLimits(node: Node): Node {
-  if (node.kind === 'switch' || !hasLimits(node)) return node;
+  if (!isNetns(node) || !hasLimits(node)) return node;
   const { cpu, memoryBytes, ...rest } = node;
   return rest;
 }

@@ -10,7 +10,7 @@ import type { Notice } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import { hostFilesBytes } from '../vhost/netns.js';
 import { netnsNodes } from '../vrouter/router.js';
-import { switchConfigs, tunnels } from './wiring.js';
+import { playedMachines, switchConfigs, tunnels, vxlans } from './wiring.js';
 
 /** So much there may be, and so much of it is in use. */
 export interface Room {
@@ -87,13 +87,15 @@ const BYTES_PER_SWITCH = 80 * 2 ** 20;
 export function demandOf(network: Network, memoryBytes: number): Demand {
   const hosts = netnsNodes(network);
   const configs = switchConfigs(network, 1);
-  const pairs = tunnels(network, configs).length;
+  const pairs = tunnels(network, configs);
+  const played = playedMachines(network, pairs).length;
   const counts = {
     hosts: hosts.length,
     ports: hosts.reduce((sum, host) => sum + host.ports.length, 0),
     commands: hosts.filter(({ command }) => command !== undefined).length,
-    played: pairs === 0 ? 0 : network.machines.length + 1,
-    tunnels: pairs,
+    played: played === 0 ? 0 : played + 1,
+    tunnels: pairs.length,
+    vxlans: vxlans(network).length,
     switchProcesses: configs.size,
     mostDevices: Math.max(0, ...[...configs.values()].map(({ devices }) => devices.length)),
   };
@@ -111,6 +113,7 @@ interface Counts {
   /** Namespaces of machines, and of the underlay between them. */
   readonly played: number;
   readonly tunnels: number;
+  readonly vxlans: number;
   readonly switchProcesses: number;
   /** Of one switch process. */
   readonly mostDevices: number;
@@ -118,7 +121,7 @@ interface Counts {
 
 function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runtimeBytes' | 'neighbours'> {
   const { hosts, ports, switchProcesses } = counts;
-  const held = ports + 2 * counts.tunnels;
+  const held = ports + 2 * counts.tunnels + counts.vxlans;
   const inner = hosts + counts.played;
   return {
     keeperDescriptors: held + DESCRIPTORS_PER_HOST * inner + SPARE_DESCRIPTORS,
@@ -136,7 +139,16 @@ function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runt
 
 /** Hosts with a port each on one switch: what a machine is measured by. Their files and neighbours are left aside. */
 function demandOfLan(hosts: number, memoryBytes: number): Demand {
-  const counts = { hosts, ports: hosts, commands: 0, played: 0, tunnels: 0, switchProcesses: 1, mostDevices: hosts };
+  const counts = {
+    hosts,
+    ports: hosts,
+    commands: 0,
+    played: 0,
+    tunnels: 0,
+    vxlans: 0,
+    switchProcesses: 1,
+    mostDevices: hosts,
+  };
   return { ...demandOfCounts(counts, memoryBytes), runtimeBytes: 0, neighbours: { ipv4: 0, ipv6: 0 } };
 }
 

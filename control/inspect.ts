@@ -21,7 +21,7 @@ import { eventKey } from './schedule.js';
 import { writtenOf } from './scenario/index.js';
 import { summary } from './summary.js';
 import { isAlive, type ProcessId } from './process.js';
-import { tapName } from './wiring.js';
+import { tapName, vxlanName } from './wiring.js';
 
 export async function networkState(live: LiveNetwork): Promise<NetworkState> {
   const switchProcesses = await Promise.all(
@@ -87,8 +87,10 @@ export function findNetnsNode(live: LiveNetwork, name: string): NetnsNode {
     const names = live.network.nodes.map((candidate) => candidate.name).join(', ');
     throw new StateError(`network '${live.header.name}' has no node '${name}'`, { hint: `its nodes: ${names}` });
   }
-  if (node.kind === 'switch')
-    throw new StateError(`'${name}' is a switch: nothing can run inside it`, { hint: 'name a host or a router' });
+  if (node.kind === 'switch' || node.kind === 'vxlan')
+    throw new StateError(`'${name}' is a ${node.kind === 'switch' ? 'switch' : 'VXLAN'}: nothing can run inside it`, {
+      hint: 'name a host or a router',
+    });
   return node;
 }
 
@@ -101,6 +103,12 @@ export async function networkDrops(live: LiveNetwork): Promise<DropRecord[]> {
 function nodeState(live: LiveNetwork, node: Node, states: ReadonlyMap<string, SwitchState>): NodeState {
   if (node.kind === 'switch') return { name: node.name, kind: 'switch', machines: node.machines, ports: [] };
   const devices = new Map(states.get(node.machine)?.devices.map((device) => [device.name, device]));
+  if (node.kind === 'vxlan') {
+    const { name, kind, machine, vni, remotes, group, port, mtuBytes } = node;
+    const link = live.network.links.find(({ ends }) => ends.some((end) => end.node === name))!.name;
+    const vxlan = { vni, remotes, ...(group === undefined ? {} : { group }), port, mtuBytes, link };
+    return { name, kind, machines: [machine], ports: [], vxlan: { ...devices.get(vxlanName(node)), ...vxlan } };
+  }
   const init = live.processOf(`host:${node.name}`);
   const command = init === undefined ? undefined : commandState(live, node, init);
   return {

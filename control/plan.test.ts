@@ -8,7 +8,8 @@ import { netnsNodes, nodeConfiguration } from '../vrouter/router.js';
 import { pairs } from '../test/fixtures/random-scenario.js';
 import { load, resolve } from './scenario/index.js';
 import { BUILD_KINDS, plan, sameNetwork, type Action, type Losses } from './plan.js';
-import { switchConfigs, tapName, tunnels, udpName } from './wiring.js';
+import { parseConfig } from '../vswitch/config.js';
+import { switchConfigs, tapName, tunnels, udpName, vxlanName, vxlans } from './wiring.js';
 
 const NUMBER = 7;
 const NO_LOSS: Losses = { keeper: false, switches: new Set(), machines: new Set(), nodes: new Set() };
@@ -40,6 +41,65 @@ describe('plan', () => {
       { kind: 'commands', nodes: ['h1'] },
     ]);
     expect(clear).toEqual([]);
+  });
+
+  describe('of a VXLAN', () => {
+    const withVxlan = (keys: object, change: Partial<RawScenario> = {}): Network =>
+      network({
+        ...change,
+        nodes: { ...lan.nodes, vx: { kind: 'vxlan', vni: 1, remote: '192.0.2.7', ...keys } },
+        links: [...lan.links!, { endpoints: ['vx', 's1'], mtu: 1500 }],
+      });
+    const vxlanActions = (from: Network | undefined, to: Network, lost?: Losses): Action[] => {
+      const { build, clear } = plan(from, to, NUMBER, lost);
+      return [...build, ...clear].filter(({ kind }) => kind.endsWith('vxlans'));
+    };
+    const device = (of: Network): string => vxlanName(vxlans(of)[0]!);
+
+    it('opens its socket, and closes it', () => {
+      const is = withVxlan({});
+      expect(kinds(plan(undefined, is, NUMBER).build)).toEqual(
+        BUILD_KINDS.filter(
+          (kind) => kinds(plan(undefined, network(), NUMBER).build).includes(kind) || kind === 'vxlans',
+        ),
+      );
+      expect(plan(network(), is, NUMBER).build).toEqual([
+        { kind: 'vxlans', nodes: ['vx'] },
+        { kind: 'forwarding', machines: ['local'] },
+      ]);
+      const closed = { machine: 'local', node: 'vx', device: device(is), isPlayed: false };
+      expect(vxlanActions(is, network())).toEqual([{ kind: 'close-vxlans', vxlans: [closed] }]);
+    });
+
+    it('opens another where the socket is to be another one, and only then', () => {
+      const was = withVxlan({});
+      for (const keys of [{ vni: 2 }, { remote: ['192.0.2.8', '192.0.2.9'] }])
+        expect(vxlanActions(was, withVxlan(keys))).toEqual([]);
+      for (const keys of [
+        { port: 8472 },
+        { ttl: 3 },
+        { device: 'eth1' },
+        { local: '192.0.2.1' },
+        { remote: '2001:db8::1' },
+      ])
+        expect(kinds(vxlanActions(was, withVxlan(keys)))).toEqual(['vxlans', 'close-vxlans']);
+    });
+
+    it('opens it again when the keeper, or the machine it is on, is gone', () => {
+      const is = withVxlan({});
+      expect(vxlanActions(is, is)).toEqual([]);
+      expect(vxlanActions(is, is, { ...NO_LOSS, keeper: true })).toEqual([{ kind: 'vxlans', nodes: ['vx'] }]);
+      const played = withVxlan({ machine: 'b' }, { machines: ['a', 'b'] });
+      expect(vxlanActions(played, played, { ...NO_LOSS, machines: new Set(['a']) })).toEqual([]);
+      const lost = { ...NO_LOSS, machines: new Set(['b']) };
+      expect(vxlanActions(played, played, lost)).toEqual([{ kind: 'vxlans', nodes: ['vx'] }]);
+      expect(plan(played, played, NUMBER, lost).build).toContainEqual({ kind: 'forwarding', machines: ['a', 'b'] });
+    });
+
+    it('is what a switch process takes', () => {
+      for (const config of switchConfigs(withVxlan({ group: '239.1.1.1', remote: undefined }), NUMBER).values())
+        expect(parseConfig(config)).toEqual(config);
+    });
   });
 
   it('touches nobody but a host that comes, whose name the others learn', () => {

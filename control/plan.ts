@@ -12,7 +12,7 @@ import type { Network } from '../model/network.js';
 import { hostsFile, type NetnsNode } from '../vhost/netns.js';
 import { nodeConfiguration, netnsNodes } from '../vrouter/router.js';
 import { moved } from './stations.js';
-import { switchConfigs, tunnels } from './wiring.js';
+import { playedMachines, switchConfigs, tunnels, vxlanName, vxlans } from './wiring.js';
 
 type Names = readonly string[];
 /** Two machines with a tunnel between them. */
@@ -22,6 +22,14 @@ export interface PlacedPort {
   readonly machine: string;
   readonly node: string;
   readonly port: string;
+}
+
+/** A VXLAN's socket, which the switch process of that machine has under that name. */
+export interface PlacedVxlan {
+  readonly machine: string;
+  readonly node: string;
+  readonly device: string;
+  readonly isPlayed: boolean;
 }
 
 /** In the order in which they are done. Each brings about a state, whatever was there before. */
@@ -35,6 +43,7 @@ export type BuildAction =
   | { readonly kind: 'ports'; readonly nodes: Names }
   | { readonly kind: 'identities'; readonly machines: Names }
   | { readonly kind: 'tunnels'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'vxlans'; readonly nodes: Names }
   | { readonly kind: 'addresses'; readonly nodes: Names }
   | { readonly kind: 'forwarding'; readonly machines: Names }
   | { readonly kind: 'seals'; readonly pairs: readonly Pair[] }
@@ -47,6 +56,7 @@ export type ClearAction =
   | { readonly kind: 'remove-hosts'; readonly nodes: Names }
   | { readonly kind: 'unplug'; readonly ports: readonly PlacedPort[] }
   | { readonly kind: 'close-tunnels'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'close-vxlans'; readonly vxlans: readonly PlacedVxlan[] }
   | { readonly kind: 'end-switches'; readonly machines: Names }
   | { readonly kind: 'remove-machines'; readonly machines: Names }
   | { readonly kind: 'forget-identities'; readonly machines: Names }
@@ -66,6 +76,7 @@ export const BUILD_KINDS: readonly BuildKind[] = [
   'ports',
   'identities',
   'tunnels',
+  'vxlans',
   'addresses',
   'forwarding',
   'seals',
@@ -112,7 +123,7 @@ interface Layout {
   /** Machines that have a switch process, and what each of these was told to be. */
   readonly switches: ReadonlyMap<string, unknown>;
   readonly configs: ReadonlyMap<string, SwitchConfig>;
-  /** Machines that are played: all, once there is a tunnel. */
+  /** Machines that are played: all, once one needs it. */
   readonly played: ReadonlySet<string>;
   /** By the two names. */
   readonly tunnels: ReadonlyMap<string, Pair>;
@@ -120,6 +131,7 @@ interface Layout {
   readonly seals: ReadonlyMap<string, Pair>;
   readonly identified: ReadonlyMap<string, true>;
   readonly ports: ReadonlyMap<string, PlacedPort>;
+  readonly vxlans: ReadonlyMap<string, PlacedVxlan>;
 }
 
 const NOTHING: Layout = {
@@ -133,6 +145,7 @@ const NOTHING: Layout = {
   seals: new Map(),
   identified: new Map(),
   ports: new Map(),
+  vxlans: new Map(),
 };
 
 function layout(network: Network, networkNumber: number): Layout {
@@ -154,12 +167,21 @@ function layout(network: Network, networkNumber: number): Layout {
     nodes: new Map(nodes.map((node) => [node.name, node])),
     switches: configs,
     configs,
-    played: new Set(pairs.length === 0 ? [] : network.machines.map(({ name }) => name)),
+    played: new Set(playedMachines(network, pairs)),
     tunnels: tunnelMap,
     seals,
     identified: new Map([...seals.values()].flat().map((machine) => [machine, true])),
     ports: new Map(ports),
+    vxlans: placedVxlans(network),
   };
+}
+
+export function placedVxlans(network: Network): Map<string, PlacedVxlan> {
+  const placed = vxlans(network).map((node): PlacedVxlan => {
+    const { name, machine, isPlayed } = node;
+    return { machine, node: name, device: vxlanName(node), isPlayed };
+  });
+  return new Map(placed.map((vxlan) => [`${vxlan.machine}/${vxlan.device}`, vxlan]));
 }
 
 /**
@@ -170,10 +192,15 @@ function surviving(before: Layout, lost: Losses): Layout {
   const without = <Value>(map: ReadonlyMap<string, Value>, isLost: (value: Value, key: string) => boolean) =>
     new Map([...map].filter(([key, value]) => !isLost(value, key)));
   const tunnels = without(before.tunnels, (pair) => lost.keeper || pair.some((machine) => lost.machines.has(machine)));
+  const sockets = without(
+    before.vxlans,
+    (vxlan) => lost.keeper || (vxlan.isPlayed && lost.machines.has(vxlan.machine)),
+  );
   const untold = new Set([
     ...lost.switches,
     ...[...lost.nodes].flatMap((name) => before.nodes.get(name)?.machine ?? []),
     ...[...before.tunnels].flatMap(([key, pair]) => (tunnels.has(key) ? [] : pair)),
+    ...[...before.vxlans].flatMap(([key, { machine }]) => (sockets.has(key) ? [] : machine)),
   ]);
   return {
     network: before.network,
@@ -189,6 +216,7 @@ function surviving(before: Layout, lost: Losses): Layout {
     ),
     identified: before.identified,
     ports: without(before.ports, ({ node }) => lost.keeper || lost.nodes.has(node)),
+    vxlans: sockets,
   };
 }
 
@@ -211,6 +239,7 @@ function building(before: Layout, after: Layout): BuildAction[] {
     { kind: 'ports', nodes: nodesWhere((was, node) => hasNewPorts(before, node)) },
     { kind: 'identities', machines: missing(after.identified, before.identified) },
     { kind: 'tunnels', pairs: missing(after.tunnels, before.tunnels).map((key) => after.tunnels.get(key)!) },
+    { kind: 'vxlans', nodes: missing(after.vxlans, before.vxlans).map((key) => after.vxlans.get(key)!.node) },
     // A TAP takes frames only once its interface is up: addresses first.
     { kind: 'addresses', nodes: nodesWhere((was, node) => !sameConfiguration(was, node)) },
     {
@@ -244,6 +273,7 @@ function clearing(before: Layout, after: Layout): ClearAction[] {
     { kind: 'remove-hosts', nodes: gone },
     { kind: 'unplug', ports: missing(before.ports, after.ports).map((key) => before.ports.get(key)!) },
     { kind: 'close-tunnels', pairs: missing(before.tunnels, after.tunnels).map((key) => before.tunnels.get(key)!) },
+    { kind: 'close-vxlans', vxlans: missing(before.vxlans, after.vxlans).map((key) => before.vxlans.get(key)!) },
     { kind: 'end-switches', machines: missing(before.switches, after.switches) },
     { kind: 'remove-machines', machines: [...before.played].filter((machine) => !after.played.has(machine)) },
     { kind: 'forget-identities', machines: missing(before.identified, after.identified) },
@@ -270,6 +300,7 @@ function isEmpty(action: Action): boolean {
   if ('nodes' in action) return action.nodes.length === 0;
   if ('machines' in action) return action.machines.length === 0;
   if ('ports' in action) return action.ports.length === 0;
+  if ('vxlans' in action) return action.vxlans.length === 0;
   return action.pairs.length === 0;
 }
 
@@ -331,6 +362,8 @@ export function actionTitle(action: Action): string {
       return `give ${count(action.machines, 'machine')} a key and a certificate`;
     case 'tunnels':
       return `open ${count(action.pairs, 'tunnel')}`;
+    case 'vxlans':
+      return `open ${count(action.nodes, 'VXLAN')}`;
     case 'forwarding':
       return `join the links in ${count(action.machines, 'switch process', 'switch processes')}`;
     case 'seals':
@@ -352,6 +385,11 @@ export function actionTitle(action: Action): string {
       )}`;
     case 'close-tunnels':
       return `close ${count(action.pairs, 'tunnel')}`;
+    case 'close-vxlans':
+      return `close ${count(
+        action.vxlans.map(({ node }) => node),
+        'VXLAN',
+      )}`;
     case 'end-switches':
       return `end ${count(action.machines, 'switch process', 'switch processes')}`;
     case 'remove-machines':

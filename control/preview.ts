@@ -84,6 +84,17 @@ function nodeDetails(was: Node, is: Node): string[] {
       ...value('transparent', was.transparent, is.transparent),
     ];
   }
+  if (was.kind === 'vxlan' || is.kind === 'vxlan') {
+    if (was.kind !== 'vxlan' || is.kind !== 'vxlan') return [changed('kind', was.kind, is.kind)];
+    return [
+      ...value('machine', was.machine, is.machine),
+      ...value('VNI', was.vni, is.vni),
+      ...value('remotes', was.remotes.join(', '), is.remotes.join(', ')),
+      ...(['group', 'port', 'local', 'device'] as const).flatMap((key) => value(key, was[key], is[key])),
+      ...value('ttl', was.hops, is.hops),
+      ...value('MTU', was.mtuBytes, is.mtuBytes),
+    ];
+  }
   return [
     ...value('kind', was.kind, is.kind),
     ...value('machine', was.machine, is.machine),

@@ -9,8 +9,9 @@ import { netnsNodes } from '../vrouter/router.js';
 import { unplug } from './actions/ports.js';
 import { configureSwitches, endSwitches } from './actions/switches.js';
 import { closeTunnels } from './actions/underlay.js';
+import { closeVxlans } from './actions/vxlans.js';
 import type { LiveNetwork } from './live.js';
-import type { Losses } from './plan.js';
+import { type Losses, placedVxlans } from './plan.js';
 import { isAlive } from './process.js';
 import { switchConfigs, tunnels } from './wiring.js';
 
@@ -99,12 +100,18 @@ export async function letGo(live: LiveNetwork, lost: Losses, network = live.netw
   const target = { live, to: withoutNodes(network, lost.nodes) };
   const configs = switchConfigs(network, live.header.number);
   const broken = tunnels(network, configs).filter((pair) => pair.some((machine) => lost.machines.has(machine)));
+  const sockets = [...placedVxlans(network).values()].filter(
+    ({ machine, isPlayed }) => isPlayed && lost.machines.has(machine),
+  );
   // Nobody but the switch processes has the TAPs now, and sockets are in namespaces that are gone.
-  const others = lost.keeper ? live.processes('switch:').map(([machine]) => machine) : broken.flat();
+  const others = lost.keeper
+    ? live.processes('switch:').map(([machine]) => machine)
+    : [...broken.flat(), ...sockets.map(({ machine }) => machine)];
   const switches = new Set([...lost.switches, ...others]);
   await endSwitches(target, { machines: [...switches] });
   if (lost.keeper) return { ...lost, switches };
   closeTunnels(target, { pairs: broken });
+  closeVxlans(target, { vxlans: sockets });
   // During a change a host may have ports on two machines.
   const gone = live.networks.flatMap((one) => netnsNodes(one).filter(({ name }) => lost.nodes.has(name)));
   const told = [...new Set(gone.map(({ machine }) => machine))].filter((machine) => {

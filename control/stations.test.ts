@@ -53,7 +53,7 @@ describe('moved', () => {
       links(raw).shift();
     }, before);
     const addressOf = (of: Network, name: string): unknown =>
-      of.nodes.flatMap((node) => (node.kind !== 'switch' && node.name === name ? node.ports : []))[0]?.addresses;
+      of.nodes.flatMap((node) => ('ports' in node && node.name === name ? node.ports : []))[0]?.addresses;
     expect(addressOf(after, 'h3')).toEqual(addressOf(before, 'r1'));
     expect(moved(before, after)).toEqual(['h3']);
   });

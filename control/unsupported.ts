@@ -5,11 +5,12 @@
  * A feature that gets built leaves this file. Called by `cli/` and the TypeScript API before they ask the agent.
  */
 import { UnsupportedError } from '../model/errors.js';
-import type { RawScenario } from '../model/scenario.js';
+import type { RawNode, RawScenario } from '../model/scenario.js';
+import { familyOf, vxlanOverheadBytes } from '../model/vxlan.js';
 import { MAX_LINKS, MAX_PORTS } from '../vswitch/limits.js';
 import type { Path, Scenario } from './scenario/index.js';
 import { checkedTopology, located, resolve, switchMachines } from './scenario/index.js';
-import { FIRST_SWITCH_CHANNEL, switchConfigs } from './wiring.js';
+import { FIRST_SWITCH_CHANNEL, switchConfigs, UNDERLAY } from './wiring.js';
 
 interface Refusal {
   /** Of the key. */
@@ -21,7 +22,7 @@ interface Refusal {
 /** Throws `UnsupportedError` for the first thing, in the order of the file, that `up` cannot do yet. */
 export function refuseUnsupported(scenario: Scenario): void {
   const { raw } = scenario;
-  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofSize(scenario)];
+  const refusals = [...ofLans(raw), ...ofNodes(raw), ...ofVxlans(scenario), ...ofSize(scenario)];
   const [first] = refusals
     .map((refusal) => ({ ...refusal, position: scenario.keyPosition(refusal.path) }))
     .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
@@ -57,6 +58,28 @@ function* ofNodes({ nodes }: RawScenario): Generator<Refusal> {
       };
     }
   }
+}
+
+/** The underlay between machines that are played is as wide as any Ethernet, and no wider. */
+function* ofVxlans(scenario: Scenario): Generator<Refusal> {
+  const topology = checkedTopology(scenario);
+  if (topology.machines.length === 1) return;
+  for (const link of topology.links) {
+    const { vxlan, raw, path } = link;
+    const room = vxlan === undefined ? Infinity : vxlanRoom(topology.nodes.get(vxlan)!);
+    if (raw.mtu === undefined || raw.mtu <= room) continue;
+    yield {
+      path: [...path, 'mtu'],
+      message: `an MTU of ${raw.mtu} has no room between machines that are played: their underlay has ${UNDERLAY.mtuBytes}, of which VXLAN leaves ${room}`,
+      hint: `leave it out for ${room}`,
+    };
+  }
+}
+
+function vxlanRoom(node: RawNode): number {
+  if (node.kind !== 'vxlan') return Infinity;
+  const [address = ''] = [node.group ?? node.remote ?? ''].flat();
+  return UNDERLAY.mtuBytes - vxlanOverheadBytes(familyOf(address));
 }
 
 /** Links and switches have halves of the tunnel's channels (`wiring.ts`). */
@@ -125,7 +148,8 @@ function* ofMachines(scenario: Scenario): Generator<Refusal> {
   for (const { machine, links } of switchConfigs(network, 1).values()) {
     const devices = new Set<string>();
     for (const [count, { name, ends }] of links.entries()) {
-      for (const end of ends) if (!('bridge' in end)) devices.add('tap' in end ? end.tap : end.udp);
+      for (const end of ends)
+        if (!('bridge' in end)) devices.add('tap' in end ? end.tap : 'udp' in end ? end.udp : end.vxlan);
       if (count < MAX_LINKS && devices.size <= MAX_PORTS) continue;
       const index = order.get(name);
       const joined = ends.flatMap((end) => ('bridge' in end ? [end.bridge] : []));

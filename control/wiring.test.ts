@@ -215,7 +215,7 @@ describe('the layer-2 graph of a network', () => {
         const net = resolve(checked);
         const configs = switchConfigs(net, 7);
         const ports = net.nodes.flatMap((node) =>
-          node.kind === 'switch' ? [] : node.ports.map((port) => ({ ...port, machine: node.machine, node: node.name })),
+          !('ports' in node) ? [] : node.ports.map((port) => ({ ...port, machine: node.machine, node: node.name })),
         );
         const tap = ({ node, name }: Port & { node: string }): string => tapName(node, name);
         for (const config of configs.values()) expect(parseConfig(config)).toEqual(config);
@@ -280,7 +280,7 @@ function flood(configs: ReadonlyMap<string, SwitchConfig>, machine: string, tap:
       const peers = endsWhere(configs, here.udp.slice('udp:'.length), isPeer);
       expect(peers).toHaveLength(1);
       onItsWay.push(...peers);
-    } else {
+    } else if ('bridge' in here) {
       const others = endsWhere(configs, at.machine, (linkEnd) => 'bridge' in linkEnd && linkEnd.bridge === here.bridge);
       for (const other of others) {
         const linkEnd = endOf(configs, other);

@@ -8,9 +8,10 @@
  *   │ tap:r1:eth1 ── (udp:b, channel 2) ═══ (udp:a, channel 2) ── s2 │
  *   └──────────────────────┘               └─────────────────────┘
  */
+import { hash } from 'node:crypto';
 import { type LinkProperties, PLAIN } from '../model/emulation.js';
 import type { DeviceConfig, LinkConfig, LinkEndConfig, ScheduledLink, SwitchConfig } from '../model/messages.js';
-import type { Link, LinkEnd, Machine, Network, Node, SwitchNode } from '../model/network.js';
+import type { Link, LinkEnd, Machine, Network, Node, SwitchNode, VxlanNode } from '../model/network.js';
 import { momentsOf, type Moment } from './schedule.js';
 
 export const AGEING_SECONDS = 300;
@@ -51,6 +52,19 @@ export function tapName(node: string, port: string): string {
 
 export function udpName(peer: string): string {
   return `udp:${peer}`;
+}
+
+/** One whose socket has to be another one has another name: both are there while a network is changed. */
+export function vxlanName({ name, port, local, device, group, remotes, hops, isPlayed }: VxlanNode): string {
+  const isIpv6 = (group ?? remotes[0]!).includes(':');
+  const socket = JSON.stringify([port, local, device, group, isIpv6, hops, isPlayed]);
+  return `vxlan:${name}:${hash('sha256', socket).slice(0, 8)}`;
+}
+
+/** Machines that are namespaces on an underlay: all, where there is a tunnel between two, or a VXLAN on one of several. */
+export function playedMachines(network: Network, pairs: readonly (readonly [string, string])[]): string[] {
+  const isPlayed = pairs.length > 0 || vxlans(network).some((node) => node.isPlayed);
+  return isPlayed ? network.machines.map(({ name }) => name) : [];
 }
 
 /**
@@ -100,6 +114,7 @@ export function switchConfigs(network: Network, networkNumber: number, zeroNs?: 
         ipHeaderBytes: UNDERLAY.ipHeaderBytes,
         seal: network.seal === 'none' ? 'none' : 'required',
       });
+    devices.push(...vxlanConfigs(network, machine));
     const own = links.get(machine) ?? [];
     if (bridges.length + devices.length + own.length === 0) continue;
     configs.set(machine, { ...emptyConfig(network, networkNumber, machine), bridges, devices, links: own });
@@ -206,7 +221,7 @@ interface Placed {
 /** An end on a switch is on the machine of the other end where the switch has a part there, else on the switch's first. */
 function placeLink(link: Link, nodes: ReadonlyMap<string, Node>): [Placed, Placed] {
   const [a, b] = link.ends.map((end) => nodeOf(end, nodes)) as [Node, Node];
-  const [endA, endB] = link.ends.map(endConfig) as [LinkEndConfig, LinkEndConfig];
+  const [endA, endB] = link.ends.map((end) => endConfig(end, nodes)) as [LinkEndConfig, LinkEndConfig];
   if (a.kind === 'switch' && b.kind === 'switch') {
     const shared = a.machines.find((machine) => b.machines.includes(machine));
     return [
@@ -246,16 +261,32 @@ function nodeOf(end: LinkEnd, nodes: ReadonlyMap<string, Node>): Node {
   return node;
 }
 
-function endConfig(end: LinkEnd): LinkEndConfig {
+function endConfig(end: LinkEnd, nodes: ReadonlyMap<string, Node>): LinkEndConfig {
+  const node = nodeOf(end, nodes);
+  if (node.kind === 'vxlan') return { vxlan: vxlanName(node) };
   return end.port === undefined ? { bridge: end.node } : { tap: tapName(end.node, end.port) };
 }
 
 function* tapConfigs(network: Network, machine: string): Generator<DeviceConfig> {
   for (const node of network.nodes) {
-    if (node.kind === 'switch' || node.machine !== machine) continue;
+    if (node.kind === 'switch' || node.kind === 'vxlan' || node.machine !== machine) continue;
     for (const port of node.ports)
       yield { kind: 'tap', name: tapName(node.name, port.name), mtuBytes: port.mtuBytes, vnetHdr: true };
   }
+}
+
+function vxlanConfigs(network: Network, machine: string): DeviceConfig[] {
+  return vxlans(network)
+    .filter((node) => node.machine === machine)
+    .map((node) => {
+      const { vni, remotes, group, port, mtuBytes } = node;
+      const name = vxlanName(node);
+      return { kind: 'vxlan', name, vni, remotes, ...(group === undefined ? {} : { group }), port, mtuBytes };
+    });
+}
+
+export function vxlans(network: Network): VxlanNode[] {
+  return network.nodes.filter((node) => node.kind === 'vxlan');
 }
 
 function switches(network: Network): SwitchNode[] {

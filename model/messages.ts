@@ -48,7 +48,7 @@ export interface BridgeConfig {
 }
 
 /** A device's descriptor is held by the keeper under the device's name. */
-export type DeviceConfig = TapConfig | UdpConfig;
+export type DeviceConfig = TapConfig | UdpConfig | VxlanConfig;
 
 export interface TapConfig {
   readonly kind: 'tap';
@@ -71,6 +71,21 @@ export interface UdpConfig {
   /** `required`: every datagram is sealed, and nothing is sent before there are keys. */
   readonly seal: 'required' | 'none';
   readonly keyLimits?: KeyLimits;
+}
+
+/** A VXLAN tunnel endpoint (RFC 7348) of one VNI. */
+export interface VxlanConfig {
+  readonly kind: 'vxlan';
+  /** `vxlan:NODE:…`: with what its socket was opened with. */
+  readonly name: string;
+  readonly vni: number;
+  /** Addresses of the other endpoints; none where there is a group. */
+  readonly remotes: readonly string[];
+  readonly group?: string;
+  /** UDP port that all of them listen at. */
+  readonly port: number;
+  /** Of guests: longer frames are dropped, as nothing may be fragmented. */
+  readonly mtuBytes: number;
 }
 
 /** How long keys of a sealed tunnel are used. What is left out is as docs/wire-format.md has it. */
@@ -124,7 +139,8 @@ export type LinkEndConfig =
       /** Frames are not forwarded between two such ends of one bridge (its other parts have them). */ readonly horizon?: boolean;
     }
   | { readonly tap: string }
-  | { readonly udp: string; readonly channel: number };
+  | { readonly udp: string; readonly channel: number }
+  | { readonly vxlan: string };
 
 /** rtnl_link_stats64, as far as it applies. rx is what the engine received from the device or link end. */
 export interface PortCounters {
@@ -289,7 +305,7 @@ export interface PlanReport {
 /** Of two networks: what is new, gone or different. */
 export interface Difference {
   readonly change: 'add' | 'remove' | 'change';
-  readonly kind: 'network' | 'machine' | 'host' | 'router' | 'switch' | 'link';
+  readonly kind: 'network' | 'machine' | 'host' | 'router' | 'switch' | 'vxlan' | 'link';
   readonly name: string;
   /** What of it, in words: `address of eth0: 10.0.0.2/24 → 10.0.0.9/24`. */
   readonly details: readonly string[];
@@ -360,7 +376,7 @@ export interface EventState extends NetworkEvent {
 
 export interface NodeState {
   readonly name: string;
-  readonly kind: 'host' | 'router' | 'switch';
+  readonly kind: 'host' | 'router' | 'switch' | 'vxlan';
   /** One, but for a switch that has parts on several. */
   readonly machines: readonly string[];
   /** The init's pid on a host or router. */
@@ -377,6 +393,16 @@ export interface NodeState {
     readonly addresses: readonly string[];
     readonly mtuBytes: number;
   } & Partial<PortCounters>)[];
+  /** Of a VXLAN, which has no ports. */
+  readonly vxlan?: {
+    readonly vni: number;
+    readonly remotes: readonly string[];
+    readonly group?: string;
+    /** UDP. */
+    readonly port: number;
+    readonly mtuBytes: number;
+    readonly link: string;
+  } & Partial<PortCounters>;
 }
 
 /** `GET /networks/NAME/nodes/NODE`: all that `exec`, `shell` and `logs` need. */

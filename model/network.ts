@@ -33,7 +33,7 @@ export interface Network {
   readonly names: readonly { readonly address: string; readonly names: readonly string[] }[];
 }
 
-export type Node = HostNode | RouterNode | SwitchNode;
+export type Node = HostNode | RouterNode | SwitchNode | VxlanNode;
 
 export interface HostNode {
   readonly kind: 'host';
@@ -65,6 +65,28 @@ export interface SwitchNode {
   readonly machines: readonly string[];
   /** Forwards the reserved group addresses 01-80-C2-00-00-0x too. */
   readonly transparent: boolean;
+}
+
+/** A tunnel endpoint (RFC 7348) that stands for whatever is behind others of the same VNI, on the LAN of the switch it is linked to. */
+export interface VxlanNode {
+  readonly kind: 'vxlan';
+  readonly name: string;
+  readonly machine: string;
+  readonly vni: number;
+  /** Addresses of the other endpoints; none where there is a group. */
+  readonly remotes: readonly string[];
+  readonly group?: string;
+  /** UDP. */
+  readonly port: number;
+  /** Its own address; any of the machine's where absent. */
+  readonly local?: string;
+  /** The interface that its datagrams leave and come by; by the routes where absent. */
+  readonly device?: string;
+  readonly hops: number;
+  /** Its machine is played, and its socket in that namespace; else it is in the agent's. */
+  readonly isPlayed: boolean;
+  /** Of guests: no longer packet passes. */
+  readonly mtuBytes: number;
 }
 
 export interface Port {

@@ -38,7 +38,13 @@ describe('the JSON Schema', () => {
   it('tells kinds of nodes apart', () => {
     const nodes = schema.properties?.['nodes']?.additionalProperties;
     const kinds = nodes === false ? [] : (nodes?.oneOf ?? []);
-    expect(kinds.map(({ properties }) => properties?.['kind']?.const)).toEqual(['switch', 'host', 'router', 'jetway']);
+    expect(kinds.map(({ properties }) => properties?.['kind']?.const)).toEqual([
+      'switch',
+      'host',
+      'router',
+      'jetway',
+      'vxlan',
+    ]);
   });
 
   it('has patterns for units, which an editor checks', () => {

@@ -9,6 +9,7 @@ import { UsageError } from './errors.js';
 import { direction, directionShape } from './link-properties.js';
 import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted } from './names.js';
 import { DECIMAL, quantity, strict, text, twoLines } from './schema.js';
+import { MAX_REMOTES, MAX_VNI } from './vxlan.js';
 import { bounded, formatDuration, formatSize, parseDuration, parseSize } from './units.js';
 
 export { LINK_PROPERTIES, type RawLinkProperties } from './link-properties.js';
@@ -136,6 +137,9 @@ const link = strict({
 
 const machine = name('a machine').meta({ description: 'The machine that the node is on.' });
 
+/** dev_valid_name in net/core/dev.c. */
+const INTERFACE_PATTERN = /^(?!\.{1,2}$)[^\s/:]{1,15}$/;
+
 const ENVIRONMENT_KEY = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** What a host and a router have in common: both are ordinary Linux hosts. */
@@ -187,6 +191,47 @@ const node = z.discriminatedUnion('kind', [
     ...hostShape,
   }),
   strict({ kind: z.literal('jetway'), machine: machine.optional() }),
+  strict({
+    kind: z.literal('vxlan'),
+    machine: machine.optional(),
+    vni: z
+      .int({ error: () => 'vni is a whole number' })
+      .min(0, { error: 'vni is at least 0' })
+      .max(MAX_VNI, { error: `vni is at most ${MAX_VNI}, which are 24 bits (RFC 7348)` })
+      .meta({ description: 'VXLAN network identifier, 0 to 16777215: the same at all ends.' }),
+    remote: z
+      .union([
+        text('an address'),
+        z
+          .array(text('an address'))
+          .min(1, { error: 'remote names at least one address' })
+          .max(MAX_REMOTES, { error: `remote names at most ${MAX_REMOTES} addresses` }),
+      ])
+      .meta({ description: 'Address of the other end, or a list of them.', examples: ['192.0.2.7'] })
+      .optional(),
+    group: text('an address')
+      .meta({ description: 'Multicast group that the other ends are members of.', examples: ['239.1.1.1'] })
+      .optional(),
+    port: z
+      .int({ error: () => 'port is a whole number' })
+      .min(1, { error: 'port is at least 1' })
+      .max(65535, { error: 'port is at most 65535' })
+      .meta({ description: 'UDP port of all ends. Default: 4789.' })
+      .optional(),
+    local: text('an address')
+      .meta({ description: 'Its own address on the underlay. Default: as the routes say.' })
+      .optional(),
+    device: text('an interface')
+      .regex(INTERFACE_PATTERN, { error: 'an interface has a name of 1 to 15 characters\nwrite "eth0"' })
+      .meta({ description: 'Interface to the underlay. Default: as the routes say.', examples: ['eth0'] })
+      .optional(),
+    ttl: z
+      .int({ error: () => 'ttl is a whole number' })
+      .min(1, { error: 'ttl is at least 1' })
+      .max(255, { error: 'ttl is at most 255' })
+      .meta({ description: 'Of its datagrams. Default: 64, to a group 1.' })
+      .optional(),
+  }),
 ]);
 
 const event = strict({

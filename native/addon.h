@@ -179,7 +179,8 @@ int64_t monotonic_ns(void);
 #define NATIVE_CALLS(CALL)                                                                                             \
   CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
   CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
-  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpReceiveBufferBytes) CALL(udpFeatures)       \
+  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpRouteMtu) CALL(udpReceiveBufferBytes)       \
+  CALL(udpFeatures)                                                                                                    \
   CALL(udpReceiverCreate) CALL(udpReceiverDestroy) CALL(udpConnect) CALL(udpDisconnect) CALL(udpPeer) CALL(udpSource)  \
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
   CALL(aeadFind) CALL(aeadMeasure)                                                                                     \

@@ -93,6 +93,16 @@ export interface UdpOptions {
   /** SO_RCVBUF(FORCE) and SO_SNDBUF(FORCE), in bytes asked for. */
   readonly receiveBufferBytes?: number;
   readonly sendBufferBytes?: number;
+  /** An interface: all leaves and comes by it. */
+  readonly device?: string;
+  /** A multicast group that it hears as well, but for what it sends there itself; by `device`, else by the route to it. */
+  readonly group?: string;
+  /** TTL or hop limit of what it sends, 1 … 255; the kernel's default otherwise, which is 1 to a group. */
+  readonly hops?: number;
+  /** For VXLAN: nothing is merged (no UDP_GRO), and over IPv6 a checksum of zero is taken (RFC 6935). */
+  readonly isVxlan?: boolean;
+  /** A socket that may have the same port: what comes from now on is the new one's. */
+  readonly inPlaceOf?: number;
 }
 
 /** Bits of `udpFeatures`. */
@@ -190,13 +200,18 @@ export interface Native {
   tapSetCarrier(fd: number, on: boolean): void;
   /** Non-blocking UDP socket, IP_PMTUDISC_PROBE so that it never fragments, FD_CLOEXEC. */
   udpOpen(options: UdpOptions): number;
+  /** MTU of the route to `connect`, by `device` where one is said; 0 where there is no route. Sends nothing. */
+  udpRouteMtu(options: UdpOptions & Required<Pick<UdpOptions, 'connect'>>): number;
   /** Its bound address. */
   udpAddress(fd: number): { address: string; port: number };
   /** SO_RCVBUF as the kernel granted it: twice what was asked for, as it counts its own memory, too (socket(7)); 0: no socket. */
   udpReceiveBufferBytes(fd: number): number;
   /** What the kernel can do with it: `UdpFeature` bits. */
   udpFeatures(fd: number): number;
-  /** Buffers that a socket is received into, and what waits in them between two calls; of one tunnel, of that network. */
+  /**
+   * Buffers that a socket is received into, and what waits in them between two calls; of one tunnel, of that network. 0: of
+   * no tunnel, and each datagram is given as it came, with a number for `udpSource` where the socket is open.
+   */
   udpReceiverCreate(networkNumber: number): number;
   udpReceiverDestroy(receiver: number): void;
   // Of whom a socket is connected to: integers in, 0 or -errno out, as the calls of the data path below.

@@ -79,7 +79,7 @@ struct receiver {
   bool is_open;          /* what came last has names */
   bool hears_all;        /* open handshakes are taken from whomever */
   bool is_full;          /* the kernel gave as many as it was asked for */
-  uint32_t network;      /* of its tunnel */
+  uint32_t network;      /* of its tunnel; 0: not a tunnel's, so datagrams are not looked into, and not joined */
   int64_t overruns;      /* what the socket had no room for, ever */
   uint32_t told_drops;   /* the kernel's own count of them, as it was told last */
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
@@ -97,7 +97,7 @@ napi_value native_udpReceiverCreate(napi_env env, napi_callback_info info) {
   int64_t network;
   struct state *state;
   arguments(env, info, 1, &argument);
-  if (!get_int(env, argument, "network", 1, UINT32_MAX, &network)) return NULL;
+  if (!get_int(env, argument, "network", 0, UINT32_MAX, &network)) return NULL;
   napi_get_instance_data(env, (void **)&state);
   struct receiver *receiver = calloc(1, sizeof *receiver);
   if (receiver == NULL) return throw_errno(env, "calloc", ENOMEM);
@@ -314,7 +314,8 @@ static void source_of(const struct io *io, const struct receiver *receiver, stru
   if (!receiver->is_open || receiver->messages[receiver->message].msg_hdr.msg_namelen == 0) return;
   to->is_named = true;
   endpoint_put(to->endpoint, &receiver->names[receiver->message]);
-  if (memcmp(to->endpoint, io->endpoint, ENDPOINT_BYTES) != 0) to->number = receiver->message + 1;
+  bool is_told = receiver->network == 0 || memcmp(to->endpoint, io->endpoint, ENDPOINT_BYTES) != 0;
+  if (is_told) to->number = receiver->message + 1;
 }
 
 static void remember(struct receiver *receiver, uint64_t counter, const struct source *source) {
@@ -341,6 +342,7 @@ static bool is_ours(const struct receiver *receiver, const uint8_t *datagram) {
  */
 static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_t *datagram, size_t bytes,
                          const struct source *source) {
+  if (receiver->network == 0) return (int)bytes;
   if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
   /* Of what is not sealed nothing but its source says whose it is. */
   if (ring == NULL) return source->number == 0 ? (int)bytes : -STRANGER;
@@ -399,7 +401,7 @@ static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, s
       used += run_slots;
       start(io, &run, used, datagram, (size_t)opened);
       /* Of sealed ones, the replay window has let none through twice. */
-      if (ring == NULL && is_late(receiver, datagram)) run.is_open = false;
+      if (receiver->network == 0 || (ring == NULL && is_late(receiver, datagram))) run.is_open = false;
       run.index = count;
       run.ecn = io->ecn[count] = receiver->ecn;
       run.source = source.number;

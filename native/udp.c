@@ -7,11 +7,18 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+/* linux/udp.h, which cannot be included beside netinet/udp.h */
+#ifndef UDP_NO_CHECK6_RX
+#define UDP_NO_CHECK6_RX 102
+#endif
 
 /* --- udpOpen ----------------------------------------------------------------------------------------------------- */
 
@@ -44,11 +51,23 @@ static bool get_address(napi_env env, napi_value object, const char *name, int64
 }
 
 struct udp_options {
-  char netns[4096];
-  union address bind, connect;
-  bool has_netns, has_connect, has_receive_buffer, has_send_buffer;
-  int64_t receive_buffer_bytes, send_buffer_bytes;
+  char netns[4096], device[IFNAMSIZ];
+  union address bind, connect, group;
+  bool has_netns, has_connect, has_receive_buffer, has_send_buffer, has_device, has_group, has_hops, is_vxlan;
+  int64_t receive_buffer_bytes, send_buffer_bytes, hops;
+  int in_place_of; /* -1: of none */
 };
+
+/* An address without a port: `group`. */
+static bool get_group(napi_env env, napi_value value, union address *to) {
+  char text[INET6_ADDRSTRLEN];
+  if (!get_string(env, value, "group", text, sizeof text)) return false;
+  memset(to, 0, sizeof *to);
+  if (inet_pton(AF_INET, text, &to->v4.sin_addr) == 1) to->v4.sin_family = AF_INET;
+  else if (inet_pton(AF_INET6, text, &to->v6.sin6_addr) == 1) to->v6.sin6_family = AF_INET6;
+  else return throw_range(env, "group", "not an IPv4 or IPv6 address");
+  return true;
+}
 
 static bool read_options(napi_env env, napi_value object, struct udp_options *to) {
   napi_value value;
@@ -65,7 +84,21 @@ static bool read_options(napi_env env, napi_value object, struct udp_options *to
       !get_int(env, value, "receiveBufferBytes", 1, INT32_MAX / 2, &to->receive_buffer_bytes))
     return false;
   if (!get_option(env, object, "sendBufferBytes", &value, &to->has_send_buffer)) return false;
-  return !to->has_send_buffer || get_int(env, value, "sendBufferBytes", 1, INT32_MAX / 2, &to->send_buffer_bytes);
+  if (to->has_send_buffer && !get_int(env, value, "sendBufferBytes", 1, INT32_MAX / 2, &to->send_buffer_bytes))
+    return false;
+  if (!get_option(env, object, "device", &value, &to->has_device)) return false;
+  if (to->has_device && !get_string(env, value, "device", to->device, sizeof to->device)) return false;
+  if (!get_option(env, object, "group", &value, &to->has_group)) return false;
+  if (to->has_group && !get_group(env, value, &to->group)) return false;
+  if (to->has_group && to->group.any.sa_family != to->bind.any.sa_family)
+    return throw_range(env, "group", "not of the family of bind");
+  if (!get_option(env, object, "hops", &value, &to->has_hops)) return false;
+  if (to->has_hops && !get_int(env, value, "hops", 1, 255, &to->hops)) return false;
+  if (!get_option(env, object, "isVxlan", &value, &present)) return false;
+  if (present && !get_bool(env, value, "isVxlan", &to->is_vxlan)) return false;
+  to->in_place_of = -1;
+  if (!get_option(env, object, "inPlaceOf", &value, &present)) return false;
+  return !present || get_fd(env, value, &to->in_place_of);
 }
 
 /* Beyond the limit of the machine where privileges allow it, else up to it. */
@@ -73,6 +106,80 @@ static bool set_buffer(int sock, int forced, int usual, int64_t bytes) {
   int value = (int)bytes;
   return setsockopt(sock, SOL_SOCKET, forced, &value, sizeof value) == 0 ||
          (errno == EPERM && setsockopt(sock, SOL_SOCKET, usual, &value, sizeof value) == 0);
+}
+
+/* 0: the kernel looks for one by the route to the group. */
+static bool interface_index(int sock, const struct udp_options *options, int *index) {
+  struct ifreq request = {0};
+  *index = 0;
+  if (!options->has_device) return true;
+  memcpy(request.ifr_name, options->device, sizeof request.ifr_name);
+  /* In the socket's namespace, which if_nametoindex would not ask. */
+  if (ioctl(sock, SIOCGIFINDEX, &request) != 0) return false;
+  *index = request.ifr_ifindex;
+  return true;
+}
+
+/* Hears the group and not itself, and sends there by the same interface. Returns the failed step. */
+static const char *join_group(int sock, const struct udp_options *options, int index) {
+  int zero = 0;
+  if (options->bind.any.sa_family == AF_INET) {
+    struct ip_mreqn group = {.imr_multiaddr = options->group.v4.sin_addr, .imr_ifindex = index};
+    if (setsockopt(sock, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group) != 0)
+      return "setsockopt(IP_ADD_MEMBERSHIP)";
+    if (setsockopt(sock, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof group) != 0) return "setsockopt(IP_MULTICAST_IF)";
+    return setsockopt(sock, IPPROTO_IP, IP_MULTICAST_LOOP, &zero, sizeof zero) == 0 ? NULL
+                                                                                   : "setsockopt(IP_MULTICAST_LOOP)";
+  }
+  struct ipv6_mreq group = {.ipv6mr_multiaddr = options->group.v6.sin6_addr, .ipv6mr_interface = (unsigned)index};
+  if (setsockopt(sock, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &group, sizeof group) != 0)
+    return "setsockopt(IPV6_ADD_MEMBERSHIP)";
+  if (setsockopt(sock, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index) != 0)
+    return "setsockopt(IPV6_MULTICAST_IF)";
+  return setsockopt(sock, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &zero, sizeof zero) == 0
+             ? NULL
+             : "setsockopt(IPV6_MULTICAST_LOOP)";
+}
+
+/* What only sockets of VXLAN ask for. Returns the failed step. */
+static const char *configure_paths(int sock, const struct udp_options *options) {
+  int index, one = 1, hops = (int)options->hops;
+  bool v4 = options->bind.any.sa_family == AF_INET;
+  if (options->has_device &&
+      setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, options->device, (socklen_t)strlen(options->device)) != 0)
+    return "setsockopt(SO_BINDTODEVICE)";
+  if (options->has_hops) {
+    bool is_set = v4 ? setsockopt(sock, IPPROTO_IP, IP_TTL, &hops, sizeof hops) == 0 &&
+                           setsockopt(sock, IPPROTO_IP, IP_MULTICAST_TTL, &hops, sizeof hops) == 0
+                     : setsockopt(sock, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof hops) == 0 &&
+                           setsockopt(sock, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) == 0;
+    if (!is_set) return "setsockopt(IP_TTL)";
+  }
+  /* RFC 6935 §5: tunnels over IPv6 may leave the checksum out, where the receiver has said that it takes that. */
+  if (options->is_vxlan && !v4 && setsockopt(sock, IPPROTO_UDP, UDP_NO_CHECK6_RX, &one, sizeof one) != 0)
+    return "setsockopt(UDP_NO_CHECK6_RX)";
+  if (!options->has_group) return NULL;
+  if (!interface_index(sock, options, &index)) return "ioctl(SIOCGIFINDEX)";
+  return join_group(sock, options, index);
+}
+
+/*
+ * Two sockets have one port when both allow that while the second is bound (udp_lib_lport_inuse): of these, the second one
+ * gets what comes (udp_lib_get_port puts it in front). Nobody else can do the same afterwards. Returns the failed step.
+ */
+static const char *bind_beside(int sock, const struct udp_options *options) {
+  int zero = 0, one = 1, other = options->in_place_of;
+  if (other != -1 && (setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+                      setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0))
+    return "setsockopt(SO_REUSEADDR)";
+  int result = bind(sock, &options->bind.any, address_bytes(&options->bind));
+  int error = errno;
+  if (other != -1) {
+    setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &zero, sizeof zero);
+    setsockopt(other, SOL_SOCKET, SO_REUSEADDR, &zero, sizeof zero);
+  }
+  errno = error;
+  return result == 0 ? NULL : "bind";
 }
 
 /* Returns the failed step. */
@@ -92,13 +199,21 @@ static const char *udp_configure(int sock, const struct udp_options *options) {
   else setsockopt(sock, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof one);
   /* What finds the receive buffer full is counted beside what comes after it. */
   setsockopt(sock, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof one);
-  /* A kernel that does not know it (before 5.0) merges nothing, and nothing else is different. */
-  setsockopt(sock, IPPROTO_UDP, UDP_GRO, &one, sizeof one);
+  /*
+   * A kernel that does not know it (before 5.0) merges nothing, and nothing else is different. A socket of VXLAN must not
+   * have it: what a kernel on the same machine encapsulates without cutting it (SKB_GSO_UDP_L4 inside SKB_GSO_UDP_TUNNEL)
+   * would come whole, with the size of the inner datagrams for that of the outer ones; without, it is cut as it should be
+   * (udp_unexpected_gso in include/linux/udp.h).
+   */
+  if (!options->is_vxlan) setsockopt(sock, IPPROTO_UDP, UDP_GRO, &one, sizeof one);
   if (options->has_receive_buffer && !set_buffer(sock, SO_RCVBUFFORCE, SO_RCVBUF, options->receive_buffer_bytes))
     return "setsockopt(SO_RCVBUF)";
   if (options->has_send_buffer && !set_buffer(sock, SO_SNDBUFFORCE, SO_SNDBUF, options->send_buffer_bytes))
     return "setsockopt(SO_SNDBUF)";
-  if (bind(sock, &options->bind.any, address_bytes(&options->bind)) != 0) return "bind";
+  const char *step = configure_paths(sock, options);
+  if (step != NULL) return step;
+  step = bind_beside(sock, options);
+  if (step != NULL) return step;
   if (options->has_connect && connect(sock, &options->connect.any, address_bytes(&options->connect)) != 0)
     return "connect";
   return NULL;
@@ -120,6 +235,33 @@ napi_value native_udpOpen(napi_env env, napi_callback_info info) {
   error = errno;
   close(sock);
   return throw_errno(env, step, error);
+}
+
+/* Asks the routes of a namespace, with a socket that sends nothing. 0: there is no way to the address. */
+napi_value native_udpRouteMtu(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  struct udp_options options = {0};
+  int home, mtu = 0;
+  socklen_t bytes = sizeof mtu;
+  arguments(env, info, 1, &argument);
+  if (!read_options(env, argument, &options)) return NULL;
+  if (!options.has_connect) {
+    throw_type(env, "connect", "it is missing");
+    return NULL;
+  }
+  if (!netns_enter(env, options.has_netns ? options.netns : NULL, &home)) return NULL;
+  int sock = socket(options.connect.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int error = errno;
+  netns_leave(home);
+  if (sock < 0) return throw_errno(env, "socket", error);
+  bool v4 = options.connect.any.sa_family == AF_INET;
+  bool has_device = !options.has_device || setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, options.device,
+                                                      (socklen_t)strlen(options.device)) == 0;
+  if (!has_device || connect(sock, &options.connect.any, address_bytes(&options.connect)) != 0 ||
+      getsockopt(sock, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &bytes) != 0)
+    mtu = 0;
+  close(sock);
+  return make_int(env, mtu);
 }
 
 napi_value native_udpAddress(napi_env env, napi_callback_info info) {

@@ -6,7 +6,7 @@
  *   flows ─► HostDevice ─► Engine of machine a ═ wire in memory ═ Engine of machine b ─► HostDevice
  *                            every direction of a link: a Tally
  */
-import { switchConfigs, tapName, udpName } from '../control/wiring.js';
+import { switchConfigs, tapName, udpName, vxlans } from '../control/wiring.js';
 import { ManualClock } from '../model/clock.js';
 import { StateError } from '../model/errors.js';
 import type { Network } from '../model/network.js';
@@ -46,6 +46,10 @@ class Simulation {
   readonly #flows: number;
 
   constructor(network: Network, { traffic, memoryBytes = MEMORY_BYTES, recording }: SimulationOptions) {
+    for (const { name } of vxlans(network))
+      throw new StateError(`the VXLAN ${name} leads out of the network, and nobody knows what is there`, {
+        hint: 'take it out of the scenario to simulate the rest',
+      });
     this.#network = network;
     this.#clock = new ManualClock();
     this.#machineOf = new Map(

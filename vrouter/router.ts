@@ -12,5 +12,5 @@ export function nodeConfiguration(node: NetnsNode, init: string, was?: NetnsNode
 
 /** Hosts and routers: all nodes that are namespaces. */
 export function netnsNodes(network: Network): NetnsNode[] {
-  return network.nodes.filter((node) => node.kind !== 'switch');
+  return network.nodes.filter((node) => node.kind === 'host' || node.kind === 'router');
 }

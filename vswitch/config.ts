@@ -7,6 +7,7 @@ import * as z from 'zod';
 import type { EmulationInputs } from '../model/emulation.js';
 import { UsageError } from '../model/errors.js';
 import type { ScheduledLink, SwitchConfig, SwitchIdentity } from '../model/messages.js';
+import { MAX_REMOTES, MAX_VNI } from '../model/vxlan.js';
 import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';
 import { inputsSchema, linkPropertiesSchema } from './emulation/config.js';
 import { deviceOf } from './topology.js';
@@ -18,6 +19,7 @@ const end = z.union([
   z.strictObject({ bridge: name, horizon: z.boolean().optional() }),
   z.strictObject({ tap: name }),
   z.strictObject({ udp: name, channel: z.int().min(1).max(65535) }),
+  z.strictObject({ vxlan: name }),
 ]);
 
 const ways = { forward: linkPropertiesSchema, reverse: linkPropertiesSchema };
@@ -62,6 +64,19 @@ const schema = z.strictObject({
           })
           .optional(),
       }),
+      z
+        .strictObject({
+          kind: z.literal('vxlan'),
+          name,
+          vni: z.int().min(0).max(MAX_VNI),
+          remotes: z.array(z.union([z.ipv4(), z.ipv6()])).max(MAX_REMOTES),
+          group: z.union([z.ipv4(), z.ipv6()]).optional(),
+          port: z.int().min(1).max(65535),
+          mtuBytes,
+        })
+        .refine(({ remotes, group }) => (remotes.length === 0) === (group !== undefined), {
+          error: 'it has remotes, or a group',
+        }),
     ]),
   ),
   links: z.array(
@@ -134,7 +149,7 @@ function checkNames({ bridges, devices, links, inputs }: SwitchConfig): void {
         if (!bridgeNames.has(end.bridge)) throw new UsageError(`link ${link.name}: there is no bridge ${end.bridge}`);
         continue;
       }
-      const kind = 'tap' in end ? 'tap' : 'udp';
+      const kind = 'tap' in end ? 'tap' : 'udp' in end ? 'udp' : 'vxlan';
       const device = deviceOf(end);
       if (kinds.get(device) !== kind) throw new UsageError(`link ${link.name}: there is no ${kind} device ${device}`);
       const place = 'udp' in end ? `channel ${end.channel} of ${device}` : device;

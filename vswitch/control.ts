@@ -328,6 +328,7 @@ export class Control {
     if (linkName === null) return -1;
     for (const end of this.#config?.links.find(({ name }) => name === linkName)?.ends ?? []) {
       if ('tap' in end && end.tap === device) return -1;
+      if ('vxlan' in end && end.vxlan === device) return -1;
       if ('udp' in end && end.udp === device) return end.channel;
     }
     throw new NotFound(`no link ${linkName} ends at ${device}`);

@@ -19,7 +19,7 @@ export const DropReason = {
   linkDown: 7,
   /** The device refused it (a system call failed). */
   deviceError: 8,
-  /** Tunnel: not our version, network, lane or channel; not decodable. */
+  /** Tunnel: not our version, network, lane or channel; not decodable. VXLAN: no header, or bits in it that are reserved. */
   badDatagram: 9,
   unknownChannel: 10,
   /** Tunnel: a frame of which a chunk never came, within the time or memory that rebuilding may take. */
@@ -40,7 +40,7 @@ export const DropReason = {
   ecnConflict: 18,
   /** Sealed tunnel: the key has sealed as much as it may, and there is no other yet. */
   keySpent: 19,
-  /** Sealed tunnel, received while its peer is not heard: a handshake of somebody else. */
+  /** Sealed tunnel, received while its peer is not heard: a handshake of somebody else. VXLAN: of none of its remotes. */
   stranger: 20,
   /** Emulated: lost on the link, as was asked for. */
   lost: 21,
@@ -51,6 +51,8 @@ export const DropReason = {
   overload: 24,
   /** Longer than the link's `mtu`. */
   mtuExceeded: 25,
+  /** VXLAN: of another network, which is not here. */
+  unknownVni: 26,
 } as const;
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];

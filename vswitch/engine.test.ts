@@ -13,7 +13,7 @@ import { Engine } from './engine.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { MemoryNetwork } from './memory-network.js';
 import { READABLE, TX_FRAMES, WRITABLE } from './port.js';
-import type { Poller } from './topology.js';
+import { deviceOf, type Poller } from './topology.js';
 
 const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 const A = '02:00:00:00:00:0a';
@@ -41,7 +41,7 @@ function udp(name: string): DeviceConfig {
 
 function link(first: LinkEndConfig, second: LinkEndConfig, options: Partial<LinkConfig> = {}): LinkConfig {
   const nameOf = (end: LinkEndConfig): string =>
-    'bridge' in end ? end.bridge : 'tap' in end ? end.tap : `${end.udp}.${end.channel}`;
+    'bridge' in end ? end.bridge : 'udp' in end ? `${end.udp}.${end.channel}` : deviceOf(end);
   return {
     name: `${nameOf(first)}--${nameOf(second)}`,
     ends: [first, second],

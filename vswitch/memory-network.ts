@@ -58,7 +58,7 @@ export class MemoryNetwork {
   readonly open = (config: DeviceConfig, context: DeviceContext): PortDevice => {
     const far: DeviceContext = { arena: this.arena, clock: this.#clock, drops: IGNORE, index: context.index };
     const [near, farEnd] = MemoryDevice.pair(context, far, {
-      mtuBytes: config.kind === 'tap' ? config.mtuBytes : 65521,
+      mtuBytes: config.kind === 'udp' ? 65521 : config.mtuBytes,
       ...this.#options,
     });
     this.farEnds.set(config.name, farEnd);

@@ -353,5 +353,5 @@ function refuseMore(what: string, count: number, limit: number): void {
 
 /** The name of the device that an end of a link is at. */
 export function deviceOf(end: Exclude<LinkEndConfig, { bridge: string }>): string {
-  return 'tap' in end ? end.tap : end.udp;
+  return 'tap' in end ? end.tap : 'udp' in end ? end.udp : end.vxlan;
 }

@@ -15,6 +15,7 @@ import { plugIn, unplug } from './ports.js';
 import type { Target } from './record.js';
 import * as switches from './switches.js';
 import * as underlay from './underlay.js';
+import { closeVxlans, openVxlans } from './vxlans.js';
 
 type Apply<K extends Action['kind']> = (target: Target, action: Extract<Action, { kind: K }>) => Promise<void> | void;
 
@@ -28,6 +29,7 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   ports: plugIn,
   identities: identities.makeIdentities,
   tunnels: underlay.openTunnels,
+  vxlans: openVxlans,
   addresses: hosts.configureHosts,
   forwarding: switches.configureSwitches,
   seals: switches.awaitSeals,
@@ -37,6 +39,7 @@ const APPLY: { readonly [K in Action['kind']]: Apply<K> } = {
   'remove-hosts': hosts.removeHosts,
   unplug,
   'close-tunnels': underlay.closeTunnels,
+  'close-vxlans': closeVxlans,
   'end-switches': switches.removeSwitches,
   'remove-machines': underlay.removeMachines,
   'forget-identities': identities.forgetIdentities,

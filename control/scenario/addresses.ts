@@ -56,6 +56,12 @@ export function parseSubnet(text: string, family: Family): Subnet {
   return subnet;
 }
 
+/** A subnet of ours, which is written right; ports may be there or not. */
+export function parsePrefix(text: string, family: Family): Subnet {
+  const { address, prefixLength } = parseInterface(text, family);
+  return subnetOf(family, address, prefixLength ?? BITS[family]);
+}
+
 /** `10.0.1.77/24` or `10.0.1.77`. */
 export function parseInterface(
   text: string,
@@ -97,8 +103,7 @@ function subnetOf(family: Family, address: bigint, prefixLength: number): Subnet
 
 const RESERVED_SUBNETS = RESERVED.map(({ subnet, why }) => {
   const family: Family = subnet.includes(':') ? 6 : 4;
-  const { address, prefixLength } = parseInterface(subnet, family);
-  return { subnet: subnetOf(family, address, prefixLength ?? BITS[family]), why };
+  return { subnet: parsePrefix(subnet, family), why };
 });
 
 /** `10.0.1.77`, or as RFC 5952 has it, `fd00:1::77`. */

@@ -75,7 +75,7 @@ function mtuOf({ ends, forward }: Link, { nodes }: Network): number {
   for (const { node: name, port } of ends) {
     if (port === undefined) continue;
     const node = nodes.find((candidate) => candidate.name === name);
-    if (node === undefined || node.kind === 'switch') continue;
+    if (node === undefined || node.kind === 'switch' || node.kind === 'vxlan') continue;
     const found = node.ports.find((candidate) => candidate.name === port);
     if (found !== undefined) return found.mtuBytes;
   }

@@ -21,6 +21,7 @@ interface Part {
   readonly switchName: string;
   readonly lan: string;
   readonly members: { readonly end: EndPlan; readonly order: number }[];
+  readonly vxlans: LinkPlan[];
   readonly joined: Part[];
 }
 
@@ -46,6 +47,7 @@ export function buildLans(
       ...(subnet === undefined ? {} : { subnet }),
       ...(subnet6 === undefined ? {} : { subnet6 }),
       members: membersOf(component),
+      vxlans: component.flatMap(({ vxlans }) => vxlans),
     });
   }
   const partsOfLan = new Map(Object.keys(raw.lans ?? {}).map((name): [string, Part[]] => [name, []]));
@@ -68,6 +70,7 @@ export function buildLans(
       ...(subnet === undefined ? {} : { subnet: { value: subnet, path: ['lans', name, 'subnet'] } }),
       ...(subnet6 === undefined ? {} : { subnet6: { value: subnet6, path: ['lans', name, 'subnet6'] } }),
       members: membersOf(component),
+      vxlans: component.flatMap(({ vxlans }) => vxlans),
     });
   }
   for (const link of links) {
@@ -79,6 +82,7 @@ export function buildLans(
       ...(subnet === undefined ? {} : { subnet: { value: subnet, path: [...link.path, 'subnet'] } }),
       ...(subnet6 === undefined ? {} : { subnet6: { value: subnet6, path: [...link.path, 'subnet6'] } }),
       members: link.ends,
+      vxlans: [],
       link,
     });
   }
@@ -99,7 +103,7 @@ function connectParts(
     if (own === undefined) ofSwitches.set(switchName, (own = new Map<string, Part>()));
     let part = own.get(lan);
     if (part === undefined) {
-      part = { switchName, lan, members: [], joined: [] };
+      part = { switchName, lan, members: [], vxlans: [], joined: [] };
       own.set(lan, part);
       parts.push(part);
     }
@@ -111,9 +115,14 @@ function connectParts(
     if (node.kind !== 'switch') continue;
     if (node.subnet !== undefined || node.subnet6 !== undefined || !linked.has(name)) partOf(name, UNTAGGED);
   }
-  for (const [order, { ends, raw, path }] of links.entries()) {
+  for (const [order, link] of links.entries()) {
+    const { ends, raw, path, vxlan } = link;
     const [a, b] = ends;
     for (const [index, lan] of carriedLans(raw).entries()) {
+      if (vxlan !== undefined) {
+        if (index === 0) partOf(a.node === vxlan ? b.node : a.node, lan).vxlans.push(link);
+        continue;
+      }
       const first = a.port === undefined ? partOf(a.node, lan) : undefined;
       const second = b.port === undefined ? partOf(b.node, lan) : undefined;
       if (first !== undefined && second !== undefined) {

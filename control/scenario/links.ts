@@ -79,8 +79,9 @@ function refuse(
   problems.add(path, `${where}${message}`, hint);
 }
 
-function betweenSwitches({ ends }: LinkPlan): boolean {
-  return ends.every(({ port }) => port === undefined);
+/** At a VXLAN, its port keeps to the MTU. */
+function betweenSwitches({ ends, vxlan }: LinkPlan): boolean {
+  return vxlan === undefined && ends.every(({ port }) => port === undefined);
 }
 
 function mtuOf({ raw }: LinkPlan): number {

@@ -23,6 +23,7 @@ import type { Subnet } from './addresses.js';
 import { subnetKey } from './subnets.js';
 import type { LanSubnets, Resolving } from './subnets.js';
 import type { EndPlan, LanPlan, Topology } from './topology.js';
+import { lanMtu } from './vxlan.js';
 
 /** IEEE 802.3's, and every host's default. */
 export const DEFAULT_MTU_BYTES = 1500;
@@ -65,17 +66,19 @@ export function completePorts(
   const macs = giveMacs(network, topology);
   const texts = writeAddresses(addresses);
   const ports = new Map<string, Port[]>();
-  for (const [name, node] of topology.nodes) if (node.kind !== 'switch') ports.set(name, []);
+  const mtus = new Map(topology.lans.map((lan) => [lan.name, lanMtu(lan, topology.nodes)?.bytes]));
+  for (const [name, { kind }] of topology.nodes) if (kind !== 'switch' && kind !== 'vxlan') ports.set(name, []);
   for (const link of topology.links) {
     for (const end of link.ends) {
       if (end.port === undefined) continue;
+      const lan = lanOf.get(end)!;
       ports.get(end.node)!.push({
         name: end.port,
         mac: macs.get(end)!,
         addresses: texts.get(end) ?? [],
-        mtuBytes: link.raw.mtu ?? DEFAULT_MTU_BYTES,
+        mtuBytes: link.raw.mtu ?? mtus.get(lan) ?? DEFAULT_MTU_BYTES,
         link: link.name,
-        lan: lanOf.get(end)!,
+        lan,
       });
     }
   }
@@ -218,7 +221,7 @@ class PreviousAddresses {
 
   constructor(previous: Network | undefined) {
     for (const node of previous?.nodes ?? []) {
-      if (node.kind === 'switch') continue;
+      if (node.kind === 'switch' || node.kind === 'vxlan') continue;
       for (const port of node.ports) this.#ports.set(`${node.name}:${port.name}`, port);
     }
   }

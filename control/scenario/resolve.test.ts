@@ -13,7 +13,7 @@ const resolved = (scenario: Given, previous?: Network): Network =>
 
 const hostLike = (network: Network, name: string): Pick<HostNode, 'ports' | 'routes' | 'machine'> => {
   const node = network.nodes.find((candidate) => candidate.name === name);
-  if (node === undefined || node.kind === 'switch') throw new Error(`no host ${name}`);
+  if (node?.kind !== 'host' && node?.kind !== 'router') throw new Error(`no host ${name}`);
   return node;
 };
 const port = (network: Network, name: string, number = 0): Port => hostLike(network, name).ports[number]!;
@@ -260,7 +260,7 @@ describe('addresses', () => {
         const before = resolved(scenario(first));
         const after = resolved(scenario(second), before);
         const all = after.nodes.flatMap((node) =>
-          node.kind === 'switch' ? [] : node.ports.flatMap((own) => own.addresses),
+          node.kind === 'host' || node.kind === 'router' ? node.ports.flatMap((own) => own.addresses) : [],
         );
         expect(new Set(all).size).toBe(second.length * 2);
         expect(all.every((address) => /^(10\.0\.0\.([1-9]|1[0-4])\/28|fd00::[1-9a-f]\/124)$/.test(address))).toBe(true);

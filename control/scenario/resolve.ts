@@ -33,6 +33,7 @@ import { resolveSubnets } from './subnets.js';
 import type { LanSubnets, Resolving } from './subnets.js';
 import { readTopology } from './topology.js';
 import type { EndPlan, LinkPlan, Topology } from './topology.js';
+import { readVxlan, vxlanMtuBytes } from './vxlan.js';
 
 const DEFAULT_SEED = 1;
 /** The tunnel's channel is 16 bits wide; 0 is none. */
@@ -287,6 +288,14 @@ function resolveNodes(
       const machines = present.get(name)!;
       return { kind: 'switch', name, id: switchIds.get(name)!, machines, transparent: node.transparent ?? false };
     }
+    if (node.kind === 'vxlan') {
+      const machine = machineOf(node, topology.machines);
+      const mtuBytes = vxlanMtuBytes(
+        topology.links.find(({ vxlan }) => vxlan === name)!,
+        topology.nodes,
+      );
+      return { kind: 'vxlan', name, machine, ...readVxlan(node), isPlayed: topology.machines.length > 1, mtuBytes };
+    }
     const own = ports.get(name)!;
     const shared: Omit<HostNode, 'kind' | 'routes'> = {
       type: 'netns',
@@ -301,7 +310,7 @@ function resolveNodes(
   });
 }
 
-type HostLike = Exclude<RawNode, { readonly kind: 'switch' }>;
+type HostLike = Exclude<RawNode, { readonly kind: 'switch' | 'vxlan' }>;
 
 function settingsOf(node: HostLike): Pick<HostNode, 'command' | 'env' | 'cpu' | 'memoryBytes'> {
   if (node.kind === 'jetway') return { env: {} };
@@ -314,7 +323,7 @@ function settingsOf(node: HostLike): Pick<HostNode, 'command' | 'env' | 'cpu' | 
   };
 }
 
-function machineOf(node: HostLike, machines: Topology['machines']): string {
+function machineOf(node: Exclude<RawNode, { readonly kind: 'switch' }>, machines: Topology['machines']): string {
   return node.machine ?? machines[0]!;
 }
 

@@ -12,6 +12,7 @@ import { quoted, suggestion } from '../../model/names.js';
 import { splitEndpoint } from '../../model/scenario.js';
 import type { RawEndpoint, RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { buildLans } from './lans.js';
+import { checkVxlanLinks, checkVxlanMtus } from './vxlan.js';
 import { Problems } from './problems.js';
 import type { Path, Positions } from './problems.js';
 
@@ -33,11 +34,13 @@ export interface LinkPlan {
   readonly raw: RawLink;
   readonly path: Path;
   readonly ends: readonly [EndPlan, EndPlan];
+  /** The VXLAN node at one of its ends. */
+  readonly vxlan: string | undefined;
 }
 
 export interface EndPlan {
   readonly node: string;
-  /** None on a switch. */
+  /** None on a switch, nor on a VXLAN node. */
   readonly port: string | undefined;
   readonly address: Written<string> | undefined;
   readonly address6: Written<string> | undefined;
@@ -52,6 +55,8 @@ export interface LanPlan {
   readonly subnet6?: Written<string>;
   /** Ends with a port, in the order of links. */
   readonly members: readonly EndPlan[];
+  /** Links by which it leaves for VXLANs. */
+  readonly vxlans: readonly LinkPlan[];
   /** Set where no switch is on it. */
   readonly link?: LinkPlan;
 }
@@ -67,8 +72,11 @@ export function readTopology(raw: RawScenario, positions: Positions): Topology {
   problems.throwFirst();
   const links = buildLinks(rawLinks, nodes, problems);
   checkEvents(raw, links, problems);
+  checkVxlanLinks(nodes, links, raw.machines ?? [LOCAL], problems);
   problems.throwFirst();
   const lans = buildLans(raw, nodes, links, problems);
+  problems.throwFirst();
+  checkVxlanMtus(nodes, links, lans, problems);
   problems.throwFirst();
   return { machines: raw.machines ?? [LOCAL], nodes, links, lans };
 }
@@ -170,7 +178,7 @@ function refuseMachine(machine: string, path: Path, { machines }: RawScenario, p
   problems.add(path, `there is no machine ${quoted(machine)}`, hint);
 }
 
-/** What an endpoint says of its port: a switch has none. */
+/** What an endpoint says of its port: a switch has none, nor a VXLAN. */
 const OF_PORTS = ['port', 'address', 'address6', 'mac'] as const;
 
 function checkEnds(
@@ -192,6 +200,13 @@ function checkEnds(
         if (end[key] === undefined) continue;
         const message = `the switch ${quoted(end.node)} takes no ${key}`;
         problems.add(placeOf(end, key), message, 'ports of a switch are its links');
+      }
+    }
+    if (node.kind === 'vxlan') {
+      for (const key of OF_PORTS) {
+        if (end[key] === undefined) continue;
+        const message = `the VXLAN ${quoted(end.node)} takes no ${key}`;
+        problems.add(placeOf(end, key), message, 'it is nobody’s interface: hosts are behind it');
       }
     }
     if (end.lans !== undefined) checkCarried(end.lans, lans, problems);
@@ -279,7 +294,8 @@ function buildLinks(links: readonly ReadLink[], nodes: ReadonlyMap<string, RawNo
   const ports = new PortNumbers(links, problems);
   return links.map(({ raw, path, ends }) => {
     const name = raw.name ?? names.next(ends);
-    return { name, raw, path, ends: [endPlan(ends[0], nodes, ports), endPlan(ends[1], nodes, ports)] };
+    const vxlan = ends.find(({ node }) => nodes.get(node)?.kind === 'vxlan')?.node;
+    return { name, raw, path, ends: [endPlan(ends[0], nodes, ports), endPlan(ends[1], nodes, ports)], vxlan };
   });
 }
 
@@ -297,8 +313,8 @@ class LinkNames {
 
 function endPlan(end: ReadEnd, nodes: ReadonlyMap<string, RawNode>, ports: PortNumbers): EndPlan {
   const { node, address, address6, mac, path } = end;
-  const onSwitch = nodes.get(node)?.kind === 'switch';
-  const port = onSwitch ? undefined : (end.port ?? ports.next(end));
+  const kind = nodes.get(node)?.kind;
+  const port = kind === 'switch' || kind === 'vxlan' ? undefined : (end.port ?? ports.next(end));
   return { node, port, address, address6, mac, path };
 }
 

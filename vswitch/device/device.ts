@@ -1,6 +1,6 @@
 /**
- * The one interface to everything that frames come from and go to. Implementations: `tap`, `udp`, `dgram`, `memory`,
- * `pcap`; one compliance suite (`test/compliance/port-device.ts`) runs against all of them. `registry.ts` makes them
+ * The one interface to everything that frames come from and go to. Implementations: `tap`, `udp`, `dgram`, `vxlan`,
+ * `memory`, `pcap`; one compliance suite (`test/compliance/port-device.ts`) runs against all of them. `registry.ts` makes them
  * from the configuration; `engine.ts` calls them.
  *
  * Devices never block and never throw on the data path: they count a `DropReason` in the sink they were given.

@@ -4,6 +4,7 @@
  */
 import type { DeviceConfig } from '../../model/messages.js';
 import { UdpDevice } from '../tunnel/udp.js';
+import { VxlanDevice } from '../vxlan/vxlan.js';
 import type { DeviceContext, PortDevice } from './device.js';
 import { TapDevice } from './tap.js';
 
@@ -19,5 +20,7 @@ export function openDevice(
       return new TapDevice(context, { fd, ...config });
     case 'udp':
       return new UdpDevice(context, { fd, networkNumber, ...config });
+    case 'vxlan':
+      return new VxlanDevice(context, { fd, ...config });
   }
 }
