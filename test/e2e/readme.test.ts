@@ -13,9 +13,10 @@ beforeEach(() => {
 });
 afterEach(() => bench[Symbol.asyncDispose]());
 
-/** The first block of code in this language. */
-function block(language: string): string {
-  const found = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(readme)?.[1];
+/** A block of code in this language: the first, if not said otherwise. */
+function block(language: string, index = 0): string {
+  const blocks = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))];
+  const found = blocks[index]?.[1];
   if (found === undefined) throw new Error(`README.md has no block of ${language}`);
   return found;
 }
@@ -31,6 +32,12 @@ it('the first ping, by hand', async () => {
 it('a network of your own', async () => {
   await bench.ok('up', bench.scenario('lab', block('yaml')));
   await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2');
+});
+
+it('links that are like somewhere else’s', async () => {
+  const [nodes] = block('yaml').split(/^links:$/m);
+  const links = block('yaml', 1).replace('events:', '  - { endpoints: [h2, s1] }\nevents:');
+  await bench.ok('validate', bench.scenario('lab', `${nodes!}${links}`));
 });
 
 it('from TypeScript', async () => {
