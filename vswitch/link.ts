@@ -5,6 +5,7 @@
  * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
  * storm bounded by queues and budgets, not a stack that overflows.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type LinkProperties, NO_EMULATION } from '../model/emulation.js';
 import { StateError } from '../model/errors.js';
 import type { Arena } from './arena.js';
@@ -158,7 +159,10 @@ export class LinkDirection implements Egress, EmulatorPlace {
   importState(state: DirectionState, name: string, parts: EmulatorParts, inputs: NetworkInputs): void {
     if (this.qdisc.length > 0) throw new StateError(`link ${name} holds frames already`);
     if (state.emulator !== null) {
-      this.#emulator = new Emulator(parts, this, name, state.emulator.emulation, inputs);
+      const emulation = this.qdisc === this.#emulator ? this.#emulator.emulation : NO_EMULATION;
+      if (!isDeepStrictEqual(state.emulator.emulation, emulation))
+        throw new StateError(`link ${name} has other properties than the one of which it is to take over the frames`);
+      this.#emulator = new Emulator(parts, this, name, emulation, inputs);
       this.#emulator.importState(state.emulator);
       if (state.isEmulated) this.qdisc = this.#emulator;
     }
