@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import * as z from 'zod';
-import type { EmulationInputs } from '../model/emulation.js';
+import type { Emulation, EmulationInputs, LinkProperties } from '../model/emulation.js';
 import { UsageError } from '../model/errors.js';
 import type { ScheduledLink, SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { MAX_REMOTES, MAX_VNI } from '../model/vxlan.js';
@@ -132,7 +132,19 @@ export function parseConfig(value: unknown): SwitchConfig {
   // Zod says `horizon?: boolean | undefined`; JSON has no undefined.
   const config = parsed.data as SwitchConfig;
   checkNames(config);
-  return config;
+  return { ...config, links: shareEmulations(config.links) };
+}
+
+/** Links that are alike have one object between them, here and, since a message between threads keeps that, in the engine. */
+function shareEmulations<Link extends ScheduledLink>(links: readonly Link[]): Link[] {
+  const known = new Map<string, Emulation>();
+  const shared = ({ state, emulation }: LinkProperties): LinkProperties => {
+    if (emulation === undefined) return { state };
+    const key = JSON.stringify(emulation);
+    if (!known.has(key)) known.set(key, emulation);
+    return { state, emulation: known.get(key)! };
+  };
+  return links.map((link) => ({ ...link, forward: shared(link.forward), reverse: shared(link.reverse) }));
 }
 
 function checkNames({ bridges, devices, links, inputs }: SwitchConfig): void {

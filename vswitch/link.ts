@@ -5,19 +5,34 @@
  * Sending only queues and puts the direction on the engine's list: nothing here calls itself, so a loop of bridges is a
  * storm bounded by queues and budgets, not a stack that overflows.
  */
-import { type Emulation, type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
+import { isDeepStrictEqual } from 'node:util';
+import { type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
+import { StateError } from '../model/errors.js';
 import type { Arena } from './arena.js';
 import type { Bridge, Egress } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { DropReason } from './drops.js';
-import { Emulator, type EmulatorParts, type Recordings } from './emulation/emulator.js';
+import { Emulator, type EmulatorState } from './emulation/emulator.js';
+import { type FrameData, readFrame, writeFrame } from './emulation/held-frame.js';
+import type { EmulatorPlace } from './emulation/holding.js';
+import type { EmulatorParts, NetworkInputs } from './emulation/parts.js';
 import type { LinkObserver } from './link-observer.js';
 import type { Port } from './port.js';
-import type { Qdisc } from './qdisc/qdisc.js';
+import { Fifo } from './qdisc/fifo.js';
+import { NO_QDISC, type Qdisc } from './qdisc/qdisc.js';
 import { DirectionField, PortField, Telemetry } from './telemetry.js';
 import type { TransmitList } from './transmit-list.js';
 
-export class LinkDirection implements Egress {
+/** What a direction held, as plain data, for the same direction of another engine. */
+export interface DirectionState {
+  /** Null: it was never emulated. */
+  readonly emulator: EmulatorState | null;
+  /** Of a direction that is not emulated (any more). */
+  readonly frames: readonly FrameData[];
+  readonly isEmulated: boolean;
+}
+
+export class LinkDirection implements Egress, EmulatorPlace {
   up: boolean;
   /** It is on the engine's list of directions that have frames to transmit. */
   listed: boolean;
@@ -30,7 +45,10 @@ export class LinkDirection implements Egress {
   properties: LinkProperties;
   /** Null: nobody follows it. */
   observer: LinkObserver | null;
-  readonly #direction: 0 | 1;
+  /** Null: it was never emulated. Where an emulation was taken away it is kept, for its streams of chance. */
+  #emulator: Emulator | null;
+  /** Its emulation was taken away. */
+  #leaving: boolean;
   /** Where its counters are. */
   readonly #base: number;
   readonly #where: number;
@@ -63,7 +81,8 @@ export class LinkDirection implements Egress {
     this.qdisc = qdisc;
     this.properties = PLAIN;
     this.observer = null;
-    this.#direction = direction;
+    this.#emulator = null;
+    this.#leaving = false;
     this.#base = Telemetry.directionBase(link, direction);
     this.#where = whereLink(link);
     this.#arena = engine.arena;
@@ -92,56 +111,91 @@ export class LinkDirection implements Egress {
 
   /**
    * Down: what waits or is in flight is dropped, and what is sent. An emulation is changed in place; one that is taken away
-   * becomes one that does nothing, since what it holds has still to leave.
+   * does nothing any more until what it holds has left, and then makes way for a plain queue.
    */
-  set(name: string, properties: LinkProperties, parts: EmulatorParts, recordings: Recordings): void {
+  set(name: string, properties: LinkProperties, parts: EmulatorParts, inputs: NetworkInputs): void {
     const { state, emulation } = properties;
     // What had arrived before then has arrived, though the engine comes to it only now.
-    if (state === 'down' && this.up && this.qdisc instanceof Emulator) this.transmit(Infinity);
+    if (state === 'down' && this.up && this.qdisc === this.#emulator) this.transmit(Infinity);
     if (this.observer !== null) this.observer.changed(properties);
     this.up = state === 'up';
     this.properties = properties;
-    if (this.qdisc instanceof Emulator) this.qdisc.configure(emulation ?? NO_EMULATION, recordings);
-    else if (emulation !== undefined) this.#emulate(name, emulation, parts, recordings);
+    this.#leaving = emulation === undefined;
+    if (emulation === undefined && this.qdisc !== this.#emulator) {
+      if (this.qdisc === NO_QDISC) this.qdisc = new Fifo();
+    } else {
+      if (this.#emulator === null) this.#emulator = new Emulator(parts, this, name, emulation ?? NO_EMULATION, inputs);
+      else this.#emulator.configure(emulation ?? NO_EMULATION, inputs);
+      this.#emulate(this.#emulator);
+    }
     if (!this.up) this.drain();
+    this.#makeWay();
     this.#list.schedule(this);
   }
 
   /** Has its emulation begin anew, as that of a link which is made now; false where there is none, or frames are in it. */
-  restart(name: string, parts: EmulatorParts, recordings: Recordings): boolean {
+  restart(name: string, parts: EmulatorParts, inputs: NetworkInputs): boolean {
     const { emulation } = this.properties;
     if (emulation === undefined || this.qdisc.length > 0) return false;
-    this.#emulate(name, emulation, parts, recordings);
+    this.#emulator = new Emulator(parts, this, name, emulation, inputs);
+    this.qdisc = this.#emulator;
     this.#list.schedule(this);
     return true;
   }
 
-  #emulate(name: string, emulation: Emulation, parts: EmulatorParts, recordings: Recordings): void {
+  #emulate(emulator: Emulator): void {
     const before = this.qdisc;
-    const emulator = new Emulator(
-      parts,
-      {
-        link: name,
-        direction: this.#direction,
-        base: this.#base,
-        discard: (reason, frame) => {
-          this.#drop(reason, frame);
-        },
-      },
-      emulation,
-      recordings,
-    );
+    if (before === emulator) return;
     for (let frame = before.remove(); frame !== -1; frame = before.remove()) emulator.enqueue(frame);
     this.qdisc = emulator;
+  }
+
+  /** The last of an emulation that was taken away has left. */
+  #makeWay(): void {
+    if (this.#leaving && this.qdisc === this.#emulator && this.qdisc.length === 0) this.qdisc = new Fifo();
+  }
+
+  /** Takes out what it holds and knows. Whoever takes it over goes on as this one would have. */
+  exportState(): DirectionState {
+    const isEmulated = this.qdisc === this.#emulator;
+    const emulator = this.#emulator === null ? null : this.#emulator.exportState();
+    const frames: FrameData[] = [];
+    for (let frame = this.qdisc.remove(); frame !== -1; frame = this.qdisc.remove()) {
+      frames.push(readFrame(this.#arena, frame));
+      this.#arena.release(frame);
+    }
+    this.#makeWay();
+    this.#list.schedule(this);
+    return { emulator, frames, isEmulated };
+  }
+
+  /** Into a direction of the same properties on which nothing has passed. What there is no memory for is overload. */
+  importState(state: DirectionState, name: string, parts: EmulatorParts, inputs: NetworkInputs): void {
+    if (this.qdisc.length > 0) throw new StateError(`link ${name} holds frames already`);
+    if (state.emulator !== null) {
+      const emulation = this.qdisc === this.#emulator ? this.#emulator.emulation : NO_EMULATION;
+      if (!isDeepStrictEqual(state.emulator.emulation, emulation))
+        throw new StateError(`link ${name} has other properties than the one of which it is to take over the frames`);
+      this.#emulator = new Emulator(parts, this, name, emulation, inputs);
+      this.#emulator.importState(state.emulator);
+      if (state.isEmulated) this.qdisc = this.#emulator;
+    }
+    for (const data of state.frames) {
+      const frame = writeFrame(this.#arena, data);
+      if (frame === -1) this.discard(DropReason.overload, -1);
+      else if (!this.qdisc.enqueue(frame)) this.discard(DropReason.queueFull, frame);
+    }
+    this.#makeWay();
+    this.#list.schedule(this);
   }
 
   /** Takes one reference of the frame. */
   send(frame: number): void {
     if (this.observer !== null) this.observer.came(frame);
     if (!this.up) {
-      this.#drop(DropReason.linkDown, frame);
+      this.discard(DropReason.linkDown, frame);
     } else if (!this.qdisc.enqueue(frame)) {
-      this.#drop(DropReason.queueFull, frame);
+      this.discard(DropReason.queueFull, frame);
     } else {
       this.#list.schedule(this);
     }
@@ -156,10 +210,12 @@ export class LinkDirection implements Egress {
       if (frame === -1) break;
       frames++;
       bytes += this.#arena.length[frame]!;
-      if (this.observer !== null) this.observer.left(frame, this.qdisc instanceof Emulator ? this.qdisc.given : null);
+      if (this.observer !== null)
+        this.observer.left(frame, this.qdisc === this.#emulator ? this.#emulator.given : null);
       if (this.#port !== null) this.#port.send(frame, this.#target);
       else this.#bridge!.forward(frame, this.#target);
     }
+    this.#makeWay();
     this.#telemetry.directions[this.#base + DirectionField.packets]! += frames;
     this.#telemetry.directions[this.#base + DirectionField.bytes]! += bytes;
     return frames;
@@ -168,12 +224,12 @@ export class LinkDirection implements Egress {
   /** Drops all that waits: the link goes down or away. */
   drain(): void {
     for (let frame = this.qdisc.remove(); frame !== -1; frame = this.qdisc.remove()) {
-      this.#drop(DropReason.linkDown, frame);
+      this.discard(DropReason.linkDown, frame);
     }
   }
 
   /** Counted at the port that it would have left by, else at the one that it came by; but for what a wire loses. */
-  #drop(reason: DropReason, frame: number): void {
+  discard(reason: DropReason, frame: number): void {
     this.#drops.drop(reason, frame, this.#where);
     if (this.observer !== null) this.observer.dropped(reason, frame);
     if (reason === DropReason.lost) {

@@ -54,9 +54,9 @@ export class TimingWheel {
     this.#held = new Int32Array(LEVELS);
   }
 
-  /** Due at `when[0]` from now on, which may be in the past. */
-  set(item: number, when: Float64Array): void {
-    const atNs = when[0]!;
+  /** Due at `when[at]` from now on, which may be in the past. */
+  set(item: number, when: Float64Array, at = 0): void {
+    const atNs = when[at]!;
     if (this.#slot[item] !== NOWHERE) this.#unlink(item);
     this.atNs[item] = atNs;
     if (atNs === Infinity) return;

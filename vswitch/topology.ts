@@ -21,14 +21,13 @@ import { Bridge } from './bridge.js';
 import type { DeviceContext, PortDevice } from './device/device.js';
 import type { NativeIo } from './device/native-io.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
-import type { EmulatorParts, Recordings } from './emulation/emulator.js';
-import { Entries } from './emulation/entries.js';
 import { QuantileTable } from './emulation/jitter.js';
+import { EmulatorParts, type NetworkInputs } from './emulation/parts.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
-import { LinkDirection } from './link.js';
+import { type DirectionState, LinkDirection } from './link.js';
 import { MAX_BATCH, Port } from './port.js';
-import { Fifo } from './qdisc/fifo.js';
-import { Gauge, type Telemetry } from './telemetry.js';
+import { NO_QDISC } from './qdisc/qdisc.js';
+import type { Telemetry } from './telemetry.js';
 import type { TransmitList } from './transmit-list.js';
 
 /** What waits for descriptors on the engine's behalf; absent where all devices are polled. */
@@ -107,8 +106,9 @@ export class Topology {
   readonly #parts: EngineParts;
   readonly #portIndices: IndexPool;
   readonly #linkIndices: IndexPool;
+  readonly #emulatorParts: EmulatorParts;
   /** Since the first configuration. */
-  #emulation: { readonly parts: EmulatorParts; readonly recordings: Recordings } | undefined;
+  #inputs: NetworkInputs | undefined;
 
   constructor(parts: EngineParts) {
     this.ports = new Map();
@@ -119,6 +119,7 @@ export class Topology {
     this.linkNames = [];
     this.portsByIndex = [];
     this.#parts = parts;
+    this.#emulatorParts = new EmulatorParts(parts);
     this.#portIndices = new IndexPool('devices', MAX_PORTS);
     this.#linkIndices = new IndexPool('links', MAX_LINKS);
   }
@@ -136,7 +137,7 @@ export class Topology {
     refuseMore('devices', config.devices.length, MAX_PORTS);
     refuseMore('links', config.links.length, MAX_LINKS);
     const opened = this.#openDevices(config, open);
-    this.#setEmulation(config);
+    this.#setInputs(config);
     const bridgesStay = new Set(config.bridges.filter((bridge) => this.#bridgeStays(bridge)).map(({ name }) => name));
     const portsStay = new Set(config.devices.filter(({ name }) => !opened.has(name)).map(({ name }) => name));
     const endStays = (end: LinkEndConfig): boolean =>
@@ -172,15 +173,34 @@ export class Topology {
 
   /** See `LinkDirection.restart`. */
   restart({ config, directions }: Link, way: 0 | 1): boolean {
-    const { parts, recordings } = this.#emulation!;
-    return directions[way].restart(config.name, parts, recordings);
+    return directions[way].restart(config.name, this.#emulatorParts, this.#inputs!);
+  }
+
+  /**
+   * Takes out what a link holds and all that its emulation knows, forward and reverse, as plain data: for `importLink` of
+   * another engine, with another arena and clock, whose link of that name has the same properties.
+   */
+  exportLink(name: string): readonly [DirectionState, DirectionState] {
+    const [there, back] = this.#linkNamed(name).directions;
+    return [there.exportState(), back.exportState()];
+  }
+
+  /** The link goes on as the one would have that `states` are of. Nothing has passed on it yet. */
+  importLink(name: string, states: readonly [DirectionState, DirectionState]): void {
+    for (const [i, direction] of this.#linkNamed(name).directions.entries())
+      direction.importState(states[i]!, name, this.#emulatorParts, this.#inputs!);
+  }
+
+  #linkNamed(name: string): Link {
+    const link = this.links.get(name);
+    if (link === undefined) throw new StateError(`there is no link ${name}`);
+    return link;
   }
 
   #setLink(link: Link, forward: LinkProperties, reverse: LinkProperties): void {
     const [there, back] = link.directions;
-    const { parts, recordings } = this.#emulation!;
-    there.set(link.config.name, forward, parts, recordings);
-    back.set(link.config.name, reverse, parts, recordings);
+    there.set(link.config.name, forward, this.#emulatorParts, this.#inputs!);
+    back.set(link.config.name, reverse, this.#emulatorParts, this.#inputs!);
     const state = there.up || back.up ? 'up' : 'down';
     if (link.state === state) return;
     link.state = state;
@@ -214,16 +234,9 @@ export class Topology {
     for (const port of this.ports.values()) this.#removePort(port);
   }
 
-  #setEmulation({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
-    const { arena, clock, telemetry } = this.#parts;
-    const compensationNs = telemetry.gauges.subarray(Gauge.compensationNs, Gauge.compensationNs + 1);
-    // A frame takes a slot at least, so that they are seldom what is missing.
-    const entries = this.#emulation?.parts.entries ?? new Entries(arena.slotCount);
+  #setInputs({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
     const tables = Object.entries(distributions).map(([name, table]) => [name, new QuantileTable(table)] as const);
-    this.#emulation = {
-      parts: { arena, clock, telemetry, entries, compensationNs, seed },
-      recordings: { traces, distributions: new Map(tables) },
-    };
+    this.#inputs = { seed, traces, distributions: new Map(tables) };
   }
 
   #portStays(config: DeviceConfig): boolean {
@@ -294,8 +307,8 @@ export class Topology {
   #addLink(config: LinkConfig): void {
     const index = this.#linkIndices.take();
     const directions = [
-      new LinkDirection(index, 0, new Fifo(), this.#parts),
-      new LinkDirection(index, 1, new Fifo(), this.#parts),
+      new LinkDirection(index, 0, NO_QDISC, this.#parts),
+      new LinkDirection(index, 1, NO_QDISC, this.#parts),
     ] as const;
     const [first, second] = config.ends;
     const bridgeEnds = [

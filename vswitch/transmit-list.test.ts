@@ -12,6 +12,7 @@ import { TransmitList } from './transmit-list.js';
 
 /** Holds each frame for as many nanoseconds as its first byte says. */
 class HoldingQdisc implements Qdisc {
+  readonly dueAt = 0;
   readonly #arena: Arena;
   readonly #clock: Clock;
   readonly #held: { frame: number; dueNs: number }[] = [];

@@ -52,13 +52,13 @@ export class TransmitList {
   /** What a direction has to pass on, or when, has changed. */
   schedule(direction: LinkDirection): void {
     if (direction.listed) return;
-    const { due } = direction.qdisc;
+    const { due, dueAt } = direction.qdisc;
     // The first of these comparisons is for links that are not emulated, which need no clock.
-    if (due[0] === 0 || (due[0]! < Infinity && due[0]! <= this.#now[0]!)) {
+    if (due[dueAt] === 0 || (due[dueAt]! < Infinity && due[dueAt]! <= this.#now[0]!)) {
       if (direction.waiting) this.#wheel.cancel(direction.index);
       this.#push(direction);
-    } else if (due[0]! < Infinity) {
-      this.#wheel.set(direction.index, due);
+    } else if (due[dueAt]! < Infinity) {
+      this.#wheel.set(direction.index, due, dueAt);
       direction.waiting = true;
       this.#waiting[direction.index] = direction;
     } else if (direction.waiting) {

@@ -6,10 +6,11 @@ import { ManualClock } from '../../model/clock.js';
 import { type EmulationInputs, NO_EMULATION, NO_INPUTS } from '../../model/emulation.js';
 import { Arena, SLOT_BYTES } from '../../vswitch/arena.js';
 import { DropReason } from '../../vswitch/drops.js';
-import { Emulator, type Recordings } from '../../vswitch/emulation/emulator.js';
+import { Emulator } from '../../vswitch/emulation/emulator.js';
 import { Entries } from '../../vswitch/emulation/entries.js';
 import { FlowHash } from '../../vswitch/emulation/flow-hash.js';
 import { QuantileTable } from '../../vswitch/emulation/jitter.js';
+import { EmulatorParts, type NetworkInputs } from '../../vswitch/emulation/parts.js';
 import { RandomStream } from '../../vswitch/emulation/random.js';
 import { Telemetry } from '../../vswitch/telemetry.js';
 import { get32, put16, put32 } from '../../vswitch/wire/bytes.js';
@@ -64,11 +65,11 @@ function portsOf({ seed, name, direction }: Link, flows: number): number[] {
   return ports;
 }
 
-function recordings({ traces, distributions }: EmulationInputs): Recordings {
+function networkInputs(seed: number, { traces, distributions }: EmulationInputs): NetworkInputs {
   const tables = Object.entries(distributions).map(
     ([name, quantiles]) => [name, new QuantileTable(quantiles)] as const,
   );
-  return { traces, distributions: new Map(tables) };
+  return { seed, traces, distributions: new Map(tables) };
 }
 
 /** As `oracle`; links that go down are `link.ts`'s. */
@@ -79,20 +80,11 @@ export function engineLink(link: Link, changes: readonly Change[], arrivals: rea
   const arena = new Arena(new Uint8Array(SLOT_BYTES * 4096));
   const clock = new ManualClock();
   const packetIn = (frame: number): Packet => packets[get32(arena.bytes, arena.start(frame) + NUMBER_AT)]!;
-  const known = recordings(link.inputs ?? NO_INPUTS);
+  const known = networkInputs(link.seed, link.inputs ?? NO_INPUTS);
   const emulator = new Emulator(
+    new EmulatorParts({ arena, clock, telemetry: TELEMETRY }, 2, new Entries(8192)),
     {
-      arena,
-      clock,
-      telemetry: TELEMETRY,
-      entries: new Entries(8192),
-      compensationNs: new Float64Array(1),
-      seed: link.seed,
-    },
-    {
-      link: link.name,
-      direction: link.direction,
-      base: Telemetry.directionBase(0, link.direction),
+      index: link.direction,
       discard: (reason, frame) => {
         const dropped = REASONS[reason];
         if (dropped === undefined) throw new Error(`dropped for the reason ${reason}`);
@@ -100,12 +92,13 @@ export function engineLink(link: Link, changes: readonly Change[], arrivals: rea
         arena.release(frame);
       },
     },
+    link.name,
     changes[0]?.properties.emulation ?? NO_EMULATION,
     known,
   );
   const advance = (untilNs: number): void => {
-    while (emulator.due[0]! <= untilNs && emulator.due[0]! < Infinity) {
-      const dueNs = emulator.due[0]!;
+    while (emulator.due[emulator.dueAt]! <= untilNs && emulator.due[emulator.dueAt]! < Infinity) {
+      const dueNs = emulator.due[emulator.dueAt]!;
       clock.advance(Math.max(0, dueNs - clock.nowNs()));
       const heldBefore = emulator.length;
       for (let frame = emulator.dequeue(); frame !== -1; frame = emulator.dequeue()) {
@@ -114,7 +107,7 @@ export function engineLink(link: Link, changes: readonly Change[], arrivals: rea
         packet.marked = packet.ecn === 'ect' && getEcn(arena.bytes, arena.start(frame) + IP_AT) === Ecn.ce;
         arena.release(frame);
       }
-      if (emulator.due[0] === dueNs && emulator.length === heldBefore)
+      if (emulator.due[emulator.dueAt] === dueNs && emulator.length === heldBefore)
         throw new Error(`due at ${dueNs} ns, and nothing came`);
     }
     if (untilNs < Infinity) clock.advance(Math.max(0, untilNs - clock.nowNs()));

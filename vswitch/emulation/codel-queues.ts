@@ -4,7 +4,9 @@
  * Called by `codel.ts`, which has one queue, and `fq-codel.ts`. Nothing here allocates after the constructor.
  */
 import { DropReason } from '../drops.js';
-import type { Waiting } from './discipline.js';
+import type { DisciplineState, Waiting } from './discipline.js';
+import type { HeldFrame } from './held-frame.js';
+import { Time } from './times.js';
 
 /** How long after leaving the dropping state its rate is taken up again, in intervals. */
 const REMEMBERED_INTERVALS = 16;
@@ -24,8 +26,8 @@ export class CodelQueues {
   readonly queueBytes: Int32Array;
   readonly #properties: CodelProperties;
   readonly #waiting: Waiting;
-  readonly #first: Int32Array;
-  readonly #last: Int32Array;
+  /** The queues' chains: two words each. */
+  readonly #chains: Int32Array;
   // The variables of RFC 8289's pseudocode.
   readonly #firstAboveNs: Float64Array;
   readonly #dropNextNs: Float64Array;
@@ -44,8 +46,7 @@ export class CodelQueues {
     this.queueBytes = new Int32Array(count);
     this.#properties = properties;
     this.#waiting = waiting;
-    this.#first = new Int32Array(count).fill(-1);
-    this.#last = new Int32Array(count);
+    this.#chains = new Int32Array(2 * count).fill(-1);
     this.#firstAboveNs = new Float64Array(count).fill(Infinity);
     this.#dropNextNs = new Float64Array(count);
     this.#count = new Int32Array(count);
@@ -56,11 +57,9 @@ export class CodelQueues {
   }
 
   push(queue: number, entry: number): void {
-    const { next, bytes } = this.#waiting.entries;
-    next[entry] = -1;
-    if (this.#first[queue] === -1) this.#first[queue] = entry;
-    else next[this.#last[queue]!] = entry;
-    this.#last[queue] = entry;
+    const { entries } = this.#waiting;
+    const { bytes } = entries;
+    entries.append(this.#chains, 2 * queue, entry);
     this.packets++;
     this.bytes += bytes[entry]!;
     this.queuePackets[queue]!++;
@@ -70,10 +69,10 @@ export class CodelQueues {
 
   /** The first of a queue; -1 when it is empty. */
   shift(queue: number): number {
-    const { next, bytes } = this.#waiting.entries;
-    const entry = this.#first[queue]!;
+    const { entries } = this.#waiting;
+    const { bytes } = entries;
+    const entry = entries.shift(this.#chains, 2 * queue);
     if (entry === -1) return -1;
-    this.#first[queue] = next[entry]!;
     this.packets--;
     this.bytes -= bytes[entry]!;
     this.queuePackets[queue]!--;
@@ -83,7 +82,7 @@ export class CodelQueues {
 
   /** The one of a queue that goes on now; -1 when none is left, those before it having been dropped. */
   dequeue(queue: number): number {
-    const nowNs = this.#waiting.now[0]!;
+    const nowNs = this.#waiting.numbers[this.#waiting.timesAt + Time.now]!;
     let entry = this.#take(queue);
     if (this.#dropping[queue] === 1) {
       if (!this.#okToDrop) this.#dropping[queue] = 0;
@@ -110,7 +109,7 @@ export class CodelQueues {
 
   /** Its dodequeue: the first of a queue, and in `#okToDrop` whether packets have waited for too long for an interval. */
   #take(queue: number): number {
-    const nowNs = this.#waiting.now[0]!;
+    const nowNs = this.#waiting.numbers[this.#waiting.timesAt + Time.now]!;
     const { targetNs, intervalNs } = this.#properties;
     const entry = this.shift(queue);
     this.#okToDrop = false;
@@ -138,5 +137,42 @@ export class CodelQueues {
   /** Its control law. */
   #scheduleNext(queue: number): void {
     this.#dropNextNs[queue]! += Math.round(this.#properties.intervalNs / Math.sqrt(this.#count[queue]!));
+  }
+
+  exportState(): DisciplineState {
+    const nowNs = this.#waiting.numbers[this.#waiting.timesAt + Time.now]!;
+    const memory = [
+      Array.from(this.#firstAboveNs, (ns) => ns - nowNs),
+      Array.from(this.#dropNextNs, (ns) => ns - nowNs),
+      [...this.#count],
+      [...this.#lastCount],
+      [...this.#dropping],
+      [...this.#longestBytes],
+    ];
+    return { queues: Array.from(this.queuePackets, (_, queue) => this.#exportQueue(queue)), memory };
+  }
+
+  #exportQueue(queue: number): HeldFrame[] {
+    const frames: HeldFrame[] = [];
+    for (let entry = this.shift(queue); entry !== -1; entry = this.shift(queue))
+      frames.push(this.#waiting.exportEntry(entry));
+    return frames;
+  }
+
+  importState({ queues, memory }: DisciplineState): void {
+    const nowNs = this.#waiting.numbers[this.#waiting.timesAt + Time.now]!;
+    for (const [queue, frames] of queues.entries()) {
+      for (const held of frames) {
+        const entry = this.#waiting.importEntry(held);
+        if (entry !== -1) this.push(queue, entry);
+      }
+    }
+    const [firstAboveNs, dropNextNs, count, lastCount, dropping, longestBytes] = memory as readonly number[][];
+    this.#firstAboveNs.set(firstAboveNs!.map((ns) => ns + nowNs));
+    this.#dropNextNs.set(dropNextNs!.map((ns) => ns + nowNs));
+    this.#count.set(count!);
+    this.#lastCount.set(lastCount!);
+    this.#dropping.set(dropping!);
+    this.#longestBytes.set(longestBytes!);
   }
 }

@@ -2,12 +2,11 @@
 import type { Queue, QueueLimit } from '../../model/emulation.js';
 import { DropReason } from '../drops.js';
 import { CodelQueues } from './codel-queues.js';
-import type { Discipline, Waiting } from './discipline.js';
-import { QueueBound } from './queue-bound.js';
+import { type Discipline, type DisciplineState, QueueCell, type Waiting } from './discipline.js';
+import { exceedsBound, writeBound } from './queue-bound.js';
 
 export class Codel implements Discipline {
   readonly #waiting: Waiting;
-  readonly #bound: QueueBound;
   readonly #queues: CodelQueues;
 
   constructor(
@@ -17,8 +16,8 @@ export class Codel implements Discipline {
     overheadBytes: number,
   ) {
     this.#waiting = waiting;
-    this.#bound = new QueueBound(queue.limit, rateBps, overheadBytes);
     this.#queues = new CodelQueues(1, queue, waiting);
+    this.limit(queue.limit, rateBps, overheadBytes);
   }
 
   get packets(): number {
@@ -30,12 +29,14 @@ export class Codel implements Discipline {
   }
 
   limit(limit: QueueLimit, rateBps: number, overheadBytes: number): void {
-    this.#bound.set(limit, rateBps, overheadBytes);
+    const { numbers, queueAt } = this.#waiting;
+    writeBound(numbers, queueAt + QueueCell.bound, limit, rateBps, overheadBytes);
   }
 
   enqueue(entry: number): boolean {
     const { packets, bytes } = this.#queues;
-    if (this.#bound.isExceeded(packets + 1, bytes + this.#waiting.entries.bytes[entry]!)) {
+    const { entries, numbers, queueAt } = this.#waiting;
+    if (exceedsBound(numbers, queueAt + QueueCell.bound, packets + 1, bytes + entries.bytes[entry]!)) {
       this.#waiting.drop(entry, DropReason.queueLimit);
       return false;
     }
@@ -53,5 +54,13 @@ export class Codel implements Discipline {
 
   remove(): number {
     return this.#queues.shift(0);
+  }
+
+  exportState(): DisciplineState {
+    return this.#queues.exportState();
+  }
+
+  importState(state: DisciplineState): void {
+    this.#queues.importState(state);
   }
 }

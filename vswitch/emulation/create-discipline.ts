@@ -1,4 +1,4 @@
-/** Makes the discipline that a link's queue is said to have. Called by `emulator.ts`. */
+/** Makes the discipline that a link's queue is said to have. Called by `medium.ts`. */
 import type { Queue } from '../../model/emulation.js';
 import { Codel } from './codel.js';
 import type { Discipline, Waiting } from './discipline.js';
@@ -8,11 +8,11 @@ import { Pie } from './pie.js';
 import type { RandomStream } from './random.js';
 import { Red } from './red.js';
 
-/** `random`: the stream of purpose `queue`. */
+/** `stream`: makes that of a purpose, for those that draw. */
 export function createDiscipline(
   queue: Queue,
   waiting: Waiting,
-  random: RandomStream,
+  stream: (purpose: 'queue') => RandomStream,
   rateBps: number,
   overheadBytes: number,
 ): Discipline {
@@ -20,12 +20,12 @@ export function createDiscipline(
     case 'drop-tail':
       return new DropTail(waiting, queue.limit, rateBps, overheadBytes);
     case 'red':
-      return new Red(queue, waiting, random, rateBps, overheadBytes);
+      return new Red(queue, waiting, stream('queue'), rateBps, overheadBytes);
     case 'codel':
       return new Codel(queue, waiting, rateBps, overheadBytes);
     case 'fq-codel':
-      return new FqCodel(queue, waiting, random, rateBps, overheadBytes);
+      return new FqCodel(queue, waiting, stream('queue'), rateBps, overheadBytes);
     case 'pie':
-      return new Pie(queue, waiting, random, rateBps, overheadBytes);
+      return new Pie(queue, waiting, stream('queue'), rateBps, overheadBytes);
   }
 }

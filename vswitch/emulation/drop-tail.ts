@@ -4,17 +4,14 @@
  */
 import type { QueueLimit } from '../../model/emulation.js';
 import { DropReason } from '../drops.js';
-import type { Discipline, Waiting } from './discipline.js';
-import { Chain } from './entries.js';
+import { type Discipline, type DisciplineState, QueueCell, type Waiting } from './discipline.js';
+import { begunOfRun } from './line.js';
+import { roomInBound, writeBound } from './queue-bound.js';
 
 export class DropTail implements Discipline {
   packets: number;
   bytes: number;
   readonly #waiting: Waiting;
-  readonly #chain: Chain;
-  #limitPackets: number;
-  #limitBytes: number;
-  #overheadBytes: number;
   /** The run on the line: its segments, bytes of each (the last one may be shorter), and in all. */
   #runSegments: number;
   #segmentBytes: number;
@@ -24,23 +21,16 @@ export class DropTail implements Discipline {
     this.packets = 0;
     this.bytes = 0;
     this.#waiting = waiting;
-    this.#chain = new Chain(waiting.entries);
-    this.#limitPackets = Infinity;
-    this.#limitBytes = Infinity;
-    this.#overheadBytes = 0;
     this.#runSegments = 0;
     this.#segmentBytes = 0;
     this.#runBytes = 0;
+    waiting.words[waiting.waitingAt] = -1;
     this.limit(limit, rateBps, overheadBytes);
   }
 
   limit(limit: QueueLimit, rateBps: number, overheadBytes: number): void {
-    this.#limitPackets = limit.unit === 'packets' ? limit.packets : Infinity;
-    this.#limitBytes = limit.unit === 'bytes' ? limit.bytes : Infinity;
-    this.#overheadBytes = 0;
-    if (limit.unit !== 'time') return;
-    this.#limitBytes = Math.floor((rateBps * limit.durationNs) / 8e9);
-    this.#overheadBytes = overheadBytes;
+    const { numbers, queueAt } = this.#waiting;
+    writeBound(numbers, queueAt + QueueCell.bound, limit, rateBps, overheadBytes);
   }
 
   /** A run goes on the line: of its segments, those whose turn has not come still wait. */
@@ -52,14 +42,12 @@ export class DropTail implements Discipline {
 
   /** How many more packets of this length there is room for, at most `packets`. */
   room(packetBytes: number, packets: number): number {
-    const begun = this.#runSegments === 0 ? 0 : this.#waiting.begun();
+    const { numbers, timesAt, lineAt, queueAt } = this.#waiting;
+    const begun = this.#runSegments === 0 ? 0 : begunOfRun(numbers, timesAt, lineAt);
     const onLine = Math.max(0, this.#runSegments - begun);
-    const waiting = this.packets + onLine;
-    const byCount = this.#limitPackets - waiting;
     const onLineBytes = onLine === 0 ? 0 : this.#runBytes - begun * this.#segmentBytes;
-    const usedBytes = this.bytes + onLineBytes + waiting * this.#overheadBytes;
-    const byBytes = Math.floor((this.#limitBytes - usedBytes) / (packetBytes + this.#overheadBytes));
-    return Math.max(0, Math.min(packets, byCount, byBytes));
+    const bound = queueAt + QueueCell.bound;
+    return roomInBound(numbers, bound, this.packets + onLine, this.bytes + onLineBytes, packetBytes, packets);
   }
 
   enqueue(entry: number): boolean {
@@ -73,22 +61,36 @@ export class DropTail implements Discipline {
   }
 
   adopt(entry: number): void {
-    const { bytes, segments } = this.#waiting.entries;
-    this.packets += segments[entry]!;
-    this.bytes += bytes[entry]!;
-    this.#chain.push(entry);
+    const { entries, words, waitingAt } = this.#waiting;
+    this.packets += entries.segments[entry]!;
+    this.bytes += entries.bytes[entry]!;
+    entries.append(words, waitingAt, entry);
   }
 
   dequeue(): number {
-    const entry = this.#chain.shift();
+    const { entries, words, waitingAt } = this.#waiting;
+    const entry = entries.shift(words, waitingAt);
     if (entry === -1) return -1;
-    const { bytes, segments } = this.#waiting.entries;
-    this.packets -= segments[entry]!;
-    this.bytes -= bytes[entry]!;
+    this.packets -= entries.segments[entry]!;
+    this.bytes -= entries.bytes[entry]!;
     return entry;
   }
 
   remove(): number {
     return this.dequeue();
+  }
+
+  exportState(): DisciplineState {
+    const queue = [];
+    for (let entry = this.dequeue(); entry !== -1; entry = this.dequeue()) queue.push(this.#waiting.exportEntry(entry));
+    return { queues: [queue], memory: [this.#runSegments, this.#segmentBytes, this.#runBytes] };
+  }
+
+  importState({ queues: [queue], memory }: DisciplineState): void {
+    for (const held of queue!) {
+      const entry = this.#waiting.importEntry(held);
+      if (entry !== -1) this.adopt(entry);
+    }
+    [this.#runSegments, this.#segmentBytes, this.#runBytes] = memory as [number, number, number];
   }
 }

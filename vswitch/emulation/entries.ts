@@ -3,8 +3,8 @@
  * takes no room and `--memory` bounds them all. A frame may be in several links at once (floods), so that chains cannot
  * go through the arena.
  *
- *   direction ─ first ─► entry ─ next ─► entry ─ next ─► -1
- *                        frame, bytes, segments, cameNs, atNs
+ *   chain ─ first ─► entry ─ next ─► entry ─ next ─► -1
+ *                    frame, bytes, segments, cameNs, atNs
  *
  * Nothing here allocates after the constructor.
  */
@@ -18,6 +18,8 @@ export class Entries {
   readonly bytes: Int32Array;
   /** How many packets it is on a wire: 1, or the segments of a run. */
   readonly segments: Uint16Array;
+  /** Slots of the arena that its frame had when it came: others who hold it may take bytes off. */
+  readonly slots: Uint8Array;
   /** When it came into the link; of a copy, or what was cut from a run: when that came. */
   readonly cameNs: Float64Array;
   /** While it waits: when it came. In flight: when it is due. */
@@ -30,6 +32,7 @@ export class Entries {
     this.frame = new Int32Array(capacity);
     this.bytes = new Int32Array(capacity);
     this.segments = new Uint16Array(capacity);
+    this.slots = new Uint8Array(capacity);
     this.cameNs = new Float64Array(capacity);
     this.atNs = new Float64Array(capacity);
     for (let i = 0; i < capacity; i++) this.next[i] = i + 1;
@@ -50,33 +53,21 @@ export class Entries {
     this.next[entry] = this.#free;
     this.#free = entry;
   }
-}
 
-/** First in, first out: a chain of entries. */
-export class Chain {
-  /** Of the entries, -1 when there are none. */
-  first: number;
-  readonly #entries: Entries;
-  #last: number;
+  // Chains: first in, first out. Two words, of which the first is the first entry, -1 where there is none, and the
+  // second the last.
 
-  constructor(entries: Entries) {
-    this.first = -1;
-    this.#entries = entries;
-    this.#last = -1;
-  }
-
-  push(entry: number): void {
-    const { next } = this.#entries;
-    next[entry] = -1;
-    if (this.first === -1) this.first = entry;
-    else next[this.#last] = entry;
-    this.#last = entry;
+  append(chain: Int32Array, at: number, entry: number): void {
+    this.next[entry] = -1;
+    if (chain[at] === -1) chain[at] = entry;
+    else this.next[chain[at + 1]!] = entry;
+    chain[at + 1] = entry;
   }
 
   /** Takes out the first; -1 when there is none. */
-  shift(): number {
-    const entry = this.first;
-    if (entry !== -1) this.first = this.#entries.next[entry]!;
+  shift(chain: Int32Array, at: number): number {
+    const entry = chain[at]!;
+    if (entry !== -1) chain[at] = this.next[entry]!;
     return entry;
   }
 }

@@ -11,9 +11,9 @@
 import type { Queue, QueueLimit } from '../../model/emulation.js';
 import { DropReason } from '../drops.js';
 import { CodelQueues } from './codel-queues.js';
-import type { Discipline, Waiting } from './discipline.js';
+import { type Discipline, type DisciplineState, QueueCell, type Waiting } from './discipline.js';
 import { FlowHash } from './flow-hash.js';
-import { QueueBound } from './queue-bound.js';
+import { exceedsBound, writeBound } from './queue-bound.js';
 import type { RandomStream } from './random.js';
 
 const MOST_DROPS = 64;
@@ -23,9 +23,9 @@ const OLD = 1;
 
 export class FqCodel implements Discipline {
   readonly #waiting: Waiting;
-  readonly #bound: QueueBound;
   readonly #queues: CodelQueues;
-  readonly #hash: FlowHash;
+  #seed: number;
+  #hash: FlowHash;
   readonly #flows: number;
   readonly #quantumBytes: number;
   /** Of each queue, what it may still send in its turn. */
@@ -45,9 +45,9 @@ export class FqCodel implements Discipline {
   ) {
     const { flows, quantumBytes } = queue;
     this.#waiting = waiting;
-    this.#bound = new QueueBound(queue.limit, rateBps, overheadBytes);
     this.#queues = new CodelQueues(flows, queue, waiting);
-    this.#hash = new FlowHash(waiting.arena, random.next32());
+    this.#seed = random.next32();
+    this.#hash = new FlowHash(waiting.arena, this.#seed);
     this.#flows = flows;
     this.#quantumBytes = quantumBytes;
     this.#credit = new Int32Array(flows);
@@ -55,6 +55,7 @@ export class FqCodel implements Discipline {
     this.#next = new Int32Array(flows);
     this.#head = Int32Array.of(-1, -1);
     this.#tail = Int32Array.of(-1, -1);
+    this.limit(queue.limit, rateBps, overheadBytes);
   }
 
   get packets(): number {
@@ -66,7 +67,8 @@ export class FqCodel implements Discipline {
   }
 
   limit(limit: QueueLimit, rateBps: number, overheadBytes: number): void {
-    this.#bound.set(limit, rateBps, overheadBytes);
+    const { numbers, queueAt } = this.#waiting;
+    writeBound(numbers, queueAt + QueueCell.bound, limit, rateBps, overheadBytes);
   }
 
   /** Which of the queues a frame goes to. */
@@ -78,7 +80,9 @@ export class FqCodel implements Discipline {
     const queues = this.#queues;
     this.adopt(entry);
     let kept = true;
-    while (this.#bound.isExceeded(queues.packets, queues.bytes)) if (this.#makeRoom(entry)) kept = false;
+    const { numbers, queueAt } = this.#waiting;
+    while (exceedsBound(numbers, queueAt + QueueCell.bound, queues.packets, queues.bytes))
+      if (this.#makeRoom(entry)) kept = false;
     return kept;
   }
 
@@ -125,6 +129,30 @@ export class FqCodel implements Discipline {
       this.#unlink(list);
       this.#listed[flow] = 0;
     }
+  }
+
+  exportState(): DisciplineState {
+    const { queues, memory } = this.#queues.exportState();
+    return {
+      queues,
+      memory: [this.#seed, [...this.#credit], [...this.#listed], this.#list(NEW), this.#list(OLD), ...memory],
+    };
+  }
+
+  importState({ queues, memory: [seed, credit, listed, fresh, old, ...memory] }: DisciplineState): void {
+    this.#queues.importState({ queues, memory });
+    this.#seed = seed as number;
+    this.#hash = new FlowHash(this.#waiting.arena, this.#seed);
+    this.#credit.set(credit as number[]);
+    this.#listed.set(listed as number[]);
+    for (const flow of fresh as number[]) this.#append(NEW, flow);
+    for (const flow of old as number[]) this.#append(OLD, flow);
+  }
+
+  #list(list: number): number[] {
+    const flows: number[] = [];
+    for (let flow = this.#head[list]!; flow !== -1; flow = this.#next[flow]!) flows.push(flow);
+    return flows;
   }
 
   /** True: this entry was among those dropped. */

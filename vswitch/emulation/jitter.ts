@@ -44,108 +44,128 @@ export class QuantileTable {
   }
 }
 
+/** Offsets of its cells: what was drawn last, in nanoseconds. */
+const NS = 0;
 /** Values that a draw computes with, one after the other; the first two last from segment to segment. */
-const Z = 0;
-const PARETO_Z = 1;
-const DRAWN = 2;
-const VALUE_COUNT = 3;
+const Z = 1;
+const PARETO_Z = 2;
+const DRAWN = 3;
+/** The width in nanoseconds, ρ, √(1 − ρ²). */
+const WIDTH = 4;
+const RHO = 5;
+const REST = 6;
+export const JITTER_CELLS = 7;
+
+/** What a jitter remembers of the segments before; null: there were none. */
+export type JitterState = readonly [number, number] | null;
 
 export class Jitter {
-  /** `ns[0]`: what was drawn last, an integer. */
+  /** `ns[at]`: what was drawn last, an integer. */
   readonly ns: Float64Array;
+  readonly at: number;
   readonly #random: RandomStream;
   readonly #distribution: 'uniform' | 'normal' | 'pareto' | 'paretonormal' | 'table';
   readonly #quantiles: Float64Array | null;
-  /** The width in nanoseconds, ρ, √(1 − ρ²). */
-  readonly #scale: Float64Array;
-  readonly #values: Float64Array;
   /** The first segment's jitter has none before it. */
   #started: boolean;
 
   /** `random`: the stream of purpose `jitter`. `table`: the one that the properties name, shared by all that name it. */
-  constructor(properties: JitterProperties, table: QuantileTable | null, random: RandomStream) {
+  constructor(
+    properties: JitterProperties,
+    table: QuantileTable | null,
+    random: RandomStream,
+    cells: Float64Array = new Float64Array(JITTER_CELLS),
+    at = 0,
+  ) {
     const { jitterNs, distribution, correlationRatio } = properties;
     if ((typeof distribution === 'object') !== (table !== null)) {
       throw new RangeError('a jitter has a table if and only if its distribution is one');
     }
-    this.ns = new Float64Array(1);
+    this.ns = cells;
+    this.at = at;
     this.#random = random;
     this.#distribution = typeof distribution === 'object' ? 'table' : distribution;
     this.#quantiles = table === null ? null : table.quantiles;
-    this.#scale = Float64Array.of(jitterNs, correlationRatio, Math.sqrt(1 - correlationRatio * correlationRatio));
-    this.#values = new Float64Array(VALUE_COUNT);
+    cells.fill(0, at, at + JITTER_CELLS);
+    cells[at + WIDTH] = jitterNs;
+    cells[at + RHO] = correlationRatio;
+    cells[at + REST] = Math.sqrt(1 - correlationRatio * correlationRatio);
     this.#started = false;
   }
 
-  /** Draws the next segment's into `ns[0]`. */
+  /** Draws the next segment's into `ns[at]`. */
   draw(): void {
-    const values = this.#values;
+    const values = this.ns;
+    const at = this.at;
     let x = 0;
     switch (this.#distribution) {
       case 'normal':
         this.#drawNormal(Z);
-        x = values[Z]!;
+        x = values[at + Z]!;
         break;
       case 'uniform':
         this.#drawChance(Z);
-        x = 2 * values[DRAWN]! - 1;
+        x = 2 * values[at + DRAWN]! - 1;
         break;
       case 'pareto':
         // A small chance makes a long jitter: close to 0 there are more doubles than close to 1.
         this.#drawChance(PARETO_Z);
-        x = (1 / Math.cbrt(values[DRAWN]!) - PARETO_MEAN) / PARETO_SIGMA;
+        x = (1 / Math.cbrt(values[at + DRAWN]!) - PARETO_MEAN) / PARETO_SIGMA;
         break;
       case 'paretonormal':
         this.#drawNormal(Z);
         this.#drawChance(PARETO_Z);
         x =
-          (NORMAL_SHARE * values[Z]! + (PARETO_SHARE * (1 / Math.cbrt(values[DRAWN]!) - PARETO_MEAN)) / PARETO_SIGMA) /
+          (NORMAL_SHARE * values[at + Z]! +
+            (PARETO_SHARE * (1 / Math.cbrt(values[at + DRAWN]!) - PARETO_MEAN)) / PARETO_SIGMA) /
           PARETONORMAL_SIGMA;
         break;
       case 'table': {
         this.#drawChance(Z);
         const quantiles = this.#quantiles!;
-        const at = values[DRAWN]! * (quantiles.length - 1);
+        const position = values[at + DRAWN]! * (quantiles.length - 1);
         // The last quantile has none after it, and a chance may round up to 1.
-        const below = Math.max(0, Math.min(Math.floor(at), quantiles.length - 2));
+        const below = Math.max(0, Math.min(Math.floor(position), quantiles.length - 2));
         const from = quantiles[below]!;
-        x = quantiles.length === 1 ? from : from + (at - below) * (quantiles[below + 1]! - from);
+        x = quantiles.length === 1 ? from : from + (position - below) * (quantiles[below + 1]! - from);
         break;
       }
     }
     this.#started = true;
-    this.ns[0] = Math.round(x * this.#scale[0]!);
+    values[at + NS] = Math.round(x * values[at + WIDTH]!);
   }
 
-  /** The next of the normal variables in `values[at]`. */
-  #drawNormal(at: number): void {
-    const values = this.#values;
-    const before = values[at]!;
-    this.#random.unit(values, at);
-    toNormal(values, at);
-    if (this.#started) values[at] = this.#scale[1]! * before + this.#scale[2]! * values[at]!;
+  /** The next of the normal variables in the cell `variable`. */
+  #drawNormal(variable: number): void {
+    const values = this.ns;
+    const at = this.at;
+    const before = values[at + variable]!;
+    this.#random.unit(values, at + variable);
+    toNormal(values, at + variable);
+    if (this.#started) values[at + variable] = values[at + RHO]! * before + values[at + REST]! * values[at + variable]!;
   }
 
-  /** A chance, between 0 and 1, in `DRAWN`: of the normal variable in `values[at]` where one depends on the one before. */
-  #drawChance(at: number): void {
-    const values = this.#values;
-    if (this.#scale[1] === 0) {
-      this.#random.unit(values, DRAWN);
+  /** A chance, between 0 and 1, in `DRAWN`: of the normal variable in a cell where one depends on the one before. */
+  #drawChance(variable: number): void {
+    const values = this.ns;
+    const at = this.at;
+    if (values[at + RHO] === 0) {
+      this.#random.unit(values, at + DRAWN);
       return;
     }
-    this.#drawNormal(at);
-    values[DRAWN] = values[at]!;
-    toChance(values, DRAWN);
+    this.#drawNormal(variable);
+    values[at + DRAWN] = values[at + variable]!;
+    toChance(values, at + DRAWN);
   }
 
   /** What it remembers of the segments before, without the stream's own state; null: there were none. */
-  exportState(): readonly [number, number] | null {
-    return this.#started ? [this.#values[Z]!, this.#values[PARETO_Z]!] : null;
+  exportState(): JitterState {
+    return this.#started ? [this.ns[this.at + Z]!, this.ns[this.at + PARETO_Z]!] : null;
   }
 
-  importState(state: readonly [number, number] | null): void {
+  importState(state: JitterState): void {
     this.#started = state !== null;
-    this.#values[Z] = state === null ? 0 : state[0];
-    this.#values[PARETO_Z] = state === null ? 0 : state[1];
+    this.ns[this.at + Z] = state === null ? 0 : state[0];
+    this.ns[this.at + PARETO_Z] = state === null ? 0 : state[1];
   }
 }

@@ -12,13 +12,21 @@ export interface Loss {
   importState(state: number): void;
 }
 
+/** Of a loss by a ratio: its thresholds for the first segment, after one that was not lost, and after one that was. */
+export const LOSS_CELLS = 3;
+
 /** `random`: the stream of purpose `loss`. */
-export function createLoss(model: LossModel | undefined, random: RandomStream): Loss {
+export function createLoss(
+  model: LossModel | undefined,
+  random: RandomStream,
+  cells: Float64Array = new Float64Array(LOSS_CELLS),
+  at = 0,
+): Loss {
   switch (model?.model) {
     case undefined:
       return NO_LOSS;
     case 'random':
-      return new RandomLoss(model.lossRatio, model.correlationRatio, random);
+      return new RandomLoss(model.lossRatio, model.correlationRatio, random, cells, at);
     case 'gilbert-elliott':
       return new MarkovLoss(
         [
@@ -32,7 +40,7 @@ export function createLoss(model: LossModel | undefined, random: RandomStream): 
   }
 }
 
-const NO_LOSS: Loss = {
+export const NO_LOSS: Loss = {
   lost: () => false,
   exportState: () => 0,
   importState: () => {},
@@ -44,22 +52,23 @@ const NO_LOSS: Loss = {
  */
 class RandomLoss implements Loss {
   readonly #random: RandomStream;
-  /** For the first segment, after one that was not lost, and after one that was. */
   readonly #thresholds: Float64Array;
+  readonly #at: number;
+  /** 0: no segment came yet; 1: the one before was not lost; 2: it was. */
   #before: number;
 
-  constructor(ratio: number, correlation: number, random: RandomStream) {
+  constructor(ratio: number, correlation: number, random: RandomStream, cells: Float64Array, at: number) {
     this.#random = random;
-    this.#thresholds = Float64Array.of(
-      thresholdOf(ratio),
-      thresholdOf(ratio * (1 - correlation)),
-      thresholdOf(ratio + correlation * (1 - ratio)),
-    );
+    this.#thresholds = cells;
+    this.#at = at;
+    cells[at] = thresholdOf(ratio);
+    cells[at + 1] = thresholdOf(ratio * (1 - correlation));
+    cells[at + 2] = thresholdOf(ratio + correlation * (1 - ratio));
     this.#before = 0;
   }
 
   lost(): boolean {
-    const lost = this.#random.chance(this.#thresholds, this.#before);
+    const lost = this.#random.chance(this.#thresholds, this.#at + this.#before);
     this.#before = lost ? 2 : 1;
     return lost;
   }

@@ -1,29 +1,46 @@
-/** How much may wait, for disciplines that hold it in several queues. A time is as many bytes, overhead included, as the rate passes in it. */
+/**
+ * How much may wait. A time is as many bytes, overhead included, as the rate passes in it. In cells of the direction's row
+ * (`rows.ts`): most packets, most bytes, and the overhead that counts for each packet.
+ */
 import type { QueueLimit } from '../../model/emulation.js';
 
-export class QueueBound {
-  #packets: number;
-  #bytes: number;
-  #overheadBytes: number;
+const PACKETS = 0;
+const BYTES = 1;
+const OVERHEAD = 2;
+export const BOUND_CELLS = 3;
 
-  constructor(limit: QueueLimit, rateBps: number, overheadBytes: number) {
-    this.#packets = Infinity;
-    this.#bytes = Infinity;
-    this.#overheadBytes = 0;
-    this.set(limit, rateBps, overheadBytes);
-  }
+export function writeBound(
+  cells: Float64Array,
+  at: number,
+  limit: QueueLimit,
+  rateBps: number,
+  overheadBytes: number,
+): void {
+  cells[at + PACKETS] = limit.unit === 'packets' ? limit.packets : Infinity;
+  cells[at + BYTES] = limit.unit === 'bytes' ? limit.bytes : Infinity;
+  cells[at + OVERHEAD] = 0;
+  if (limit.unit !== 'time') return;
+  cells[at + BYTES] = Math.floor((rateBps * limit.durationNs) / 8e9);
+  cells[at + OVERHEAD] = overheadBytes;
+}
 
-  set(limit: QueueLimit, rateBps: number, overheadBytes: number): void {
-    this.#packets = limit.unit === 'packets' ? limit.packets : Infinity;
-    this.#bytes = limit.unit === 'bytes' ? limit.bytes : Infinity;
-    this.#overheadBytes = 0;
-    if (limit.unit !== 'time') return;
-    this.#bytes = Math.floor((rateBps * limit.durationNs) / 8e9);
-    this.#overheadBytes = overheadBytes;
-  }
+/** So many packets, and bytes without overhead, are more than may wait. */
+export function exceedsBound(cells: Float64Array, at: number, packets: number, bytes: number): boolean {
+  return packets > cells[at + PACKETS]! || bytes + packets * cells[at + OVERHEAD]! > cells[at + BYTES]!;
+}
 
-  /** So many packets, and bytes without overhead, are more than may wait. */
-  isExceeded(packets: number, bytes: number): boolean {
-    return packets > this.#packets || bytes + packets * this.#overheadBytes > this.#bytes;
-  }
+/** Where so many packets wait, and bytes, how many more of `packetBytes` may, `most` or fewer. */
+export function roomInBound(
+  cells: Float64Array,
+  at: number,
+  packets: number,
+  bytes: number,
+  packetBytes: number,
+  most: number,
+): number {
+  const overheadBytes = cells[at + OVERHEAD]!;
+  const byCount = cells[at + PACKETS]! - packets;
+  const usedBytes = bytes + packets * overheadBytes;
+  const byBytes = Math.floor((cells[at + BYTES]! - usedBytes) / (packetBytes + overheadBytes));
+  return Math.max(0, Math.min(most, byCount, byBytes));
 }

@@ -11,6 +11,8 @@ import { hash } from 'node:crypto';
 /** Numbers of a draw: 0 … 2³² − 1. */
 const RANGE = 2 ** 32;
 
+export const STREAM_WORDS = 4;
+
 /** What a stream's position is when it is kept: four 32-bit integers. */
 export type RandomState = readonly number[];
 
@@ -20,28 +22,43 @@ export function thresholdOf(ratio: number): number {
 }
 
 export class RandomStream {
-  readonly #state: Int32Array;
+  /** Its position is in `words[at]` and the three after it. */
+  readonly #words: Int32Array;
+  readonly #at: number;
 
-  /** `purpose`: `loss`, `corrupt`, `duplicate`, `reorder`, `jitter` or `queue`. */
-  constructor(seed: number, link: string, direction: 0 | 1, purpose: string) {
+  /**
+   * `purpose`: `loss`, `corrupt`, `duplicate`, `reorder`, `jitter` or `queue`. Where `words` have a position, it goes on
+   * there: who makes the same stream anew has it as it was.
+   */
+  constructor(
+    seed: number,
+    link: string,
+    direction: 0 | 1,
+    purpose: string,
+    words: Int32Array = new Int32Array(STREAM_WORDS),
+    at = 0,
+  ) {
+    this.#words = words;
+    this.#at = at;
+    if (hasBegun(words, at)) return;
     // JSON, so that no two keys are the same text.
     const digest = hash('sha256', JSON.stringify([seed, link, direction, purpose]), 'buffer');
-    this.#state = new Int32Array(4);
-    for (let i = 0; i < 4; i++) this.#state[i] = digest.readInt32LE(4 * i);
+    for (let i = 0; i < STREAM_WORDS; i++) words[at + i] = digest.readInt32LE(4 * i);
   }
 
   /** 32 random bits, as a signed integer. */
   next32(): number {
-    const state = this.#state;
-    const s1 = state[1]!;
+    const state = this.#words;
+    const at = this.#at;
+    const s1 = state[at + 1]!;
     const scrambled = Math.imul(s1, 5);
     const result = Math.imul((scrambled << 7) | (scrambled >>> 25), 9);
-    const s2 = state[2]! ^ state[0]!;
-    const s3 = state[3]! ^ s1;
-    state[1] = s1 ^ s2;
-    state[0] = state[0]! ^ s3;
-    state[2] = s2 ^ (s1 << 9);
-    state[3] = (s3 << 11) | (s3 >>> 21);
+    const s2 = state[at + 2]! ^ state[at]!;
+    const s3 = state[at + 3]! ^ s1;
+    state[at + 1] = s1 ^ s2;
+    state[at] = state[at]! ^ s3;
+    state[at + 2] = s2 ^ (s1 << 9);
+    state[at + 3] = (s3 << 11) | (s3 >>> 21);
     return result;
   }
 
@@ -58,14 +75,27 @@ export class RandomStream {
   }
 
   exportState(): RandomState {
-    return [...this.#state];
+    return readRandomState(this.#words, this.#at);
   }
 
   /** Goes on where the stream stood that `state` is from. */
   importState(state: RandomState): void {
-    if (state.length !== 4 || !state.some((word) => (word | 0) !== 0)) {
-      throw new RangeError(`a random stream's state is four integers, not all 0: [${state.join(', ')}]`);
-    }
-    this.#state.set(state);
+    writeRandomState(this.#words, this.#at, state);
   }
+}
+
+/** All of them 0 is what no stream comes to. */
+export function hasBegun(words: Int32Array, at: number): boolean {
+  return (words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) !== 0;
+}
+
+export function readRandomState(words: Int32Array, at: number): RandomState {
+  return [...words.subarray(at, at + STREAM_WORDS)];
+}
+
+export function writeRandomState(words: Int32Array, at: number, state: RandomState): void {
+  if (state.length !== STREAM_WORDS || !state.some((word) => (word | 0) !== 0)) {
+    throw new RangeError(`a random stream's state is four integers, not all 0: [${state.join(', ')}]`);
+  }
+  words.set(state, at);
 }

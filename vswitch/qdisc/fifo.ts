@@ -17,6 +17,7 @@ export class Fifo implements Qdisc {
   readonly limit: number;
   length: number;
   readonly due: Float64Array;
+  readonly dueAt = 0;
   readonly #ring: Int32Array;
   readonly #mask: number;
   #head: number;

@@ -9,8 +9,9 @@
 export interface Qdisc {
   /** Frames that are in it. */
   readonly length: number;
-  /** `due[0]`: when `dequeue` may have a frame to give, at the earliest; Infinity while it is empty. */
+  /** `due[dueAt]`: when `dequeue` may have a frame to give, at the earliest; Infinity while it is empty. */
   readonly due: Float64Array;
+  readonly dueAt: number;
 
   /** True: the frame is the qdisc's (queued, or dropped and counted). False: it is full, and the frame stays the caller's. */
   enqueue(frame: number): boolean;
@@ -21,3 +22,13 @@ export interface Qdisc {
   /** The next frame, due or not, for a link that goes down: the caller's from now on; -1 when it is empty. */
   remove(): number;
 }
+
+/** Of a direction that was not told yet what it is like: it takes nothing and has nothing. */
+export const NO_QDISC: Qdisc = {
+  length: 0,
+  due: Float64Array.of(Infinity),
+  dueAt: 0,
+  enqueue: () => false,
+  dequeue: () => -1,
+  remove: () => -1,
+};

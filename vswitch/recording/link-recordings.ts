@@ -101,7 +101,8 @@ class LinkRecorder implements LinkObserver {
 
   /** All that was due before then has left: an engine may be late. */
   get settledNs(): number {
-    return Math.min(this.#now[0]!, this.#direction.qdisc.due[0]!);
+    const { due, dueAt } = this.#direction.qdisc;
+    return Math.min(this.#now[0]!, due[dueAt]!);
   }
 
   begin(properties: LinkProperties): void {
