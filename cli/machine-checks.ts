@@ -3,10 +3,10 @@
  * and nothing is changed. Each check answers what it found and, where something is amiss, the command that mends it.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { getSystemErrorName, promisify } from 'node:util';
 import type { CapacityProblem } from '../control/capacity.js';
 import { isMachineRoot } from '../control/privileges.js';
 import { readCgroupHierarchies } from '../vhost/cgroup-hierarchies.js';
@@ -40,6 +40,7 @@ export async function checkMachine(): Promise<Check[]> {
     ...(isMachineRoot() ? [] : [await userNamespaces()]),
     tunDevice(),
     await tap(),
+    await smallFrames(),
     await tunnels(),
     await sealing(),
     await iproute(),
@@ -147,6 +148,29 @@ async function tap(): Promise<Check> {
   if (!works.includes('tap')) return { name, status: 'missing', detail: error, mend: 'modprobe tun' };
   if (!works.includes('tso')) return { name, status: 'limited', detail: `no offloads: ${error}` };
   return { name, status: 'ok', detail: works.includes('uso') ? 'with TSO and USO' : 'with TSO (USO: Linux 6.2)' };
+}
+
+/** Whether a switch process may have io_uring: it has no capabilities, and without root a filter of system calls. */
+async function smallFrames(): Promise<Check> {
+  const name = 'io_uring';
+  const detail = 'bursts of small frames take a system call each';
+  if (!isMachineRoot())
+    return { name, status: 'limited', detail: `${detail}: it is kept from them here`, mend: 'run as root' };
+  const sysctl = '/proc/sys/kernel/io_uring_disabled';
+  if (existsSync(sysctl) && readFileSync(sysctl, 'latin1').trim() !== '0')
+    return { name, status: 'limited', detail, mend: 'sysctl kernel.io_uring_disabled=0' };
+  const { native } = await import('../native/binding.js');
+  const io = native.ioCreate(emptyArrays());
+  const error = native.ringStart(io);
+  native.ioDestroy(io);
+  if (error === 0) return { name, status: 'ok', detail: 'bursts of small frames take one system call' };
+  const reason = getSystemErrorName(error);
+  return {
+    name,
+    status: 'limited',
+    detail: `${detail}: ${reason}`,
+    mend: 'use Linux 6.1 or later, and let io_uring_setup pass',
+  };
 }
 
 /** UDP_SEGMENT came with Linux 4.18, UDP_GRO with 5.0, epoll_pwait2 with 5.11. */

@@ -157,6 +157,8 @@ export interface SwitchState {
   readonly pid: number;
   readonly rssBytes: number;
   readonly uptimeNs: number;
+  /** Why bursts of small frames take a system call each instead of io_uring (an errno's name); absent where they do not. */
+  readonly ioUringError?: string;
   /** Frame memory; `starved`: how often a device was left unread until there was some again. */
   readonly arena: { readonly slots: number; readonly freeSlots: number; readonly starved: number };
   /** What emulated links leave out of their delays: the engine's own time from the TAP that it reads to the one that it writes. */

@@ -6,7 +6,9 @@
  *   descriptor.c   close, dup, eventfd
  *   socket.c       local sockets and descriptor passing
  *   netns.c        a thread's visit to another network namespace
- *   tap.c          TAPs: open, batch read, batch write
+ *   tap.c          TAPs: open
+ *   burst.c        TAPs: batch read, batch write
+ *   uring.c        io_uring, for batches of small frames
  *   udp.c          sockets of tunnels: open, connect, ask
  *   udp-send.c     datagrams out: segmented sends, sealing
  *   udp-receive.c  datagrams in: what came merged is taken apart, opened, and joined again by frame
@@ -78,6 +80,9 @@ struct io {
   struct mmsghdr *messages;
   struct epoll_event *events;
   struct send *send; /* udp-send.c */
+  uint8_t *burst;    /* burst.c: buffers, and what is done with them */
+  struct transfer *transfers;
+  struct uring *ring; /* NULL: system calls are made one by one */
 
   napi_ref references[10]; /* keep the arrays' memory alive */
 };
@@ -96,6 +101,8 @@ struct receiver *receiver_of(napi_env env, int32_t handle);
 void io_free(napi_env env, struct io *io);
 void keyring_free(struct keyring *ring);
 void receiver_free(struct receiver *receiver);
+bool burst_create(struct io *io);
+void burst_free(struct io *io);
 struct send *send_create(void);
 void send_free(struct send *send);
 
@@ -187,7 +194,7 @@ int64_t monotonic_ns(void);
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove)                                          \
   CALL(threadId) CALL(setThreadName) CALL(setTimerSlackNs) CALL(setSliceNs) CALL(setRealtime)                           \
-  CALL(tick) CALL(wait) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
+  CALL(tick) CALL(wait) CALL(ringStart) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
   CALL(udpOverruns) CALL(udpWrite)
 
 #define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);

@@ -401,19 +401,25 @@ describe('data-path calls', () => {
     expect(read([0, 1, 2, 3], 4)).toBe(4);
     native.udpReceiverDestroy(buffers);
 
-    for (const vnet of [0, 1]) {
-      expect(native.tapRead(handle, receiver, 17, 1, 1, vnet)).toBe(-EINVAL);
-      expect(native.tapRead(handle, receiver, 4, 0, 1, vnet)).toBe(-EINVAL);
-      expect(native.tapRead(handle, receiver, 4, 1, 9, vnet)).toBe(-EINVAL);
-      expect(native.tapRead(handle, receiver, -1, 1, 1, vnet)).toBe(-EINVAL);
+    for (const [vnet, ahead] of [
+      [0, 0],
+      [1, 0],
+      [0, 8],
+      [1, 8],
+    ] as const) {
+      expect(native.tapRead(handle, receiver, 17, 1, 1, vnet, ahead)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, 4, 0, 1, vnet, ahead)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, 4, 1, 9, vnet, ahead)).toBe(-EINVAL);
+      expect(native.tapRead(handle, receiver, -1, 1, 1, vnet, ahead)).toBe(-EINVAL);
       expect(native.tapWrite(handle, sender, 0, 0, 9, vnet)).toBe(-EINVAL);
       expect(native.tapWrite(handle, sender, -1, 0, 1, vnet)).toBe(-EINVAL);
-      expect(native.tapRead(handle, 1_000_000, 4, 1, 1, vnet)).toBe(-EBADF);
+      expect(native.tapRead(handle, 1_000_000, 4, 1, 1, vnet, ahead)).toBe(-EBADF);
     }
     const anything = native as unknown as Record<string, (...values: unknown[]) => number>;
     for (const name of [
       'tick',
       'wait',
+      'ringStart',
       'tapRead',
       'tapWrite',
       'udpRead',
@@ -427,7 +433,7 @@ describe('data-path calls', () => {
     expect(native.eventfdSignal(1_000_000)).toBe(-EBADF);
   });
 
-  it('touch nothing but the slots they were given, whatever the numbers', () => {
+  it.each(['calls', 'io_uring'])('touch nothing but the slots they were given, whatever the numbers: by %s', (by) => {
     const [sender, receiver] = udpPair();
     const pattern = 0xa5;
     const guarded = new Uint8Array(12 * SLOT_BYTES).fill(pattern);
@@ -445,6 +451,7 @@ describe('data-path calls', () => {
       clock: new Float64Array(3),
     };
     const io = native.ioCreate(arrays);
+    if (by === 'io_uring') native.ringStart(io);
     const ring = native.keyringCreate();
     native.keyringAdd(ring, {
       epoch: 1,
@@ -480,7 +487,7 @@ describe('data-path calls', () => {
               : call === 1
                 ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0, 0)
                 : call === 2
-                  ? native.tapRead(io, receiver, a!, b!, c!, d! & 1)
+                  ? native.tapRead(io, receiver, a!, b!, c!, d! & 1, e!)
                   : native.tapWrite(io, sender, a!, b!, c!, e! & 1);
           expect(Number.isInteger(result) && result <= 6).toBe(true);
           expect(guarded.subarray(0, 4 * SLOT_BYTES).every((byte) => byte === pattern)).toBe(true);

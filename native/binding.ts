@@ -289,16 +289,32 @@ export interface Native {
    */
   wait(io: number, epoll: number): number;
   /**
+   * From now on bursts of small frames are read and written by io_uring, many in one system call; only by this thread. 0, or
+   * -errno: it cannot be had (ENOSYS, EPERM, or EINVAL before Linux 6.1), and all is done one by one, as before.
+   */
+  ringStart(io: number): number;
+  /**
    * Reads up to `maxFrames` frames into the slots `iov[0 … slotCount)`. Each frame takes the next `slotsFor(length)`
    * slots in order: data from HEADROOM_BYTES in its first, from 0 in the others (arena.ts). Stops at EAGAIN, or when
    * fewer than `minSlots` slots are left (the largest frame this TAP can give). Out: `lengths[i]`; `vnet` where `vnetHdr`.
+   * `ahead`, where it is not 0: small frames are expected, about so many; others cost a copy. No more are read at once than
+   * would find `minSlots` each.
    */
-  tapRead(io: number, fd: number, slotCount: number, minSlots: number, maxFrames: number, vnetHdr: number): number;
+  tapRead(
+    io: number,
+    fd: number,
+    slotCount: number,
+    minSlots: number,
+    maxFrames: number,
+    vnetHdr: number,
+    ahead: number,
+  ): number;
   /**
    * Writes frames from the scatter list: frame i has `lengths[i]` entries; `vnet` header i goes first where `vnetHdr`.
    * Starts at frame `first`, whose scatter entries start at `iov[2 * firstEntry]`. Returns how many were written, 0 when
    * the device is full; a frame that the kernel refuses (not EAGAIN) ends the batch before it, and is `-errno` when it
-   * is the first.
+   * is the first. Or, where later ones were written in one system call with it, it counts among the written, and
+   * `lengths` has `-errno` for it.
    */
   tapWrite(io: number, fd: number, first: number, firstEntry: number, frames: number, vnetHdr: number): number;
   /**

@@ -39,7 +39,10 @@ static const unsigned refused[] = {
 #endif
 };
 
-/* ENOSYS: libraries then do without. clone3 has its flags in memory, where a filter cannot see them: clone is next. */
+/*
+ * ENOSYS: libraries then do without, and so does the engine (uring.c). clone3 has its flags in memory, where a filter cannot
+ * see them: clone is next. What is asked of io_uring, no filter sees.
+ */
 static const unsigned missing[] = {SYS_clone3, SYS_io_uring_setup};
 
 /* EPERM, but for the process itself, by its number or as 0: the C library ends a program by signalling itself. */

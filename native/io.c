@@ -80,6 +80,7 @@ void io_free(napi_env env, struct io *io) {
   free(io->messages);
   free(io->events);
   if (io->send != NULL) send_free(io->send);
+  burst_free(io);
   free(io);
 }
 
@@ -128,7 +129,7 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   io->events = calloc(ready, sizeof *io->events);
   io->send = send_create();
   int32_t handle = 0;
-  if (io->parts != NULL && io->messages != NULL && io->events != NULL && io->send != NULL)
+  if (io->parts != NULL && io->messages != NULL && io->events != NULL && io->send != NULL && burst_create(io))
     handle = table_put(&state->ios, io);
   if (handle == 0) {
     io_free(env, io);

@@ -1,6 +1,5 @@
 /*
- * TAP devices: opening one in a given network namespace, and frames in batches. One read or write is one frame
- * (drivers/net/tun.c), with a virtio_net_hdr before it where the TAP has IFF_VNET_HDR.
+ * TAP devices: opening one in a given network namespace.
  */
 #include "addon.h"
 
@@ -22,24 +21,7 @@
 #endif
 #define TUN_F_ALL (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6)
 
-/*
- * virtio_net_hdr_mrg_rxbuf, as JavaScript reads it:
- *
- *   offset  bytes  type  field
- *        0      1  u8    flags
- *        1      1  u8    gso_type
- *        2      2  u16   hdr_len
- *        4      2  u16   gso_size
- *        6      2  u16   csum_start
- *        8      2  u16   csum_offset
- *       10      2  u16   num_buffers
- */
 _Static_assert(sizeof(struct virtio_net_hdr_mrg_rxbuf) == VNET_HDR_BYTES, "virtio_net_hdr");
-_Static_assert(offsetof(struct virtio_net_hdr_mrg_rxbuf, hdr.gso_size) == 4, "virtio_net_hdr");
-_Static_assert(offsetof(struct virtio_net_hdr_mrg_rxbuf, hdr.csum_start) == 6, "virtio_net_hdr");
-_Static_assert(offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers) == 10, "virtio_net_hdr");
-/* The header is in the machine's byte order; the arena's users read it as little-endian. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian machines only");
 
 /* --- tapOpen ----------------------------------------------------------------------------------------------------- */
 
@@ -146,61 +128,4 @@ napi_value native_tapSetCarrier(napi_env env, napi_callback_info info) {
   int carrier = on;
   if (ioctl(fd, TUNSETCARRIER, &carrier) != 0) return throw_errno(env, "TUNSETCARRIER", errno);
   return make_undefined(env);
-}
-
-/* --- data path --------------------------------------------------------------------------------------------------- */
-
-static int tap_read(struct io *io, int fd, int32_t slots, int32_t min_slots, int32_t max_frames, bool vnet_hdr) {
-  if (slots < 0 || slots > io->iov_count || min_slots < 1 || min_slots > io->iov_count) return -EINVAL;
-  if (max_frames < 0 || max_frames > io->lengths_count || (vnet_hdr && max_frames > io->vnet_count)) return -EINVAL;
-  int header = vnet_hdr ? 1 : 0;
-  int32_t used = 0;
-  int frames = 0;
-  while (frames < max_frames && slots - used >= min_slots) {
-    if (vnet_hdr) io->parts[0] = (struct iovec){io->vnet + frames * VNET_HDR_BYTES, VNET_HDR_BYTES};
-    if (!io_slots(io, used, min_slots, io->parts + header)) return frames > 0 ? frames : -EINVAL;
-    ssize_t got;
-    do got = readv(fd, io->parts, min_slots + header);
-    while (got < 0 && errno == EINTR);
-    if (got < 0) {
-      if (errno == EAGAIN || frames > 0) break;
-      return -errno;
-    }
-    if (vnet_hdr) got -= VNET_HDR_BYTES;
-    if (got < 0) return frames > 0 ? frames : -EIO; /* not a TAP with vnet headers */
-    io->lengths[frames++] = (int32_t)got;
-    used += slots_for(got);
-  }
-  return frames;
-}
-
-static int tap_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t frames, bool vnet_hdr) {
-  if (first < 0 || frames < 0 || (int64_t)first + frames > io->lengths_count) return -EINVAL;
-  if (vnet_hdr && (int64_t)first + frames > io->vnet_count) return -EINVAL;
-  int header = vnet_hdr ? 1 : 0;
-  for (int i = 0; i < frames; i++) {
-    int32_t count = io->lengths[first + i];
-    if (vnet_hdr) io->parts[0] = (struct iovec){io->vnet + (size_t)(first + i) * VNET_HDR_BYTES, VNET_HDR_BYTES};
-    if (!io_pairs(io, entry, count, io->parts + header)) return i > 0 ? i : -EINVAL;
-    ssize_t sent;
-    do sent = writev(fd, io->parts, count + header);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0) return i > 0 || errno == EAGAIN ? i : -errno;
-    entry += count;
-  }
-  return frames;
-}
-
-napi_value native_tapRead(napi_env env, napi_callback_info info) {
-  int32_t n[6];
-  struct io *io;
-  if (!numbers(env, info, 6, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, tap_read(io, n[1], n[2], n[3], n[4], n[5] != 0));
-}
-
-napi_value native_tapWrite(napi_env env, napi_callback_info info) {
-  int32_t n[6];
-  struct io *io;
-  if (!numbers(env, info, 6, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, tap_write(io, n[1], n[2], n[3], n[4], n[5] != 0));
 }

@@ -10,6 +10,8 @@ import type { EpochKeys } from './device/device.js';
 /** `workerData`. */
 export interface EngineStart {
   readonly arenaBytes: number;
+  /** Whether bursts of small frames are moved by io_uring, where the kernel lets this process. */
+  readonly ioUring: boolean;
   /** The eventfd that wakes the engine for a command. */
   readonly wakeFd: number;
   /** Of `Telemetry.allocate` and `FlightRecorder.allocate`. */
@@ -24,6 +26,8 @@ export interface EngineReady {
   readonly unixStartNs: bigint;
   /** As /proc/self/task names it. */
   readonly threadId: number;
+  /** Why io_uring cannot be had where it was asked for: an errno. */
+  readonly ioUringErrno?: number;
 }
 
 /** Which index of the shared counters belongs to whom. */

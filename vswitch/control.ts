@@ -107,7 +107,7 @@ export class Control {
           await this.#putConfig(await readBody(request));
           sendJson(response, 200, {});
           // After the answer, since the log is loaded when it is first written to.
-          void log().then((logger) => logger.info({ links: this.#layout.links.length }, 'configured'));
+          void log().then((logger) => logger.info({ links: this.#layout.links.length, ...this.#io() }, 'configured'));
           break;
         case 'PUT /links':
           await this.#putLinks(await readBody(request));
@@ -217,6 +217,7 @@ export class Control {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),
       uptimeNs: Math.round(process.uptime() * 1e9),
+      ...this.#io(),
       arena: {
         slots: telemetry.gauges[Gauge.slots]!,
         freeSlots: telemetry.gauges[Gauge.freeSlots]!,
@@ -243,6 +244,11 @@ export class Control {
       })),
       drops: telemetry.dropsByReason(),
     };
+  }
+
+  #io(): Pick<SwitchState, 'ioUringError'> {
+    const { ioUringError } = this.#engine;
+    return ioUringError === undefined ? {} : { ioUringError };
   }
 
   #emulations(link: number): Pick<SwitchState['links'][number], 'forwardEmulation' | 'reverseEmulation'> {

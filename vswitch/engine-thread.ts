@@ -2,6 +2,7 @@
  * The main thread's end of the engine's thread: starts it, sends commands, reads the shared counters. Used by `main.ts`.
  */
 import { once } from 'node:events';
+import { getSystemErrorName } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
 import { native } from '../native/binding.js';
@@ -36,6 +37,8 @@ export class EngineThread {
   readonly unixStartNs: bigint;
   /** As /proc/self/task names it. */
   readonly threadId: number;
+  /** Why bursts of small frames are not moved by io_uring, though it was asked for: an errno's name. */
+  readonly ioUringError: string | undefined;
   readonly #worker: Worker;
   readonly #wakeFd: number;
   /** Called with what the engine says unasked. */
@@ -51,6 +54,7 @@ export class EngineThread {
     this.ended = ended;
     this.unixStartNs = ready.unixStartNs;
     this.threadId = ready.threadId;
+    this.ioUringError = ready.ioUringErrno === undefined ? undefined : getSystemErrorName(-ready.ioUringErrno);
     this.#worker = worker;
     this.#wakeFd = start.wakeFd;
     this.onTunnelEvent = () => undefined;
@@ -69,9 +73,10 @@ export class EngineThread {
   }
 
   /** Resolves when the engine is warm and waits for its first configuration. */
-  static async start(arenaBytes: number): Promise<EngineThread> {
+  static async start(arenaBytes: number, { ioUring = true } = {}): Promise<EngineThread> {
     const workerData: EngineStart = {
       arenaBytes,
+      ioUring,
       wakeFd: native.eventfd(),
       telemetry: Telemetry.allocate(),
       recorder: FlightRecorder.allocate(),

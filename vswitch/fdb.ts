@@ -29,7 +29,7 @@ export class Fdb {
   count: number;
   /** How often an address was not learned because the table was full. */
   refused: number;
-  readonly #clock: Clock;
+  readonly #now: Float64Array;
   readonly #endPlus1: Uint16Array;
   readonly #hi: Uint16Array;
   readonly #lo: Int32Array;
@@ -47,7 +47,7 @@ export class Fdb {
     this.ageingNs = ageingNs;
     this.count = 0;
     this.refused = 0;
-    this.#clock = clock;
+    this.#now = clock.now;
     this.#endPlus1 = new Uint16Array(slots);
     this.#hi = new Uint16Array(slots);
     this.#lo = new Int32Array(slots);
@@ -64,7 +64,7 @@ export class Fdb {
     while (this.#endPlus1[slot] !== 0) {
       if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
         this.#endPlus1[slot] = end + 1;
-        this.#seenNs[slot] = this.#clock.nowNs();
+        this.#seenNs[slot] = this.#now[0]!;
         return;
       }
       slot = (slot + 1) & this.#mask;
@@ -76,7 +76,7 @@ export class Fdb {
     this.#endPlus1[slot] = end + 1;
     this.#hi[slot] = hi;
     this.#lo[slot] = lo;
-    this.#seenNs[slot] = this.#clock.nowNs();
+    this.#seenNs[slot] = this.#now[0]!;
     this.count++;
   }
 
@@ -124,7 +124,7 @@ export class Fdb {
   }
 
   #ageNs(slot: number): number {
-    return this.#clock.nowNs() - this.#seenNs[slot]!;
+    return this.#now[0]! - this.#seenNs[slot]!;
   }
 
   /** Multiplicative hashing (Knuth, TAOCP 3, 6.4): the product's upper bits depend on all bits of the address. */

@@ -44,6 +44,7 @@ native.setThreadName(ENGINE_THREAD);
 native.setTimerSlackNs(1);
 native.setSliceNs(SLICE_NS);
 const io = new NativeIo(native, start.arenaBytes);
+const ringError = start.ioUring ? native.ringStart(io.handle) : 0;
 const epoll = native.epollCreate();
 native.epollAdd(epoll, start.wakeFd, WAKE, READABLE);
 
@@ -298,6 +299,7 @@ port.postMessage({
   ready: true,
   unixStartNs: unixNowNs() - BigInt(Math.round(io.nowNs())),
   threadId: native.threadId(),
+  ...(ringError === 0 ? {} : { ioUringErrno: -ringError }),
 } satisfies EngineReady);
 run();
 engine.close();

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../model/clock.js';
 import { Arena } from '../../vswitch/arena.js';
 import type { DeviceContext } from '../../vswitch/device/device.js';
@@ -66,7 +66,7 @@ function pcapPair(): DevicePair {
 portDeviceCompliance('pcap', { channels: false, superFrames: false }, pcapPair);
 
 /** Two TAPs on a bridge of the kernel's, in a namespace of their own: what one writes, the other reads. */
-async function tapPair(vnetHdr: boolean): Promise<DevicePair> {
+async function tapPair(vnetHdr: boolean, ioUring: boolean): Promise<DevicePair> {
   const { SwitchLab } = await import('../lab/switch-lab.js');
   const { native } = await import('../../native/binding.js');
   const lab = await SwitchLab.start();
@@ -78,6 +78,7 @@ async function tapPair(vnetHdr: boolean): Promise<DevicePair> {
     for name in tap0 tap1; do ip link set $name master br0; ip link set $name up; done; ip link set br0 up`;
   await lab.exec('taps', 'sh', '-ec', script);
   const io = new NativeIo(native, 8 * MiB);
+  if (ioUring) expect(native.ringStart(io.handle)).toBe(0);
   const ends = fds.map((fd, index) => {
     const context = { arena: io.arena, io, drops: new RecordingSink(), clock: io, index };
     return { device: new TapDevice(context, { fd, mtuBytes: 1500, vnetHdr }), ...context };
@@ -101,8 +102,17 @@ const unavailable = await import('../lab/switch-lab.js').then(
 );
 
 if (unavailable === undefined) {
-  portDeviceCompliance('tap', { channels: false, superFrames: false }, () => tapPair(false));
-  portDeviceCompliance('tap with vnet headers', { channels: false, superFrames: true }, () => tapPair(true));
+  const { Io } = await import('../../native/fixture.js');
+  const { native } = await import('../../native/binding.js');
+  const hasIoUring = native.ringStart(new Io(1).handle) === 0;
+  if (!hasIoUring) it.skip('PortDevice: tap, by io_uring: it cannot be had here');
+  for (const ioUring of hasIoUring ? [false, true] : [false]) {
+    const by = ioUring ? 'by io_uring' : 'by calls';
+    const plain = { channels: false, superFrames: false };
+    portDeviceCompliance(`tap, ${by}`, plain, () => tapPair(false, ioUring));
+    const vnet = { channels: false, superFrames: true };
+    portDeviceCompliance(`tap with vnet headers, ${by}`, vnet, () => tapPair(true, ioUring));
+  }
 } else {
   describe('PortDevice: tap', () => {
     it.skip(`skipped: ${unavailable}`);

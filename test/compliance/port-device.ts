@@ -222,6 +222,20 @@ export function portDeviceCompliance(
       }
     });
 
+    it.runIf(abilities.superFrames)('carries small frames and super-frames in any order', async () => {
+      const frames = Array.from({ length: 90 }, (_, i) =>
+        i % 30 === 17 ? tcpSuperFrame(20_000 + i) : frameOf(pair, pair.a, 60 + 15 * i, i),
+      );
+      const received: ReceivedFrame[] = [];
+      // Not more at once than a device's queue holds.
+      for (let from = 0; from < frames.length; from += 45) {
+        const some = frames.slice(from, from + 45);
+        send(pair.a, some);
+        received.push(...(await receive(pair.b, some.length)));
+      }
+      expect(received.map(({ bytes }) => hex(bytes))).toEqual(frames.map(({ bytes }) => hex(bytes)));
+    });
+
     it('closes twice, with frames under way', () => {
       send(pair.a, [frameOf(pair, pair.a, 100, 1)]);
       pair.a.device.close();

@@ -64,14 +64,17 @@ export class NativeIo implements Clock {
   readonly ready: Int32Array;
   /** `now[0]`: the time; behind it what the next wait is told. */
   readonly now: Float64Array;
-  /** Free slots taken from the arena, the next to be read into last. */
+  /**
+   * The array that `iov` is the beginning of. Its end is a stock of free slots taken from the arena, from `#stockAt` on and
+   * the next to be read into first: so they are copied down in one piece.
+   */
   readonly #stock: Int32Array;
-  #stocked: number;
+  #stockAt: number;
 
   constructor(native: DeviceCalls, arenaBytes: number) {
     const arrays: IoArrays = {
       arena: new Uint8Array(native.arenaCreate(arenaBytes)),
-      iov: new Int32Array(2 * IO_ENTRIES),
+      iov: new Int32Array(3 * IO_ENTRIES),
       lengths: new Int32Array(IO_FRAMES),
       cuts: new Int32Array(IO_FRAMES),
       ecn: new Uint8Array(IO_FRAMES),
@@ -84,7 +87,7 @@ export class NativeIo implements Clock {
     this.native = native;
     this.arena = new Arena(arrays.arena);
     this.handle = native.ioCreate(arrays);
-    this.iov = arrays.iov;
+    this.iov = arrays.iov.subarray(0, 2 * IO_ENTRIES);
     this.lengths = arrays.lengths;
     this.cuts = arrays.cuts;
     this.ecn = arrays.ecn;
@@ -93,8 +96,8 @@ export class NativeIo implements Clock {
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
     this.now = arrays.clock;
-    this.#stock = new Int32Array(IO_ENTRIES);
-    this.#stocked = 0;
+    this.#stock = arrays.iov;
+    this.#stockAt = arrays.iov.length;
     native.tick(this.handle);
   }
 
@@ -115,24 +118,25 @@ export class NativeIo implements Clock {
 
   /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */
   offerSlots(count: number): number {
-    while (this.#stocked < count) {
+    const stock = this.#stock;
+    while (stock.length - this.#stockAt < count) {
       const slot = this.arena.takeSlot();
       if (slot === -1) break;
-      this.#stock[this.#stocked++] = slot;
+      stock[--this.#stockAt] = slot;
     }
-    const offered = Math.min(count, this.#stocked);
-    for (let i = 0; i < offered; i++) this.iov[i] = this.#stock[this.#stocked - 1 - i]!;
+    const offered = Math.min(count, stock.length - this.#stockAt);
+    stock.copyWithin(0, this.#stockAt, this.#stockAt + offered);
     return offered;
   }
 
   /** The first `count` of the slots offered last were filled and are the caller's. */
   takeOffered(count: number): void {
-    this.#stocked -= count;
+    this.#stockAt += count;
   }
 
   /** Gives the stock back to the arena and forgets the arrays. Nothing may use it afterwards. */
   close(): void {
-    while (this.#stocked > 0) this.arena.returnSlot(this.#stock[--this.#stocked]!);
+    while (this.#stockAt < this.#stock.length) this.arena.returnSlot(this.#stock[this.#stockAt++]!);
     this.native.ioDestroy(this.handle);
   }
 }

@@ -83,9 +83,14 @@ class End {
   readonly device: TapDevice;
   readonly drops = new RecordingSink();
 
-  constructor(native: Native, fd: number, options: { calls?: DeviceCalls; mtuBytes?: number; vnetHdr?: boolean } = {}) {
-    const { calls = native, mtuBytes = MTU_BYTES, vnetHdr = true } = options;
+  constructor(
+    native: Native,
+    fd: number,
+    options: { calls?: DeviceCalls; mtuBytes?: number; vnetHdr?: boolean; ioUring?: boolean } = {},
+  ) {
+    const { calls = native, mtuBytes = MTU_BYTES, vnetHdr = true, ioUring = false } = options;
     this.io = new NativeIo(calls, ARENA_BYTES);
+    if (ioUring) expect(native.ringStart(this.io.handle)).toBe(0);
     const context = { arena: this.io.arena, io: this.io, drops: this.drops, clock: this.io, index: 0 };
     this.device = new TapDevice(context, { fd: native.dup(fd), mtuBytes, vnetHdr });
   }
@@ -249,9 +254,12 @@ describe.skipIf(unavailable !== undefined)(
   `a TAP${unavailable === undefined ? '' : ` (skipped: ${unavailable})`}`,
   () => {
     let taps: Bridged;
+    let hasIoUring: boolean;
 
     beforeAll(async () => {
       taps = await bridgeTaps();
+      const { Io } = await import('../../native/fixture.js');
+      hasIoUring = taps.native.ringStart(new Io(1).handle) === 0;
     });
 
     afterAll(() => taps.close());
@@ -340,6 +348,27 @@ describe.skipIf(unavailable !== undefined)(
       expect(await single.take(3)).toEqual(expected);
       expect(plain.drops.reasons).toEqual(['malformed', 'tooLong', 'tooLong']);
     });
+
+    it.each([false, true])(
+      'is given small frames in bursts, but for those it refuses; io_uring %s',
+      async (ioUring) => {
+        if (ioUring && !hasIoUring) return;
+        using whole = new End(taps.native, taps.whole, { ioUring });
+        using single = new End(taps.native, taps.single, { ioUring });
+        // Shorter than an Ethernet header: tun_get_user in drivers/net/tun.c.
+        const short = { ...small(0), bytes: new Uint8Array(10) };
+        const large = superFrame({ version: 4, protocol: 'tcp', payload: pattern(9000) }, 1000);
+        const good = Array.from({ length: 100 }, (_, i) => small(i));
+        whole.send(short, ...good.slice(0, 20), short, large, ...good.slice(20), short);
+        const expected = [
+          ...good.slice(0, 20).map(({ bytes }) => hex(bytes)),
+          ...segmentFrame(large.bytes, 1000)!.map(hex),
+          ...good.slice(20).map(({ bytes }) => hex(bytes)),
+        ];
+        expect(await single.take(expected.length)).toEqual(expected);
+        expect(whole.drops.reasons).toEqual(['deviceError', 'deviceError', 'deviceError']);
+      },
+    );
 
     it('gets what there is memory for', async () => {
       using plain = new End(taps.native, taps.plain, { vnetHdr: false });

@@ -30,6 +30,10 @@ const { EINVAL } = constants.errno;
 const BATCH_FRAMES = 64;
 /** Of super-frames, so many in one read: a megabyte at most would push all else out of the cache. */
 const SUPER_FRAMES = 4;
+/** Reads that bring no frame of more than a slot, until small ones are expected. */
+const CALM_READS = 8;
+/** Of the arena, so much at most is offered for one read, though small frames need little of it. */
+const MOST_OFFERED = 1 / 8;
 
 export interface TapDeviceOptions {
   /** Opened with the same `vnetHdr`; the device closes it. */
@@ -54,9 +58,13 @@ export class TapDevice implements PortDevice {
   readonly #segments: FrameBatch;
   /** Bit n: the kernel does not know super-frames of kind n (`VnetHeaders.kindAt`). */
   #unknownKinds: number;
-  /** Slots for the longest frame that it can give, and slots offered for a batch. */
+  /** Slots for the longest frame that it can give; slots offered for a batch, and for one of small frames at most. */
   readonly #minSlots: number;
   readonly #offerSlots: number;
+  readonly #mostSlots: number;
+  /** Reads in a row that brought small frames, up to CALM_READS; and how many frames the last one brought. */
+  #calmReads: number;
+  #lastRead: number;
   #fd: number;
 
   constructor(context: DeviceContext, options: TapDeviceOptions) {
@@ -76,6 +84,9 @@ export class TapDevice implements PortDevice {
     const longest = ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES + options.mtuBytes + 1;
     this.#minSlots = options.vnetHdr ? MAX_FRAME_SLOTS : slotsFor(longest);
     this.#offerSlots = options.vnetHdr ? SUPER_FRAMES * MAX_FRAME_SLOTS : BATCH_FRAMES * this.#minSlots;
+    this.#mostSlots = Math.max(this.#offerSlots, Math.floor(context.arena.slotCount * MOST_OFFERED));
+    this.#calmReads = CALM_READS;
+    this.#lastRead = 1;
     this.#fd = options.fd;
   }
 
@@ -87,9 +98,11 @@ export class TapDevice implements PortDevice {
     const io = this.#io;
     const most = Math.min(BATCH_FRAMES, out.capacity - out.count);
     if (most === 0) return 0;
-    const offered = io.offerSlots(this.#offerSlots);
+    const ahead = this.#calmReads === CALM_READS ? this.#lastRead : 0;
+    const wanted = Math.min(Math.max(this.#offerSlots, ahead * this.#minSlots), this.#mostSlots);
+    const offered = io.offerSlots(wanted);
     if (offered < this.#minSlots) return RX_NO_MEMORY;
-    const read = io.native.tapRead(io.handle, this.#fd, offered, this.#minSlots, most, this.#vnetHdr);
+    const read = io.native.tapRead(io.handle, this.#fd, offered, this.#minSlots, most, this.#vnetHdr, ahead);
     if (read < 0) return RX_GONE;
     let used = 0;
     let received = 0;
@@ -110,6 +123,9 @@ export class TapDevice implements PortDevice {
       }
     }
     io.takeOffered(used);
+    if (read > 0) this.#lastRead = read;
+    if (used > read) this.#calmReads = 0;
+    else if (read > 0 && this.#calmReads < CALM_READS) this.#calmReads++;
     return received;
   }
 
@@ -156,7 +172,11 @@ export class TapDevice implements PortDevice {
     const staged = this.#stage(frames, first);
     if (staged === 0) return 1;
     const written = io.native.tapWrite(io.handle, this.#fd, 0, 0, staged, this.#vnetHdr);
-    for (let n = 0; n < written; n++) this.#arena.release(frames.ids[first + n]!);
+    for (let n = 0; n < written; n++) {
+      const frame = frames.ids[first + n]!;
+      if (io.lengths[n]! < 0) this.#drop(DropReason.deviceError, frame);
+      else this.#arena.release(frame);
+    }
     if (written >= 0) return written;
     const kind = this.#vnetHdr === 1 && written === -EINVAL ? this.#vnet.kindAt(0) : 0;
     if (kind === 0) return this.#drop(DropReason.deviceError, frames.ids[first]!);
