@@ -99,6 +99,7 @@ export function switchConfigs(network: Network, networkNumber: number, zeroNs?: 
         pathMtuBytes: UNDERLAY.mtuBytes,
         ipHeaderBytes: UNDERLAY.ipHeaderBytes,
         seal: network.seal === 'none' ? 'none' : 'required',
+        ...(network.fec === undefined ? {} : { fec: network.fec }),
       });
     const own = links.get(machine) ?? [];
     if (bridges.length + devices.length + own.length === 0) continue;
