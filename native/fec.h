@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* vswitch/tunnel/fec/parity.ts; layout.test.ts compares both sides. */
+/* vswitch/tunnel/fec/; layout.test.ts compares both sides. */
 #define FEC_MAX_DATA 80
 #define FEC_MAX_ROWS 32
 /* Behind the datagram header of a parity datagram: datagrams in the block, row, distance to the first of them. */

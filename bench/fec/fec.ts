@@ -56,7 +56,7 @@ function scenario(fec: string, index: number): RawScenario {
       h2: { kind: 'host', machine: 'b' },
     },
     links: [
-      { endpoints: ['h1', 's1'], delay: options.delay, queue: '2000p' },
+      { endpoints: ['h1', 's1'], delay: options.delay },
       { endpoints: [{ node: 'h2', address: `${ADDRESS}/24` }, 's1'] },
     ],
   };

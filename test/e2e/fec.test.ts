@@ -141,7 +141,10 @@ describe.runIf(isRoot && canLose)(`a path that loses datagrams${whyNot}`, () => 
   });
 
   it('is refused out of its bounds, where it stands', async () => {
-    const { code, stderr } = await bench.luthier('validate', bench.scenario('much', scenario('auto').replace('fec: auto', 'fec: 80%')));
+    const { code, stderr } = await bench.luthier(
+      'validate',
+      bench.scenario('much', scenario('auto').replace('fec: auto', 'fec: 80%')),
+    );
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/much\.yaml:4:6/);
     expect(stderr).toContain('more than 50%');
