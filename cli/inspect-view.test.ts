@@ -116,6 +116,25 @@ describe('inspect', () => {
     `);
   });
 
+  it('shows what parity a tunnel has, and what it brought back, where there is any', () => {
+    const [one] = lab.switchProcesses;
+    const fec = { parityRatio: 5 / 44, sentParity: 1234, repaired: 56, unrepaired: 1 };
+    const health: TunnelHealthState = {
+      ...{ liveness: 'alive', since: '2026-11-21T09:14:04.123Z', pathMtuBytes: 1500, address: '192.0.2.1:7000' },
+      ...{ searching: false, moves: 0, fec },
+    };
+    const tunnel = { name: 'udp:b', peer: 'b', state: 'sealed' as const, health };
+    const network: NetworkState = {
+      ...lab,
+      switchProcesses: [{ ...one!, machine: 'a', state: { ...one!.state!, tunnels: [tunnel] } }],
+    };
+    expect(/^FEC[^]*?(?=\n\n)/m.exec(renderNetwork(network))![0]).toMatchInlineSnapshot(`
+      "FEC  FROM  PARITY  SENT  REPAIRED  LOST
+      a    b       11 %  1234        56     1"
+    `);
+    expect(renderNetwork(lab)).not.toContain('REPAIRED');
+  });
+
   it('says, as ls does, that a network is not sealed, where that matters', () => {
     const why = 'lab is not sealed: what passes between its machines can be read, changed and forged';
     const open: NetworkState = { ...lab, seal: 'none', machines: 2 };

@@ -25,6 +25,8 @@ export function renderNetwork(network: NetworkState): string {
         between,
       ),
     );
+  const repairs = repaired(network);
+  if (repairs.length > 0) sections.push(table(['FEC', 'FROM', '>PARITY', '>SENT', '>REPAIRED', '>LOST'], repairs));
   sections.push(dropReasons(network));
   return sections.join('\n\n');
 }
@@ -194,6 +196,19 @@ function tunnels({ switchProcesses }: NetworkState): string[][] {
       ...healthOf(health),
       [reason, remark].filter((text) => text !== undefined).join('; '),
     ]),
+  );
+}
+
+/** Of tunnels with parity: what this end sends, and what that of the peer brought back. */
+function repaired({ switchProcesses }: NetworkState): string[][] {
+  return switchProcesses.flatMap(({ machine, state }) =>
+    (state?.tunnels ?? []).flatMap(({ peer, health }) => {
+      if (health?.fec === undefined) return [];
+      const { parityRatio, sentParity, repaired: back, unrepaired } = health.fec;
+      return [
+        [machine, peer, `${Math.round(parityRatio * 100)} %`, String(sentParity), String(back), String(unrepaired)],
+      ];
+    }),
   );
 }
 

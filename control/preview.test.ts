@@ -71,6 +71,11 @@ describe('previewOf', () => {
     expect(steps).toEqual([]);
   });
 
+  it('says how much parity there is from now on', () => {
+    const [network] = preview({ fec: '10%' }).differences;
+    expect(network!.details).toEqual(['fec: none → 10%']);
+  });
+
   it('says what of ports and links is different, and what goes last', () => {
     const { differences } = preview({
       nodes: { s1: lan.nodes.s1, h1: lan.nodes.h1, s2: { kind: 'switch', transparent: true } },

@@ -4,6 +4,7 @@ import type { LinkProperties } from '../model/emulation.js';
 import { LINK_PROPERTIES } from '../model/link-properties.js';
 import type { Difference, PlanReport } from '../model/messages.js';
 import type { HostNode, Link, LinkEnd, Network, Node, RouterNode } from '../model/network.js';
+import { formatRatio } from '../model/units.js';
 import { actionTitle, plan, type Losses } from './plan.js';
 import { writtenOf } from './scenario/index.js';
 
@@ -36,6 +37,7 @@ function networkDetails(was: Network, is: Network): string[] {
   return [
     ...value('seed', was.seed, is.seed),
     ...value('seal', was.seal, is.seal),
+    ...value('fec', fecText(was), fecText(is)),
     ...(isDeepStrictEqual(was.events, is.events) ? [] : [`events: ${was.events.length} → ${is.events.length}`]),
     ...otherContents('trace', traces, is.inputs.traces),
     ...otherContents('distribution', distributions, is.inputs.distributions),
@@ -180,6 +182,10 @@ function endText({ node, port }: LinkEnd): string {
 
 function routes({ routes: list }: NetnsNode): string {
   return list.map(({ destination, via }) => `${destination} via ${via}`).join(', ');
+}
+
+function fecText({ fec }: Network): string | number {
+  return fec === undefined ? 'none' : typeof fec === 'number' ? formatRatio(fec) : fec;
 }
 
 function value(what: string, was: string | number | boolean | undefined, is: typeof was): string[] {

@@ -92,6 +92,7 @@ describe('switchConfigs', () => {
     expect(tunnels(net, configs)).toEqual([['a', 'b']]);
     const [device] = switchConfigs({ ...net, seal: 'auto' }, 7).get('a')!.devices;
     expect(device).toMatchObject({ name: 'udp:b', seal: 'required' });
+    expect(switchConfigs({ ...net, fec: 0.1 }, 7).get('a')!.devices[0]).toMatchObject({ fec: 0.1 });
   });
 
   it('has each direction emulated once, by the machine that sends it', () => {

@@ -113,6 +113,7 @@ export function switchConfigs(network: Network, networkNumber: number, zeroNs?: 
         pathMtuBytes: UNDERLAY.mtuBytes,
         ipHeaderBytes: UNDERLAY.ipHeaderBytes,
         seal: network.seal === 'none' ? 'none' : 'required',
+        ...(network.fec === undefined ? {} : { fec: network.fec }),
       });
     devices.push(...vxlanConfigs(network, machine));
     const own = links.get(machine) ?? [];

@@ -3,6 +3,7 @@
  * what it should be (`SwitchConfig`); the switch compares it with what it is and applies the difference.
  */
 import type { EmulationInputs, LinkProperties } from './emulation.js';
+import type { Fec } from './fec.js';
 import type { NetworkEvent } from './network.js';
 import type { RawLinkProperties } from './scenario.js';
 import type { EmulationCounters, Strain, Verdict } from './verdict.js';
@@ -71,6 +72,8 @@ export interface UdpConfig {
   /** `required`: every datagram is sealed, and nothing is sent before there are keys. */
   readonly seal: 'required' | 'none';
   readonly keyLimits?: KeyLimits;
+  /** Parity beside what is sent: as much as the measured loss needs, or so much of it. Absent: none. */
+  readonly fec?: Fec;
 }
 
 /** A VXLAN tunnel endpoint (RFC 7348) of one VNI. */
@@ -241,6 +244,15 @@ export interface TunnelHealthState {
    * one. Absent while there are none.
    */
   readonly rxOverruns?: number;
+  /** Absent where the network has no `fec`, and nothing was rebuilt. */
+  readonly fec?: {
+    /** Datagrams of parity that this end sends with each of data, of a super-frame: 0 while `auto` sees no loss. */
+    readonly parityRatio: number;
+    readonly sentParity: number;
+    /** Of what the peer sent and did not come: what was rebuilt, and what its parity was not enough for. */
+    readonly repaired: number;
+    readonly unrepaired: number;
+  };
   /** Where it is, as it has proven: `192.0.2.1:7000`, `[2001:db8::1]:7000`. */
   readonly address: string;
   /**

@@ -4,6 +4,7 @@
  * system.
  */
 import type { EmulationInputs, LinkProperties } from './emulation.js';
+import type { Fec } from './fec.js';
 import type { RawLinkProperties } from './link-properties.js';
 
 /** A real machine, or one that the scenario plays as a namespace on a private underlay. */
@@ -18,6 +19,8 @@ export interface Network {
   readonly seed: number;
   /** `auto`: what passes between machines is encrypted and authenticated. */
   readonly seal: 'auto' | 'none';
+  /** Forward error correction between machines. Absent: none. */
+  readonly fec?: Fec;
   /** At least one. A scenario without `machines` has the single machine `local`. */
   readonly machines: readonly Machine[];
   readonly nodes: readonly Node[];

@@ -24,6 +24,7 @@ describe('the JSON Schema', () => {
       'seed',
       'machines',
       'seal',
+      'fec',
       'pool',
       'lans',
       'nodes',

@@ -6,9 +6,10 @@
 import * as z from 'zod';
 import { MAX_EVENT_NS } from './emulation.js';
 import { UsageError } from './errors.js';
+import { parseFec } from './fec.js';
 import { direction, directionShape } from './link-properties.js';
 import { NAME_PATTERN, nameProblem, PORT_PATTERN, quoted } from './names.js';
-import { DECIMAL, quantity, strict, text, twoLines } from './schema.js';
+import { DECIMAL, quantity, RATIO_PATTERN, ratioLike, strict, text, twoLines } from './schema.js';
 import { MAX_REMOTES, MAX_VNI } from './vxlan.js';
 import { bounded, formatDuration, formatSize, parseDuration, parseSize } from './units.js';
 
@@ -275,6 +276,12 @@ const head = {
     .enum(['auto', 'none'])
     .meta({ description: 'Whether frames between machines are encrypted and authenticated. Default: auto.' })
     .optional(),
+  fec: ratioLike(
+    parseFec,
+    '"auto", "none" or a ratio is expected\nwrite fec: auto, or fec: 10%',
+    `^auto$|^none$|${RATIO_PATTERN}`,
+    'Forward error correction between machines: none, auto (as much as the measured loss needs), or datagrams of parity for each of data, from 1% to 50%. Default: none.',
+  ).optional(),
   pool: strict({ subnet: ipv4Subnet.optional(), subnet6: ipv6Subnet.optional() })
     .meta({ description: 'Where links without a switch take their /31 and /127 from.' })
     .optional(),

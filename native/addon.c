@@ -43,6 +43,11 @@ struct receiver *receiver_of(napi_env env, int32_t handle) {
   return state == NULL ? NULL : table_get(&state->receivers, handle);
 }
 
+struct fec_encoder *encoder_of(napi_env env, int32_t handle) {
+  struct state *state = state_of(env);
+  return state == NULL ? NULL : table_get(&state->encoders, handle);
+}
+
 /* The environment ends. Descriptors are the caller's: only memory is given back. */
 static void state_free(napi_env env, void *data, void *hint) {
   (void)hint;
@@ -58,7 +63,9 @@ static void state_free(napi_env env, void *data, void *hint) {
   }
   free(state->ios.items);
   free(state->keyrings.items);
+  for (size_t i = 0; i < state->encoders.count; i++) free(state->encoders.items[i]);
   free(state->receivers.items);
+  free(state->encoders.items);
   free(state);
 }
 

@@ -12,6 +12,7 @@
  *   udp.c          sockets of tunnels: open, connect, ask
  *   udp-send.c     datagrams out: segmented sends, sealing
  *   udp-receive.c  datagrams in: what came merged is taken apart, opened, and joined again by frame
+ *   fec-….c        parity over what is sent, and what it brings back; gf256.c: how that is computed
  *   aead.c         keys of tunnels, replay windows; aead-openssl.c, aead-ipsec-mb.c: the libraries that seal
  *   io.c           the arrays that data-path calls work on
  *   wait.c         time, epoll
@@ -92,12 +93,14 @@ struct state {
   struct table ios;
   struct table keyrings;  /* aead.h */
   struct table receivers; /* udp-receive.c */
+  struct table encoders;  /* fec.h */
 };
 
 /* NULL for a handle that is not in use. */
 struct io *io_of(napi_env env, int32_t handle);
 struct keyring *keyring_of(napi_env env, int32_t handle);
 struct receiver *receiver_of(napi_env env, int32_t handle);
+struct fec_encoder *encoder_of(napi_env env, int32_t handle);
 void io_free(napi_env env, struct io *io);
 void keyring_free(struct keyring *ring);
 void receiver_free(struct receiver *receiver);
@@ -194,8 +197,9 @@ int64_t monotonic_ns(void);
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove)                                          \
   CALL(threadId) CALL(setThreadName) CALL(setTimerSlackNs) CALL(setSliceNs) CALL(setRealtime)                           \
-  CALL(tick) CALL(wait) CALL(ringStart) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                  \
-  CALL(udpOverruns) CALL(udpWrite)
+  CALL(tick) CALL(wait) CALL(ringStart) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                       \
+  CALL(udpOverruns) CALL(udpWrite) CALL(udpRepaired) CALL(udpUnrepaired)                                               \
+  CALL(parityCreate) CALL(parityDestroy) CALL(parityRows)
 
 #define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);
 NATIVE_CALLS(DECLARE)

@@ -278,7 +278,7 @@ describe('UDP', () => {
     const at = 5 * SLOT_BYTES;
     arrays.iov.set([at, 3, at + 4, 3, at + 3, 1, at + 8, 21, at, 0]);
     arrays.lengths.set([9, 1, 3, 1]);
-    expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0, 0)).toBe(3);
+    expect(native.udpWrite(handle, sender, 1, 0, 3, 0, 0, 0, 0)).toBe(3);
     arrays.iov.set([3, 0, 2, 1]);
     const buffers = native.udpReceiverCreate(1);
     // Shorter than a header: said, and no slot taken.
@@ -299,7 +299,7 @@ describe('UDP', () => {
     arrays.arena.set(data, 8 * SLOT_BYTES);
     arrays.iov.set([8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 5000, 8 * SLOT_BYTES, 1920]);
     arrays.lengths.set([1, 1, 1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1, 0)).toBe(3);
+    expect(native.udpWrite(handle, sender, 0, 0, 3, 0, 1, 0, 0)).toBe(3);
     arrays.iov.set([4, 1, 2, 3, 0, 5]);
     const buffers = native.udpReceiverCreate(1);
     expect(native.udpRead(handle, buffers, receiver, 5, 0, 0)).toBe(1);
@@ -329,9 +329,9 @@ describe('UDP', () => {
     arrays.iov.set([0, 100]);
     arrays.lengths.set([1]);
     // The kernel refuses the stranger with an ICMP error, which its next call tells.
-    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0)).toBe(1);
-    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0)).toBe(-ECONNREFUSED);
-    expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0, 0)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0, 0)).toBe(1);
+    expect(native.udpWrite(handle, stranger, 0, 0, 1, 0, 0, 0, 0)).toBe(-ECONNREFUSED);
+    expect(native.udpWrite(handle, second, 0, 0, 1, 0, 0, 0, 0)).toBe(1);
     arrays.iov.set([0, 1]);
     const buffers = native.udpReceiverCreate(1);
     expect(native.udpRead(handle, buffers, first, 2, 0, 0)).toBe(1);
@@ -344,7 +344,7 @@ describe('UDP', () => {
     const { arrays, handle } = new Io(40);
     arrays.iov.set([0, 65_508]);
     arrays.lengths.set([1]);
-    expect(native.udpWrite(handle, sender, 0, 0, 1, 0, 0, 0)).toBe(-EMSGSIZE);
+    expect(native.udpWrite(handle, sender, 0, 0, 1, 0, 0, 0, 0)).toBe(-EMSGSIZE);
   });
 
   it('has the receive buffer that was asked for, where the machine allows it', () => {
@@ -365,7 +365,7 @@ describe('data-path calls', () => {
     const write = (iov: number[], lengths: number[], first = 0, entry = 0, count = lengths.length) => {
       arrays.iov.set(iov);
       arrays.lengths.set(lengths);
-      return native.udpWrite(handle, sender, first, entry, count, 0, 1, 0);
+      return native.udpWrite(handle, sender, first, entry, count, 0, 1, 0, 0);
     };
     expect(write([0, 1], [1])).toBe(1);
     expect(write([4 * SLOT_BYTES - 1, 1], [1])).toBe(1);
@@ -483,7 +483,7 @@ describe('data-path calls', () => {
           arrays.ecn.set(ecn);
           const result =
             call === 0
-              ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1, 0)
+              ? native.udpWrite(io, sender, a!, b!, c!, d! & 1 ? ring : 0, e! & 1, 0, 0)
               : call === 1
                 ? native.udpRead(io, buffers, receiver, a!, b! & 1 ? ring : 0, 0)
                 : call === 2

@@ -74,7 +74,7 @@ describe.each(WAYS)('sealed with $algorithm by $library$why', ({ algorithm, libr
       at += data.byteLength;
     });
     const before = Buffer.from(arrays.arena);
-    expect(native.udpWrite(handle, fd, 0, 0, 3, ring(true), 1, 0)).toBe(3);
+    expect(native.udpWrite(handle, fd, 0, 0, 3, ring(true), 1, 0, 0)).toBe(3);
     while (got.length < 3) await new Promise((resolve) => setImmediate(resolve));
     expect(got).toEqual(datagrams.map((data) => seal(data, algorithm)));
     // Others may be sending the same frame: nothing is sealed where it lies.

@@ -12,7 +12,7 @@ void arguments(napi_env env, napi_callback_info info, size_t count, napi_value *
 }
 
 bool numbers(napi_env env, napi_callback_info info, size_t count, int32_t *out) {
-  napi_value values[8];
+  napi_value values[9];
   arguments(env, info, count, values);
   for (size_t i = 0; i < count; i++) {
     if (napi_get_value_int32(env, values[i], &out[i]) != napi_ok) return false;

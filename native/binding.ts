@@ -28,7 +28,8 @@ export interface IoArrays {
   readonly lengths: Int32Array;
   /**
    * In for `udpWrite`, as long as `lengths`: payload bytes of each datagram that this one is cut into, or 0 when it is one
-   * as it stands. Out of `udpRead`: from how many datagrams each was joined.
+   * as it stands; of parity, minus the number of its datagrams. Out of `udpRead`: from how many datagrams each was joined,
+   * those that did not come and were rebuilt not counted.
    */
   readonly cuts: Int32Array;
   /**
@@ -133,6 +134,10 @@ export const UdpRefusal = {
   twin: 7,
   /** Where datagrams are sealed: of another version of the format, which `ecn` has then, or of another network (`cuts`). */
   foreign: 8,
+  /** It is parity, of which nothing is left to be done. */
+  parity: 9,
+  /** It was rebuilt before it came, and is not taken again. */
+  late: 10,
 } as const;
 
 export type AeadAlgorithm = 'aes-256-gcm' | 'chacha20-poly1305';
@@ -226,6 +231,12 @@ export interface Native {
 
   // --- keys --------------------------------------------------------------------------------------------------------
   /** Keys of a tunnel for one way, found by epoch and lane; those that open have a replay window (RFC 6479) each. */
+  /** What makes the parity of datagrams: an argument of `udpWrite`, of one socket alone. */
+  parityCreate(): number;
+  parityDestroy(parity: number): void;
+  /** Blocks that begin from now on have up to so many rows, 0 … 32: each costs as much as an exclusive or of all they are of. */
+  parityRows(parity: number, rows: number): number;
+
   keyringCreate(): number;
   /** Refuses a second key of one epoch and lane: the same counters must never be sealed twice. */
   keyringAdd(keyring: number, options: KeyOptions): void;
@@ -333,12 +344,17 @@ export interface Native {
    * after it; what it had merged, or a sender's segmented send that came whole, counts as one.
    */
   udpOverruns(receiver: number): number;
+  /** Datagrams that were rebuilt by parity, ever. */
+  udpRepaired(receiver: number): number;
+  /** Those that parity came of, and not enough of it. */
+  udpUnrepaired(receiver: number): number;
   /**
    * Sends datagrams to whom the socket is connected to, or where `isOpen` is 1 to `endpoint`. Scatter list as in
    * `tapWrite`, `cuts` and `ecn` as above, sealed by `keyring` where their header names an epoch. Datagrams that are equally
    * long and have one ECN field leave in one segmented send where `segments` is 1; cut ones
    * need that. Returns how many datagrams of the list were sent, 0 when the socket is full, or `-errno` of the first. An
-   * error that the network reported (ECONNREFUSED) is told by the next call, read or write.
+   * error that the network reported (ECONNREFUSED) is told by the next call, read or write. `parity` is 0, or what makes the
+   * parity of what is sent: datagrams whose counters follow each other are a block, up to the entry of its parity.
    */
   udpWrite(
     io: number,
@@ -349,6 +365,7 @@ export interface Native {
     keyring: number,
     segments: number,
     isOpen: number,
+    parity: number,
   ): number;
 }
 

@@ -47,6 +47,17 @@ it.each(['udp-send.c', 'udp-receive.c'])('CHUNK_HEADER_BYTES is the same in %s a
   expect(number('../vswitch/tunnel/wire.ts', /^export const CHUNK_HEADER_BYTES = (\d+);$/m)).toBe(value);
 });
 
+it.each([
+  ['FEC_MAX_DATA', 'redundancy.ts'],
+  ['FEC_MAX_ROWS', 'redundancy.ts'],
+  ['PARITY_HEADER_BYTES', 'parity.ts'],
+  ['COLUMN_HEADER_BYTES', 'parity.ts'],
+  ['FEC_PAYLOAD_BYTES', 'parity.ts'],
+])('%s is the same in the addon and in the tunnel', (name, file) => {
+  const value = number('fec.h', new RegExp(`^#define ${name} (\\d+)$`, 'm'));
+  expect(number(`../vswitch/tunnel/fec/${file}`, new RegExp(`^export const ${name} = (\\d+);$`, 'm'))).toBe(value);
+});
+
 it('the longest message is documented as it is', () => {
   const bytes = number('message.h', /^#define MESSAGE_BYTES (\d+)$/m);
   expect(number('binding.ts', /of 1 … (\d+) bytes/)).toBe(bytes);

@@ -108,7 +108,13 @@ export class Line {
   /** Sends datagrams, each in one piece of the arena; `cuts` as the addon takes them. Returns what the addon says. */
   send(
     datagrams: readonly Buffer[],
-    options: { cuts?: readonly number[]; ecn?: readonly number[]; ring?: number; segments?: number } = {},
+    options: {
+      cuts?: readonly number[];
+      ecn?: readonly number[];
+      ring?: number;
+      segments?: number;
+      parity?: number;
+    } = {},
   ) {
     const { arrays, handle } = this.io;
     let at = OURS_AT;
@@ -120,7 +126,8 @@ export class Line {
       arrays.ecn[i] = options.ecn?.[i] ?? 0;
       at += data.byteLength;
     });
-    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, options.ring ?? 0, options.segments ?? 1, 0);
+    const { ring = 0, segments = 1, parity = 0 } = options;
+    return native.udpWrite(handle, this.a, 0, 0, datagrams.length, ring, segments, 0, parity);
   }
 
   /** All that has come, joined as the addon joins it; refusals as numbers. */

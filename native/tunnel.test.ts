@@ -64,7 +64,7 @@ describe('a long datagram', () => {
     ends.forEach((end, i) => arrays.iov.set([OURS_AT + (ends[i - 1] ?? 0), end - (ends[i - 1] ?? 0)], 2 * i));
     arrays.lengths[0] = ends.length;
     arrays.cuts[0] = 3000;
-    expect(native.udpWrite(handle, fd, 0, 0, 1, 0, 1, 0)).toBe(1);
+    expect(native.udpWrite(handle, fd, 0, 0, 1, 0, 1, 0, 0)).toBe(1);
     while (got.length < 4) await new Promise((resolve) => setImmediate(resolve));
     expect(got).toEqual(pieces);
     socket.close();

@@ -15,9 +15,13 @@
  * nobody hears everybody: then each datagram is told with its source, and what is not sealed, which anybody can send, is
  * taken from the endpoint alone that is sent to; but for handshakes, where it is asked for. Somebody on the way who copies datagrams, and is faster, makes replays of
  * the originals: such a twin, of which only the copy from another source was taken, still says that the peer is there.
+ *
+ * Parity (fec.h) stays here: what it rebuilds is put into slots as if it had come, between two that came. Where datagrams
+ * are sealed, the replay window has the last word on that too, so nothing is taken twice.
  */
 #include "addon.h"
 #include "aead.h"
+#include "fec.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -29,9 +33,6 @@
 /* vswitch/tunnel/wire.ts; layout.test.ts compares both sides. */
 #define CHUNK_HEADER_BYTES 18
 #define HEADERS_BYTES (DATAGRAM_HEADER_BYTES + CHUNK_HEADER_BYTES)
-#define TYPE_AT 1
-#define TYPE_FRAMES 0
-#define TYPE_HANDSHAKE 1
 
 /* Offsets within a chunk header. */
 #define PAYLOAD_AT 2
@@ -43,7 +44,7 @@
 #define ECN_MASK 3
 
 /* UdpRefusal in binding.ts: why a datagram was refused, as a negative length. */
-enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC, STRANGER, TWIN, FOREIGN };
+enum { BAD_DATAGRAM = 1, UNSEALED, UNKNOWN_EPOCH, REPLAYED, NOT_AUTHENTIC, STRANGER, TWIN, FOREIGN, PARITY, LATE };
 
 /* Small datagrams come many at a time; merged ones, of up to 64 KiB, two, so that they are still in cache when opened. */
 #define MESSAGES 32
@@ -85,10 +86,12 @@ struct receiver {
   /* Who sent the last datagram, as its header has it in front of the counter; and what follows the newest of his. */
   uint8_t sender[COUNTER_AT];
   uint64_t next;
+  struct fec_decoder fec;
 };
 
 void receiver_free(struct receiver *receiver) {
   munmap(receiver->buffers, (size_t)MESSAGES * MESSAGE_BYTES);
+  fec_decoder_free(&receiver->fec);
   free(receiver);
 }
 
@@ -105,6 +108,11 @@ napi_value native_udpReceiverCreate(napi_env env, napi_callback_info info) {
   receiver->buffers = mmap(NULL, (size_t)MESSAGES * MESSAGE_BYTES, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (receiver->buffers == MAP_FAILED) {
+    free(receiver);
+    return throw_errno(env, "mmap", ENOMEM);
+  }
+  if (!fec_decoder_create(&receiver->fec)) {
+    munmap(receiver->buffers, (size_t)MESSAGES * MESSAGE_BYTES);
     free(receiver);
     return throw_errno(env, "mmap", ENOMEM);
   }
@@ -345,7 +353,12 @@ static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_
   if (receiver->network == 0) return (int)bytes;
   if (bytes < DATAGRAM_HEADER_BYTES) return -BAD_DATAGRAM;
   /* Of what is not sealed nothing but its source says whose it is. */
-  if (ring == NULL) return source->number == 0 ? (int)bytes : -STRANGER;
+  if (ring == NULL) {
+    if (source->number != 0) return -STRANGER;
+    if (!fec_decoder_is_late(&receiver->fec, datagram)) return (int)bytes;
+    fec_decoder_came(&receiver->fec, datagram);
+    return -LATE;
+  }
   if (!is_ours(receiver, datagram)) return source->number == 0 ? -FOREIGN : -STRANGER;
   if (get_be(datagram + EPOCH_AT, 4) == 0) {
     if (datagram[TYPE_AT] != TYPE_HANDSHAKE) return -UNSEALED;
@@ -356,8 +369,13 @@ static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_
   if (key == NULL) return -UNKNOWN_EPOCH;
   uint64_t counter = datagram_counter(datagram);
   bool is_new = window_is_new(key, counter);
-  if (!is_new && !is_twin(receiver, counter, source)) return -REPLAYED;
+  bool is_late = !is_new && fec_decoder_is_late(&receiver->fec, datagram);
+  if (!is_new && !is_late && !is_twin(receiver, counter, source)) return -REPLAYED;
   if (!aead_open(key, datagram, bytes - DATAGRAM_HEADER_BYTES - TAG_BYTES)) return -NOT_AUTHENTIC;
+  if (is_late) {
+    fec_decoder_came(&receiver->fec, datagram);
+    return -LATE;
+  }
   if (!is_new) {
     receiver->recent[counter % RECENT].is_used = false;
     return -TWIN;
@@ -367,54 +385,121 @@ static int open_datagram(struct receiver *receiver, struct keyring *ring, uint8_
   return (int)(bytes - TAG_BYTES);
 }
 
+/*
+ * Whether a datagram that was opened stays here: parity does, and what has come is remembered for it. Returns its bytes, or
+ * what it is, negative.
+ */
+static int keep_for_repair(struct receiver *receiver, const uint8_t *datagram, int bytes, uint8_t ecn, bool is_sealed) {
+  if (receiver->network == 0) return bytes;
+  if (bytes < DATAGRAM_HEADER_BYTES || (!is_sealed && !is_ours(receiver, datagram))) return bytes;
+  if (datagram[0] != WIRE_VERSION || datagram[TYPE_AT + 1] != 0) return bytes;
+  /* Of an unsealed tunnel nothing says that it is, and of a sealed one all but what was let through open. */
+  if (is_sealed != (get_be(datagram + EPOCH_AT, 4) != 0)) return bytes;
+  if (datagram[TYPE_AT] == TYPE_FRAMES) fec_decoder_add(&receiver->fec, datagram, (size_t)bytes, ecn);
+  if (datagram[TYPE_AT] != TYPE_PARITY) return bytes;
+  return fec_decoder_parity(&receiver->fec, datagram, (size_t)bytes) ? -PARITY : -BAD_DATAGRAM;
+}
+
+/* Whether what was rebuilt is new. */
+static bool take_rebuilt(struct receiver *receiver, struct keyring *ring, const uint8_t *datagram) {
+  if (ring != NULL) {
+    struct key *key = keyring_find(ring, datagram);
+    uint64_t counter = datagram_counter(datagram);
+    if (key == NULL || !window_is_new(key, counter)) {
+      fec_decoder_came(&receiver->fec, datagram);
+      return false;
+    }
+    window_add(key, counter);
+  }
+  receiver->fec.repaired++;
+  return true;
+}
+
+/* A datagram's way into slots. */
+struct placing {
+  struct run run;
+  int count;
+  int32_t used;
+};
+
+/* What a datagram may need at most, so that nothing is opened and then has no place. */
+static bool has_place(const struct io *io, const struct placing *placing, size_t bytes, int32_t slots) {
+  const struct run *run = &placing->run;
+  int32_t run_slots = run->headers == NULL ? 0 : slots_for((int64_t)run->bytes);
+  return placing->count < io->lengths_count && placing->used + run_slots + slots_for((int64_t)bytes) <= slots;
+}
+
+/* Joins an opened datagram to the run, or begins one with it. `weight`: 1, or 0 of one that did not come but was rebuilt. */
+static void place(struct io *io, struct receiver *receiver, struct placing *placing, const uint8_t *datagram,
+                  size_t bytes, uint8_t ecn, int32_t source, bool is_sealed, int32_t weight) {
+  struct run *run = &placing->run;
+  if (run->source == source && carries_on(run, datagram, bytes, ecn)) {
+    extend(io, run, datagram);
+    io->lengths[run->index] = (int32_t)run->bytes;
+    io->cuts[run->index] += weight;
+    receiver->next = run->counter;
+    return;
+  }
+  if (run->headers != NULL) placing->used += slots_for((int64_t)run->bytes);
+  start(io, run, placing->used, datagram, bytes);
+  /* Of sealed ones, the replay window has let none through twice. */
+  if (receiver->network == 0 || (!is_sealed && is_late(receiver, datagram))) run->is_open = false;
+  run->index = placing->count;
+  run->ecn = io->ecn[placing->count] = ecn;
+  run->source = source;
+  io->cuts[placing->count] = weight;
+  io->sources[placing->count] = source;
+  io->lengths[placing->count++] = (int32_t)bytes;
+}
+
+/* Puts what was rebuilt into slots. False when there is no place for the next. */
+static bool place_rebuilt(struct io *io, struct receiver *receiver, struct placing *placing, int32_t slots,
+                          struct keyring *ring, int32_t source) {
+  for (; fec_decoder_has_rebuilt(&receiver->fec); fec_decoder_next(&receiver->fec)) {
+    struct fec_rebuilt rebuilt = fec_decoder_rebuilt(&receiver->fec);
+    if (!has_place(io, placing, rebuilt.bytes, slots)) return false;
+    if (take_rebuilt(receiver, ring, rebuilt.datagram))
+      place(io, receiver, placing, rebuilt.datagram, rebuilt.bytes, rebuilt.ecn, source, ring != NULL, 0);
+  }
+  return true;
+}
+
 /* Takes the received messages apart into the slots offered. Returns how many datagrams there are. */
 static int take_apart(struct io *io, struct receiver *receiver, int32_t slots, struct keyring *ring) {
-  struct run run = {0};
-  int count = 0;
-  int32_t used = 0;
+  struct placing placing = {.count = 0};
   struct source source = {.number = 0};
+  /* What was rebuilt by the call before, and found no place. */
+  if (!place_rebuilt(io, receiver, &placing, slots, ring, 0)) return placing.count;
   while (receiver->message < receiver->count) {
     struct mmsghdr *message = &receiver->messages[receiver->message];
     size_t left = message->msg_len - receiver->at;
     size_t bytes = left < receiver->segment ? left : receiver->segment;
     uint8_t *datagram = (uint8_t *)message->msg_hdr.msg_iov->iov_base + receiver->at;
-    /* What it may need at most, so that nothing is opened and then has no place. */
-    int32_t run_slots = run.headers == NULL ? 0 : slots_for((int64_t)run.bytes);
-    if (count == io->lengths_count || used + run_slots + slots_for((int64_t)bytes) > slots) break;
+    uint8_t ecn = receiver->ecn;
+    if (!has_place(io, &placing, bytes, slots)) break;
     if (receiver->is_open) source_of(io, receiver, &source);
     bool is_cut = message->msg_hdr.msg_flags & MSG_TRUNC;
     int opened = is_cut ? -BAD_DATAGRAM : open_datagram(receiver, ring, datagram, bytes, &source);
+    if (opened >= 0) opened = keep_for_repair(receiver, datagram, opened, ecn, ring != NULL);
     if (opened < 0) {
       /* It takes no slot, so a frame goes on behind it: garbage in between costs what it costs, and no more. */
       if (opened == -FOREIGN) {
-        io->ecn[count] = datagram[0];
-        io->cuts[count] = (int32_t)get_be(datagram + NETWORK_AT, 4);
+        io->ecn[placing.count] = datagram[0];
+        io->cuts[placing.count] = (int32_t)get_be(datagram + NETWORK_AT, 4);
       }
-      io->sources[count] = source.number;
-      io->lengths[count++] = opened;
-    } else if (run.source == source.number && carries_on(&run, datagram, (size_t)opened, receiver->ecn)) {
-      extend(io, &run, datagram);
-      io->lengths[run.index] = (int32_t)run.bytes;
-      io->cuts[run.index]++;
-      receiver->next = run.counter;
+      io->sources[placing.count] = source.number;
+      io->lengths[placing.count++] = opened;
     } else {
-      used += run_slots;
-      start(io, &run, used, datagram, (size_t)opened);
-      /* Of sealed ones, the replay window has let none through twice. */
-      if (receiver->network == 0 || (ring == NULL && is_late(receiver, datagram))) run.is_open = false;
-      run.index = count;
-      run.ecn = io->ecn[count] = receiver->ecn;
-      run.source = source.number;
-      io->cuts[count] = 1;
-      io->sources[count] = source.number;
-      io->lengths[count++] = opened;
+      place(io, receiver, &placing, datagram, (size_t)opened, ecn, source.number, ring != NULL, 1);
     }
     receiver->at += bytes;
-    if (receiver->at < message->msg_len) continue;
-    receiver->message++;
-    turn(receiver);
+    if (receiver->at == message->msg_len) {
+      receiver->message++;
+      turn(receiver);
+    }
+    if (!place_rebuilt(io, receiver, &placing, slots, ring, source.number)) break;
   }
-  return count;
+  return placing.count;
 }
 
 static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t slots, struct keyring *ring,
@@ -424,7 +509,8 @@ static int udp_read(struct io *io, struct receiver *receiver, int fd, int32_t sl
     if (io->iov[i] < 0 || io->iov[i] >= io->slot_count) return -EINVAL;
   }
   receiver->hears_all = is_open == 2;
-  if (receiver->message == receiver->count) {
+  fec_decoder_tick(&receiver->fec, (int64_t)io->clock[0]);
+  if (receiver->message == receiver->count && !fec_decoder_has_rebuilt(&receiver->fec)) {
     int got = receive(receiver, fd, is_open != 0);
     if (got <= 0) return got;
   }
@@ -457,7 +543,8 @@ napi_value native_udpMore(napi_env env, napi_callback_info info) {
   int32_t number;
   struct receiver *receiver;
   if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, receiver->message < receiver->count ? 2 : receiver->is_full ? 1 : 0);
+  bool waits = receiver->message < receiver->count || fec_decoder_has_rebuilt(&receiver->fec);
+  return make_int(env, waits ? 2 : receiver->is_full ? 1 : 0);
 }
 
 napi_value native_udpOverruns(napi_env env, napi_callback_info info) {
@@ -465,4 +552,18 @@ napi_value native_udpOverruns(napi_env env, napi_callback_info info) {
   struct receiver *receiver;
   if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
   return make_int(env, receiver->overruns);
+}
+
+napi_value native_udpRepaired(napi_env env, napi_callback_info info) {
+  int32_t number;
+  struct receiver *receiver;
+  if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, receiver->fec.repaired);
+}
+
+napi_value native_udpUnrepaired(napi_env env, napi_callback_info info) {
+  int32_t number;
+  struct receiver *receiver;
+  if (!numbers(env, info, 1, &number) || (receiver = receiver_of(env, number)) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, receiver->fec.unrepaired);
 }

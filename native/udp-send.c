@@ -9,9 +9,16 @@
  * are equally long (but the last, which may be shorter) leave in one segmented send (UDP_SEGMENT): one way through the
  * kernel for up to 64 KiB; they have one ECN field. Sealed ones are put together in a buffer of ours and sealed there, so that what lies in the
  * arena stays as it is: other ports may be sending the same frame.
+ *
+ * Parity (fec.h) is named in the list behind the datagrams that it is of, by its headers alone and by how many it is:
+ *
+ *   cuts[i] = -rows            [ DH │ PH ]  ─►  [ DH │ PH │ row 0 ][ DH │ PH │ row 1 ] …
+ *
+ * Whatever goes wrong with a send ends the block that is open, and parity for that is then passed over.
  */
 #include "addon.h"
 #include "aead.h"
+#include "fec.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -159,6 +166,8 @@ static void put_headers(uint8_t *to, const struct entry *entry, int i) {
 /* What one call has put together so far. */
 struct work {
   struct send *send;
+  struct fec_encoder *encoder; /* NULL: there is no parity */
+  int passed;                  /* entries in front of the first message, parity that was passed over */
   int pieces, parts, messages;
   size_t sealed_bytes;
   /* Of the message that is open: bytes of its first piece, and of all; whether a shorter one has ended it. */
@@ -203,6 +212,7 @@ static bool add_sealed(struct work *work, const struct entry *entry, struct key 
       put_headers(at, entry, i);
       take(&from, at + HEADERS_BYTES, bytes - HEADERS_BYTES);
     }
+    if (work->encoder != NULL) fec_encoder_add(work->encoder, at, bytes, work->ecn);
     if (!aead_seal(key, at, bytes - DATAGRAM_HEADER_BYTES)) return false;
     at += bytes + TAG_BYTES;
   }
@@ -224,6 +234,7 @@ static void add_plain(struct work *work, const struct entry *entry) {
   if (entry->cut == 0) {
     memcpy(to, entry->parts, (size_t)entry->part_count * sizeof *to);
     count = entry->part_count;
+    if (work->encoder != NULL) fec_encoder_add_parts(work->encoder, to, (size_t)count, work->ecn);
   } else {
     struct cursor from = {entry->parts, HEADERS_BYTES};
     if (from.at == entry->parts[0].iov_len) from = (struct cursor){entry->parts + 1, 0};
@@ -231,8 +242,11 @@ static void add_plain(struct work *work, const struct entry *entry) {
       uint8_t *headers = send->headers[work->pieces + i];
       size_t bytes = i == entry->pieces - 1 ? entry->last_bytes : entry->piece_bytes;
       put_headers(headers, entry, i);
+      int begin = count;
       to[count++] = (struct iovec){headers, HEADERS_BYTES};
       count += refer(&from, to + count, bytes - HEADERS_BYTES);
+      if (work->encoder != NULL)
+        fec_encoder_add_parts(work->encoder, to + begin, (size_t)(count - begin), work->ecn);
     }
   }
   message->msg_iovlen += (size_t)count;
@@ -276,6 +290,79 @@ static bool is_of_epoch(struct iovec part) {
   return part.iov_len < DATAGRAM_HEADER_BYTES || get_be((const uint8_t *)part.iov_base + EPOCH_AT, 4) != 0;
 }
 
+/* Appends a datagram that lies in `sealed` to the open message. */
+static void append(struct work *work, uint8_t *datagram, size_t bytes, bool is_sealed) {
+  struct msghdr *message = &work->send->messages[work->messages - 1].msg_hdr;
+  if (is_sealed && message->msg_iovlen > 0) {
+    message->msg_iov[0].iov_len += bytes;
+  } else {
+    message->msg_iov[message->msg_iovlen++] = (struct iovec){datagram, bytes};
+    work->parts++;
+  }
+  work->sealed_bytes += bytes;
+  work->pieces++;
+  work->segments++;
+  work->bytes += bytes;
+  work->is_ended = bytes < work->segment;
+}
+
+/* The parity entry at `headers` is done when what was put together before is sent. */
+static void pass_over(struct work *work) {
+  if (work->messages == 0) work->passed++;
+  else work->send->entries[work->messages - 1]++;
+}
+
+/*
+ * Puts `rows` parity datagrams of the open block together, and closes it. False, with `*error` or 0 for want of room, when
+ * it cannot.
+ */
+static bool add_parity(struct work *work, const uint8_t *headers, int rows, struct key *key, bool segments,
+                       int *error) {
+  struct fec_encoder *encoder = work->encoder;
+  size_t row_bytes = fec_encoder_row_bytes(encoder);
+  size_t bytes = row_bytes + (key == NULL ? 0 : TAG_BYTES);
+  struct entry piece = {.pieces = 1, .piece_bytes = bytes, .last_bytes = bytes};
+  if (rows > encoder->rows) rows = encoder->rows;
+  *error = 0;
+  if (work->pieces + rows > MAX_PIECES || work->messages + rows > MAX_PIECES || work->parts + rows > MAX_PARTS ||
+      work->sealed_bytes + (size_t)rows * bytes > SEALED_BYTES)
+    return false;
+  for (int row = 0; row < rows; row++) {
+    uint8_t *to = work->send->sealed + work->sealed_bytes;
+    fec_encoder_put(encoder, headers, row, to);
+    *error = ENOMEM;
+    if (key != NULL && !aead_seal(key, to, row_bytes - DATAGRAM_HEADER_BYTES)) {
+      fec_encoder_reset(encoder);
+      return false;
+    }
+    /* Not-ECT: nobody sends less for a mark on it. */
+    if (!segments || !continues(work, &piece, key != NULL, 0)) begin(work, &piece, key != NULL, 0);
+    append(work, to, bytes, key != NULL);
+    if (work->segments > 1) set_controls(work);
+  }
+  *error = 0;
+  pass_over(work);
+  fec_encoder_reset(encoder);
+  return true;
+}
+
+/* What `prepare` does with an entry of parity. */
+static bool prepare_parity(struct work *work, struct iovec part, int64_t rows, struct keyring *ring, bool segments,
+                           int *error) {
+  *error = EINVAL;
+  if (work->encoder == NULL || rows > FEC_MAX_ROWS || part.iov_len < PARITY_HEADERS_BYTES) return false;
+  const uint8_t *headers = part.iov_base;
+  if (headers[TYPE_AT] != TYPE_PARITY) return false;
+  if (!fec_encoder_matches(work->encoder, headers)) {
+    pass_over(work);
+    return true;
+  }
+  struct key *key = NULL;
+  *error = ENOKEY;
+  if (ring != NULL && (key = keyring_find(ring, headers)) == NULL) return false;
+  return add_parity(work, headers, (int)rows, key, segments, error);
+}
+
 /* Puts entries into messages, as many as there is room for. Sets `*error` when one cannot be sent, and stops before it. */
 static void prepare(struct io *io, struct work *work, int32_t first, int32_t at, int32_t count, struct keyring *ring,
                    bool segments, int *error) {
@@ -284,7 +371,13 @@ static void prepare(struct io *io, struct work *work, int32_t first, int32_t at,
     struct entry entry = {.parts = parts, .part_count = io->lengths[first + done], .cut = 0};
     *error = EINVAL;
     uint8_t ecn = io->ecn[first + done];
-    if (io->cuts[first + done] < 0 || ecn > MAX_ECN || !io_pairs(io, at, entry.part_count, parts)) break;
+    if (ecn > MAX_ECN || !io_pairs(io, at, entry.part_count, parts)) break;
+    if (io->cuts[first + done] < 0) {
+      if (!prepare_parity(work, parts[0], -(int64_t)io->cuts[first + done], ring, segments, error)) break;
+      parts += entry.part_count;
+      at += entry.part_count;
+      continue;
+    }
     entry.cut = (size_t)io->cuts[first + done];
     for (int i = 0; i < entry.part_count; i++) entry.bytes += parts[i].iov_len;
     bool is_sealed = ring != NULL && is_of_epoch(parts[0]);
@@ -324,28 +417,72 @@ static void address_all(struct send *send, int messages, const uint8_t *endpoint
 }
 
 static int udp_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t count, struct keyring *ring,
-                     bool segments, bool is_open) {
+                     bool segments, bool is_open, struct fec_encoder *encoder) {
   if (first < 0 || count < 0 || (int64_t)first + count > io->lengths_count) return -EINVAL;
-  struct work work = {.send = io->send};
+  struct work work = {.send = io->send, .encoder = encoder};
   int error = 0;
   if (count == 0) return 0;
   prepare(io, &work, first, entry, count, ring, segments, &error);
-  if (work.messages == 0) return -error;
+  if (work.messages == 0) return work.passed > 0 ? work.passed : -error;
   if (is_open) address_all(io->send, work.messages, io->endpoint);
   int sent;
   do sent = sendmmsg(fd, io->send->messages, (unsigned)work.messages, MSG_DONTWAIT | MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
+  /* What was added to the block and not sent will be something else when it is. */
+  if (encoder != NULL && sent < work.messages) fec_encoder_reset(encoder);
+  if (sent < 0 && work.passed > 0) return work.passed;
   if (sent < 0) return errno == EAGAIN ? 0 : -errno;
-  int done = 0;
+  int done = work.passed;
   for (int i = 0; i < sent; i++) done += io->send->entries[i];
   return done;
 }
 
 napi_value native_udpWrite(napi_env env, napi_callback_info info) {
-  int32_t n[8];
+  int32_t n[9];
   struct io *io;
   struct keyring *ring = NULL;
-  if (!numbers(env, info, 8, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  struct fec_encoder *encoder = NULL;
+  if (!numbers(env, info, 9, n) || (io = io_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
   if (n[5] != 0 && (ring = keyring_of(env, n[5])) == NULL) return make_int(env, -EINVAL);
-  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4], ring, n[6] != 0, n[7] != 0));
+  if (n[8] != 0 && (encoder = encoder_of(env, n[8])) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, udp_write(io, n[1], n[2], n[3], n[4], ring, n[6] != 0, n[7] != 0, encoder));
+}
+
+/* --- parity ------------------------------------------------------------------------------------------------------ */
+
+napi_value native_parityCreate(napi_env env, napi_callback_info info) {
+  struct state *state;
+  (void)info;
+  napi_get_instance_data(env, (void **)&state);
+  struct fec_encoder *encoder = calloc(1, sizeof *encoder);
+  int32_t handle = encoder == NULL ? 0 : table_put(&state->encoders, encoder);
+  if (handle != 0) return make_int(env, handle);
+  free(encoder);
+  return throw_errno(env, "calloc", ENOMEM);
+}
+
+napi_value native_parityDestroy(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int64_t handle;
+  struct state *state;
+  arguments(env, info, 1, &argument);
+  if (!get_int(env, argument, "parity", 1, INT32_MAX, &handle)) return NULL;
+  struct fec_encoder *encoder = encoder_of(env, (int32_t)handle);
+  if (encoder == NULL) {
+    throw_range(env, "parity", "no such handle");
+    return NULL;
+  }
+  napi_get_instance_data(env, (void **)&state);
+  state->encoders.items[handle - 1] = NULL;
+  free(encoder);
+  return make_undefined(env);
+}
+
+napi_value native_parityRows(napi_env env, napi_callback_info info) {
+  int32_t n[2];
+  struct fec_encoder *encoder;
+  if (!numbers(env, info, 2, n) || (encoder = encoder_of(env, n[0])) == NULL) return make_int(env, -EINVAL);
+  if (n[1] < 0 || n[1] > FEC_MAX_ROWS) return make_int(env, -EINVAL);
+  encoder->wanted_rows = n[1];
+  return make_int(env, 0);
 }

@@ -6,6 +6,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import * as z from 'zod';
 import type { Emulation, EmulationInputs, LinkProperties } from '../model/emulation.js';
 import { UsageError } from '../model/errors.js';
+import { MAX_PARITY_RATIO, MIN_PARITY_RATIO } from '../model/fec.js';
 import type { ScheduledLink, SwitchConfig, SwitchIdentity } from '../model/messages.js';
 import { MAX_REMOTES, MAX_VNI } from '../model/vxlan.js';
 import { MAX_STOP_DATAGRAMS, MIN_STOP_DATAGRAMS } from './tunnel/seal-budget.js';
@@ -56,6 +57,7 @@ const schema = z.strictObject({
         pathMtuBytes: z.int().min(1280).max(65535),
         ipHeaderBytes: z.union([z.literal(20), z.literal(40)]),
         seal: z.enum(['required', 'none']),
+        fec: z.union([z.literal('auto'), z.number().min(MIN_PARITY_RATIO).max(MAX_PARITY_RATIO)]).optional(),
         keyLimits: z
           .strictObject({
             rekeySeconds: z.number().positive().max(3000).optional(),

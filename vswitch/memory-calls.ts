@@ -120,6 +120,27 @@ export class MemoryCalls implements DeviceCalls {
     return 0;
   }
 
+  /** Nothing is lost here. */
+  udpRepaired(): number {
+    return 0;
+  }
+
+  udpUnrepaired(): number {
+    return 0;
+  }
+
+  parityCreate(): number {
+    return 1;
+  }
+
+  parityDestroy(): void {
+    // There is nothing in it.
+  }
+
+  parityRows(): number {
+    return 0;
+  }
+
   /** It does not say: there is always room. */
   udpReceiveBufferBytes(): number {
     return 0;
@@ -187,6 +208,8 @@ export class MemoryCalls implements DeviceCalls {
         const at = io.iov[2 * entry]!;
         parts.push(io.arena.subarray(at, at + io.iov[2 * entry + 1]!));
       }
+      // Parity, of what is not lost.
+      if (io.cuts[first + i]! < 0) continue;
       queue.push({ bytes: Buffer.concat(parts), ecn: io.ecn[first + i]! });
     }
     return datagrams;

@@ -7,7 +7,7 @@
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
  *   …                         MAX_PORTS × 6             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 11        per link: forward, reverse: see `DirectionField`
- *   …                         MAX_PORTS × 16            per port that is a tunnel: see `TunnelField`
+ *   …                         MAX_PORTS × 20            per port that is a tunnel: see `TunnelField`
  *   …                         MAX_LINKS × 2 × 64        per link: forward, reverse: how late frames left it, see `countLate`
  */
 import type { PortCounters, TunnelHealthState } from '../model/messages.js';
@@ -45,8 +45,13 @@ export const TunnelField = {
   searching: 13,
   peerBufferBytes: 14,
   rxOverruns: 15,
+  /** 0: it sends none; else 1 and `parityRatio`. */
+  parity: 16,
+  sentParity: 17,
+  repaired: 18,
+  unrepaired: 19,
 } as const;
-const TUNNEL_FIELDS = 16;
+const TUNNEL_FIELDS = 20;
 /** By `TunnelField.state`, which is a `PeerState`; 0: the port is no tunnel. */
 const PEER_STATES = [undefined, 'waiting', 'alive', 'dead'] as const;
 
@@ -216,7 +221,18 @@ export class Telemetry {
       ...(ecnAnomalies === 0 ? {} : { ecnAnomalies }),
       ...(peerBufferBytes === 0 ? {} : { peerBufferBytes }),
       ...(rxOverruns === 0 ? {} : { rxOverruns }),
+      ...this.#fec(base),
     };
+  }
+
+  /** Of a tunnel that has parity, or whose peer has sent some. */
+  #fec(base: number): Pick<TunnelHealthState, 'fec'> {
+    const parity = this.tunnels[base + TunnelField.parity]!;
+    const sentParity = this.tunnels[base + TunnelField.sentParity]!;
+    const repaired = this.tunnels[base + TunnelField.repaired]!;
+    const unrepaired = this.tunnels[base + TunnelField.unrepaired]!;
+    if (parity === 0 && repaired + unrepaired === 0) return {};
+    return { fec: { parityRatio: Math.max(0, parity - 1), sentParity, repaired, unrepaired } };
   }
 
   #endpoint(base: number): Uint8Array {

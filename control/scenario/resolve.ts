@@ -15,6 +15,7 @@
  * Called by `load.ts`, to check, and by the agent.
  */
 import { UsageError } from '../../model/errors.js';
+import { parseFec } from '../../model/fec.js';
 import type { HostNode, Lan, Link, LinkEnd, Network, NetworkEvent, Node, Port, Route } from '../../model/network.js';
 import { quoted } from '../../model/names.js';
 import type { RawNode } from '../../model/scenario.js';
@@ -123,10 +124,12 @@ function complete({ raw, inputs }: Scenario, known: Decided): Network {
   const named = topology.machines.map((name) => ({ name }));
   const machineIds = keptIds(named, previous?.machines, 0, MOST_MACHINES);
   const machines = named.map(({ name }) => ({ name, id: machineIds.get(name)! }));
+  const fec = parseFec(raw.fec ?? 'none');
   return deepFreeze({
     name: raw.name,
     seed: raw.seed ?? DEFAULT_SEED,
     seal: raw.seal ?? 'auto',
+    ...(fec === undefined ? {} : { fec }),
     machines,
     nodes: resolveNodes(known, ports, gateways, lans, links),
     links,

@@ -139,6 +139,23 @@ export class HostileDatagrams {
     });
   }
 
+  /**
+   * Parity whose row is made up, so that what it rebuilds is anything; not sealed, of counters that nobody else uses, as who
+   * can send it can also send in place of what it is of.
+   */
+  parity(): Uint8Array {
+    const random = this.#random;
+    const count = random.pick([1, 1, 2, 16, 44, 80, 0, 81]);
+    const distance = count + random.pick([0, 0, 1, 20, 300, 65_000]);
+    const header = [count, random.pick([0, 0, 1, 2, 31, 32]), (distance >> 8) & 255, distance & 255];
+    const row = this.#filler(random.pick([0, 4, 5, 100, 1400, 1448, 8004, 8005]));
+    if (row.byteLength >= 4 && random.chance(0.7)) row.set([random.pick([0, 1, 3, 4]), 0, row.byteLength >> 10, 20]);
+    return datagramOf([Uint8Array.from(header), row], {
+      type: DatagramType.parity,
+      counterLow: 1e6 + random.int(0, 3000),
+    });
+  }
+
   garbage(): Uint8Array {
     return this.#filler(this.#random.int(0, this.#random.pick([1, 40, 2000, 2000, LONGEST])));
   }

@@ -3,7 +3,7 @@
  * even with the right keys (a hostile member), one by one and in segmented sends, which UDP_GRO hands over merged, on a path
  * that changes their ECN fields. A sealed tunnel now and then loses its peer, and hears everybody: then somebody with another
  * address sends as well.
- * After each burst must hold:
+ * Its parity rebuilds anything. After each burst must hold:
  *
  *   - a datagram that nobody touched, among the others, gave its frame;
  *   - what came out can be written to a TAP, cut, and its checksum completed;
@@ -150,7 +150,8 @@ export class TunnelFuzz {
       this.#device.poll(this.#clock.nowNs());
     }
     assert(this.#isOpen, 'a tunnel without its peer hears nobody else');
-    this.#send(this.#attack(), this.#strangerFd);
+    // A member's parity may take the place of what it is of: the marks are of it, and still to come.
+    this.#send(this.#attack(0), this.#strangerFd);
   }
 
   get #isOpen(): boolean {
@@ -165,7 +166,7 @@ export class TunnelFuzz {
   }
 
   /** A real burst of datagrams with some changed, left out, repeated, out of order, and garbage among them. */
-  #attack(): Uint8Array[] {
+  #attack(parity = 0.1): Uint8Array[] {
     const random = this.#random;
     const real = this.#hostile.real();
     const ratio = random.pick([0, 0.05, 0.3, 1]);
@@ -179,6 +180,7 @@ export class TunnelFuzz {
       if (random.chance(0.05)) all.push(all.at(-1)!);
       if (random.chance(0.02)) all.push(this.#hostile.garbage());
       if (random.chance(0.05)) all.push(this.#sealedOrNot(this.#hostile.probe()));
+      if (random.chance(parity)) all.push(this.#sealedOrNot(this.#hostile.parity()));
     }
     if (random.chance(0.5)) return all;
     for (let swaps = random.int(1, 4); swaps > 0 && all.length > 1; swaps--) {
@@ -205,12 +207,12 @@ export class TunnelFuzz {
     this.#tallyDrops();
   }
 
-  /** Parts of frames, header copies alone, padding, probes, and handshakes where there are any: of these nothing is seen at once. */
+  /** Parts of frames, header copies alone, padding, probes, parity, and handshakes where there are any: of these nothing is seen at once. */
   #mayBeSilent(plain: Uint8Array, data: Uint8Array): boolean {
     const header = new DatagramHeader();
     if (!header.parse(data, 0, data.byteLength)) return false;
     if (header.type === DatagramType.handshake) return this.#isSealed;
-    if (header.type === DatagramType.probe) return true;
+    if (header.type === DatagramType.probe || header.type === DatagramType.parity) return true;
     const chunk = new ChunkHeader();
     let at = DATAGRAM_HEADER_BYTES;
     for (; at < plain.byteLength && chunk.parse(plain, at, plain.byteLength - at); at += chunk.bytes)
@@ -273,12 +275,14 @@ export class TunnelFuzz {
     this.#drops = new RecordingSink();
     this.#clock = new ManualClock();
     const context = { arena: this.#io.arena, io: this.#io, drops: this.#drops, clock: this.#clock, index: 0 };
+    const fec = this.#random.pick([undefined, 'auto', 0.1, 0.5] as const);
     this.#device = new UdpDevice(context, {
       fd,
       networkNumber: NETWORK,
       pathMtuBytes: 1500,
       ipHeaderBytes: 20,
       seal: this.#isSealed ? 'required' : 'none',
+      ...(fec === undefined ? {} : { fec }),
     });
     if (this.#isSealed) {
       this.#device.installKeys({ epoch: EPOCH, algorithm: ALGORITHM, send: [SECRET], receive: [SECRET] });
@@ -324,7 +328,7 @@ export class TunnelFuzz {
         ecn[count] = field === Ecn.ce && this.#isMark(data) ? Ecn.ect0 : field;
         at += data.byteLength;
       }
-      const sent = native.udpWrite(handle, fd, 0, 0, count, 0, segments, 0);
+      const sent = native.udpWrite(handle, fd, 0, 0, count, 0, segments, 0, 0);
       assert(sent > 0, `the enemy cannot send: ${sent}`);
       done += sent;
       this.#take(got);

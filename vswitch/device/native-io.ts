@@ -34,6 +34,9 @@ export type DeviceCalls = Pick<
   | 'keyringCreate'
   | 'keyringDestroy'
   | 'keyringRemove'
+  | 'parityCreate'
+  | 'parityDestroy'
+  | 'parityRows'
   | 'random'
   | 'udpConnect'
   | 'udpDisconnect'
@@ -45,7 +48,9 @@ export type DeviceCalls = Pick<
   | 'udpReceiveBufferBytes'
   | 'udpReceiverCreate'
   | 'udpReceiverDestroy'
+  | 'udpRepaired'
   | 'udpSource'
+  | 'udpUnrepaired'
   | 'udpWrite'
 >;
 

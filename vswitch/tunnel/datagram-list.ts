@@ -13,14 +13,29 @@
  *   lengths      4
  *   cuts      1434
  *
+ * Parity of datagrams that stand in front of it is named by its headers and by how many it is; the addon has its payload.
+ *
+ *   iov      (headers)
+ *   lengths      1
+ *   cuts        -3
+ *
  * In this order: `reset`; for each chunk `begin`, `cut` where it is of several pieces, `addChunk`, `addEntry` for its
  * payload. Which frame a datagram began with is kept beside it, so that the sender knows what went out of which.
  * What goes into which datagram is decided in `sender.ts`, the only caller.
  */
 import { MAX_FRAME_SLOTS, SLOT_BYTES, type Arena } from '../arena.js';
 import { Ecn } from '../wire/ecn.js';
+import { put16 } from '../wire/bytes.js';
 import { HELD_PER_BYTE, HELD_PER_DATAGRAM } from './burst-bound.js';
-import { CHUNK_HEADER_BYTES, type ChunkHeader, DATAGRAM_HEADER_BYTES, DatagramHeader, MAX_CHUNKS } from './wire.js';
+import { PARITY_HEADER_BYTES, PARITY_OVERHEAD_BYTES } from './fec/parity.js';
+import {
+  CHUNK_HEADER_BYTES,
+  type ChunkHeader,
+  DATAGRAM_HEADER_BYTES,
+  DatagramHeader,
+  DatagramType,
+  MAX_CHUNKS,
+} from './wire.js';
 
 /** A super-frame of 64 KiB makes 46 at a path MTU of 1500. */
 export const MAX_DATAGRAMS = 128;
@@ -35,7 +50,7 @@ export interface DatagramListOptions {
   readonly lengths: Int32Array;
   /**
    * Out, as long as `lengths`, where segmented sends can be had: of a long datagram, that is cut on its way out, the payload
-   * bytes of each piece; 0 of any other.
+   * bytes of each piece; of parity, minus the number of its datagrams; 0 of any other.
    */
   readonly cuts?: Int32Array;
   /** Out, as long as `lengths`, where it can be had: the ECN field that a datagram's IP header gets. */
@@ -71,6 +86,8 @@ export class DatagramList {
   readonly lastIndex: Int32Array;
   /** Bytes of a receive buffer that it takes, at most (`burst-bound.ts`). */
   readonly heldBytes: Int32Array;
+  /** Parity datagrams that it stands for; 0: it has frames. */
+  readonly parityRows: Uint8Array;
 
   readonly #arena: Arena;
   readonly #iov: Int32Array;
@@ -101,6 +118,7 @@ export class DatagramList {
     this.firstCounter = new Float64Array(MAX_DATAGRAMS + 1);
     this.lastIndex = new Int32Array(MAX_DATAGRAMS);
     this.heldBytes = new Int32Array(MAX_DATAGRAMS);
+    this.parityRows = new Uint8Array(MAX_DATAGRAMS);
     this.#arena = arena;
     this.#iov = options.iov;
     this.#lengths = options.lengths;
@@ -154,6 +172,7 @@ export class DatagramList {
     if (this.#ecn !== undefined) this.#ecn[this.count] = ecn;
     this.ecn = ecn;
     this.heldBytes[this.count] = this.#pieceBytes;
+    this.parityRows[this.count] = 0;
     this.count++;
     this.isOpen = true;
     this.chunks = 0;
@@ -164,6 +183,38 @@ export class DatagramList {
     this.#headerAt += DATAGRAM_HEADER_BYTES;
     this.addEntry(at, DATAGRAM_HEADER_BYTES);
     return true;
+  }
+
+  /** Whether parity can be added, and what follows it begins with the frame at `index`, from `offset` on: then it is marked. */
+  beginParity(index: number, offset: number, id: number): boolean {
+    this.isOpen = false;
+    this.mark(index, offset, id);
+    const isFull = this.count === MAX_DATAGRAMS || 2 * (this.#entries + 1) > this.#iov.length;
+    return !isFull && this.#hasHeaderRoom(DATAGRAM_HEADER_BYTES + PARITY_HEADER_BYTES);
+  }
+
+  /** Adds `rows` parity datagrams of `datagrams` in a row, the first of which has the counter `first`. */
+  addParity(rows: number, datagrams: number, first: number): void {
+    const { bytes } = this.#arena;
+    const at = this.#headerSlots[this.#headerSlot]! * SLOT_BYTES + this.#headerAt;
+    const distance = this.counter - first;
+    this.header.type = DatagramType.parity;
+    this.header.emit(bytes, at);
+    this.header.type = DatagramType.frames;
+    this.header.advance(rows);
+    bytes[at + DATAGRAM_HEADER_BYTES] = datagrams;
+    bytes[at + DATAGRAM_HEADER_BYTES + 1] = 0;
+    put16(bytes, at + DATAGRAM_HEADER_BYTES + 2, distance);
+    this.#headerAt += DATAGRAM_HEADER_BYTES + PARITY_HEADER_BYTES;
+    this.#lengths[this.count] = 0;
+    this.#cuts![this.count] = -rows;
+    this.#ecn![this.count] = Ecn.notEct;
+    this.heldBytes[this.count] = rows * (this.#pieceBytes + HELD_PER_BYTE * (this.chunkBytes + PARITY_OVERHEAD_BYTES));
+    this.parityRows[this.count] = rows;
+    this.lastIndex[this.count] = this.firstIndex[this.count]! - 1;
+    this.count++;
+    this.addEntry(at, DATAGRAM_HEADER_BYTES + PARITY_HEADER_BYTES);
+    this.mark(this.firstIndex[this.count - 1]!, this.firstOffset[this.count - 1]!, this.firstId[this.count - 1]!);
   }
 
   /** What follows the datagrams so far begins with the frame at `index`, from `offset` on. */

@@ -198,7 +198,7 @@ export class DgramDevice implements PortDevice, HealthContext {
 
   #take(frame: number, nowNs: number): void {
     this.#receiver.datagram(frame, nowNs, Ecn.notEct);
-    if (this.#receiver.isFrames) this.#receivedDatagrams++;
+    if (this.#receiver.isFrames || this.#receiver.isParity) this.#receivedDatagrams++;
     if (this.#receiver.isOurs) this.#health.heard(nowNs);
     if (this.#health.isAsked) this.#health.answer(nowNs);
   }

@@ -6,7 +6,8 @@
  *                                ├─ a whole frame ─────────────────────────► copied into a frame of its own
  *                                └─ a part ────────────────────────────────► reassembly
  *
- * Called by `udp.ts` and `dgram.ts`. Frames come out of `drain`.
+ * Called by `udp.ts` and `dgram.ts`. Frames come out of `drain`. Parity is the addon's; where there is none it is passed over,
+ * and nothing but repair is lost by that.
  */
 import { HEADROOM_BYTES, SLOT_BYTES, type Arena, type FrameBatch } from '../arena.js';
 import type { DeviceContext } from '../device/device.js';
@@ -112,6 +113,11 @@ export class TunnelReceiver {
     return this.#isOurs && this.#header.type === DatagramType.frames;
   }
 
+  /** Whether it was parity, of which nothing was done. */
+  get isParity(): boolean {
+    return this.#isOurs && this.#header.type === DatagramType.parity && this.#header.epoch > 0 === this.#isSealed;
+  }
+
   /** Frames whose ECN field goes together with that of their datagrams as nobody should make it, dropped ones included. */
   get ecnAnomalies(): number {
     return this.#delivery.ecnAnomalies;
@@ -133,7 +139,7 @@ export class TunnelReceiver {
     } else if (header.type === DatagramType.frames && header.epoch > 0 === this.#isSealed) {
       this.#reassembly.arrived(header.lane);
       isKept = this.#readChunks(frame, nowNs, markOf(ecn));
-    } else if (!this.#controlled(frame)) {
+    } else if (!this.isParity && !this.#controlled(frame)) {
       this.#drops.drop(DropReason.badDatagram, frame, this.#port);
     }
     if (!isKept) this.#arena.release(frame);

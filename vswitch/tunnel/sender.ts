@@ -12,6 +12,7 @@
  *    would make 20, and all but the last are equally long, as UDP_SEGMENT wants them.
  *  - A super-frame begins a datagram of its own, so that its chunks lie at the same places in each.
  *  - A datagram has the ECN field of the frames in it (RFC 6040 §4.1, normal mode), so a frame with another begins one too.
+ *  - Where there is parity (`fec/`), it follows the frame with which a block is full.
  *
  * Use, in this order: `pack`, then send datagrams 0 … n-1, `fail` for each that could not be sent, `finish(sent)`. A frame
  * of which only some datagrams went out stays with the caller, and the sender holds a reference to it: when the same
@@ -22,6 +23,7 @@ import type { DeviceContext } from '../device/device.js';
 import type { DropReason, DropSink } from '../drops.js';
 import { Ecn } from '../wire/ecn.js';
 import { DatagramList, type DatagramListOptions } from './datagram-list.js';
+import { FEC_PAYLOAD_BYTES, PARITY_OVERHEAD_BYTES, type Parity } from './fec/parity.js';
 import { FrameAdmission } from './frame-admission.js';
 import {
   CHUNK_HEADER_BYTES,
@@ -39,6 +41,8 @@ const MAX_FRAMES = 1024;
 const MIN_CUT_BYTES = 256;
 /** Fewer pieces are not worth a long datagram, whose last piece no other frame can share. */
 const MIN_LONG_PIECES = 4;
+/** Between a block's first datagram and its parity: two bytes on the wire. */
+const MAX_DISTANCE = 0xffff - 255;
 /** Of one segmented send: UDP_MAX_SEGMENTS of kernels before 6.9. */
 const MAX_LONG_PIECES = 64;
 
@@ -50,10 +54,12 @@ export interface TunnelSenderOptions extends DatagramListOptions {
   readonly ipHeaderBytes: number;
   /** RFC 6040 §4.1 and §4.3; in compatibility mode it is Not-ECT always. Normal by default. */
   readonly ecnMode?: 'normal' | 'compatibility';
+  /** Without, there is none. Needs `cuts` and `ecn`, and an addon that makes it. */
+  readonly parity?: Parity;
 }
 
 export class TunnelSender {
-  /** Datagrams of frames that went out, ever, by `finish`. */
+  /** Datagrams of frames and of parity that went out, ever, by `finish` and `finishParity`. */
   sentDatagrams: number;
   readonly #arena: Arena;
   readonly #drops: DropSink;
@@ -62,6 +68,10 @@ export class TunnelSender {
   readonly #list: DatagramList;
   readonly #chunk: ChunkHeader;
   readonly #copiesEcn: boolean;
+  readonly #parity: Parity | undefined;
+  /** The block that was open when this pack began. */
+  #blockFirst: number;
+  #pathMtuBytes: number;
   readonly #ipHeaderBytes: number;
   readonly #tagBytes: number;
   readonly #canCut: boolean;
@@ -99,6 +109,9 @@ export class TunnelSender {
     this.#list.header.lane = lane;
     this.#chunk = new ChunkHeader();
     this.#copiesEcn = options.ecn !== undefined && options.ecnMode !== 'compatibility';
+    this.#parity = options.parity;
+    this.#blockFirst = -1;
+    this.#pathMtuBytes = pathMtuBytes;
     this.#ipHeaderBytes = ipHeaderBytes;
     this.#tagBytes = options.tagBytes ?? 0;
     this.#canCut = options.cuts !== undefined;
@@ -119,7 +132,10 @@ export class TunnelSender {
   /** From the next `pack` on; what was sent of a frame stays sent, whatever the path MTU was. 1280 … 65535 */
   set pathMtuBytes(bytes: number) {
     requireInteger('path MTU', bytes, MIN_PATH_MTU_BYTES, MAX_PATH_MTU_BYTES);
-    this.#list.chunkBytes = bytes - tunnelOverheadBytes(this.#ipHeaderBytes, this.#tagBytes);
+    // Its parity would be as long as the path took before.
+    if (bytes < this.#pathMtuBytes) this.#dropBlock();
+    this.#pathMtuBytes = bytes;
+    this.#setChunkBytes();
     if (!this.#canCut) return;
     const pieceBytes = bytes - this.#ipHeaderBytes - UDP_HEADER_BYTES;
     this.#longPieces = Math.min(MAX_LONG_PIECES, Math.floor(MAX_SEND_BYTES / pieceBytes));
@@ -127,16 +143,23 @@ export class TunnelSender {
 
   /** In the header of all datagrams from the next `pack` on. */
   set epoch(epoch: number) {
+    this.#dropBlock();
     this.#list.header.epoch = epoch;
   }
 
   get pathMtuBytes(): number {
-    return this.#list.chunkBytes + tunnelOverheadBytes(this.#ipHeaderBytes, this.#tagBytes);
+    return this.#pathMtuBytes;
+  }
+
+  /** There is parity from the next `pack` on, or no more: it has to fit the path, so what it is of is shorter. */
+  parityChanged(): void {
+    this.#setChunkBytes();
   }
 
   /** Writes the header of a datagram that somebody else makes, the next of this lane. */
   emitHeader(type: number, at: number): void {
     const { header } = this.#list;
+    this.#parity?.interrupt(this.#list.counter);
     header.type = type;
     header.emit(this.#arena.bytes, at);
     header.type = DatagramType.frames;
@@ -169,7 +192,12 @@ export class TunnelSender {
     list.reset();
     const end = Math.min(frames.count, from + MAX_FRAMES);
     let index = from;
-    if (this.#heldFrame !== -1 && index < end && this.#isHeld(frames, index)) {
+    const isHeld = this.#heldFrame !== -1 && index < end && this.#isHeld(frames, index);
+    if (this.#parity !== undefined) {
+      this.#blockFirst = this.#parity.first;
+      if (this.#parity.isFull(list.counter)) this.#protect(index, isHeld ? this.#heldOffset : 0, this.#heldId);
+    }
+    if (isHeld) {
       this.#fate[0] = this.#heldFate;
       this.#admission.admit(this.#heldFrame);
       if (!this.#place(index, this.#heldOffset, this.#heldId)) return list.count;
@@ -179,6 +207,7 @@ export class TunnelSender {
       const refusal = this.#admission.admit(frames.ids[index]!);
       this.#fate[index - from] = refusal + 1;
       if (refusal === -1 && !this.#place(index, 0, this.#takeFrameId())) return list.count;
+      if (this.#parity?.isFull(list.counter) === true && !this.#protect(index + 1, 0, 0)) return list.count;
     }
     list.mark(end, 0, 0);
     return list.count;
@@ -210,8 +239,24 @@ export class TunnelSender {
       this.#arena.release(frame);
     }
     this.#hold(index, done);
+    if (this.#parity !== undefined) this.#settle(this.#parity, done);
     this.#frames = null;
     return index - this.#from;
+  }
+
+  /** Fills the scatter list with the parity of the block that is open; returns 1, or 0 when there is none. */
+  packParity(): number {
+    this.#list.reset();
+    this.#protect(this.#from, 0, 0);
+    return this.#list.count;
+  }
+
+  /** What `packParity` made was sent, or not: it is not tried again. */
+  finishParity(sent: number): void {
+    if (sent === 0) return;
+    const rows = this.#list.parityRows[0]!;
+    this.sentDatagrams += rows;
+    this.#parity!.sentDatagrams += rows;
   }
 
   /** Gives back the slots of its headers, and the frame that it holds. Idempotent. */
@@ -219,6 +264,52 @@ export class TunnelSender {
     if (this.#heldFrame !== -1) this.#arena.release(this.#heldFrame);
     this.#heldFrame = -1;
     this.#list.close();
+  }
+
+  // --- parity --------------------------------------------------------------------------------------------------------
+
+  #setChunkBytes(): void {
+    const chunkBytes = this.#pathMtuBytes - tunnelOverheadBytes(this.#ipHeaderBytes, this.#tagBytes);
+    const isProtected = this.#parity?.isOn === true;
+    this.#list.chunkBytes = isProtected
+      ? Math.min(chunkBytes - PARITY_OVERHEAD_BYTES, FEC_PAYLOAD_BYTES - CHUNK_HEADER_BYTES)
+      : chunkBytes;
+  }
+
+  /**
+   * Adds the parity of the block that is open, and closes it; what follows begins with the frame at `index`, from `offset`
+   * on. False, and marked, when the list is full: then the block stays open.
+   */
+  #protect(index: number, offset: number, id: number): boolean {
+    const parity = this.#parity!;
+    const list = this.#list;
+    if (!list.beginParity(index, offset, id)) return false;
+    const { counter } = list;
+    const { first } = parity;
+    const datagrams = parity.count(counter);
+    const rows = parity.close(counter, list.chunkBytes + CHUNK_HEADER_BYTES + PARITY_OVERHEAD_BYTES);
+    if (rows > 0 && counter - first <= MAX_DISTANCE) list.addParity(rows, datagrams, first);
+    // The addon sees by a gap that this block has ended.
+    else if (datagrams > 0) list.header.advance(1);
+    return true;
+  }
+
+  /** Datagrams 0 … `done - 1` went out. */
+  #settle(parity: Parity, done: number): void {
+    const { count, firstCounter, parityRows } = this.#list;
+    let first = this.#blockFirst;
+    for (let i = 0; i < done; i++) {
+      parity.sentDatagrams += parityRows[i]!;
+      if (parityRows[i]! > 0) first = -1;
+      else if (first === -1) first = firstCounter[i]!;
+    }
+    if (done < count) parity.rewind(parity.isOn ? first : -1, firstCounter[done]!);
+  }
+
+  #dropBlock(): void {
+    if (this.#parity?.isOpen !== true) return;
+    this.#parity.clear();
+    this.#list.header.advance(1);
   }
 
   // --- what goes where -----------------------------------------------------------------------------------------------
@@ -244,6 +335,7 @@ export class TunnelSender {
     if (offset === 0 && list.isOpen && !this.#startsHere(frameBytes, chunk.gsoSize)) list.isOpen = false;
     let slot = frame;
     let at = arena.offset[frame]! + offset;
+    this.#parity?.begin(list.counter);
     for (let isDone = false; !isDone;) {
       if (!list.begin(index, offset, id, this.#frameEcn)) return false;
       const pieces = this.#pieces(frameBytes - offset, chunk.gsoSize);
@@ -265,6 +357,7 @@ export class TunnelSender {
       if (chunk.copyBytes > 0) list.addEntry(arena.start(frame), copyBytes);
       if (!isDone || pieces > 1) list.isOpen = false;
     }
+    this.#parity?.add(frameBytes);
     return true;
   }
 

@@ -28,7 +28,7 @@ function datagram(type: number, counter: number): Uint8Array {
 function ours(): { io: NativeIo; socket: TunnelSocket; port: number } {
   const io = new NativeIo(native, 2 ** 20);
   const fd = native.udpOpen({ bind: { address: ADDRESS, port: 0 } });
-  const socket = new TunnelSocket(io, fd, NETWORK);
+  const socket = new TunnelSocket(io, fd, NETWORK, false);
   closing.push(() => {
     socket.close();
     io.close();

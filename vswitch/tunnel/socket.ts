@@ -15,13 +15,16 @@ export class TunnelSocket {
   #destination: Uint8Array | null;
   /** Whom it was connected to last. */
   readonly #peer: Uint8Array;
+  /** Of the addon: what makes the parity of what is sent; 0: nothing does. */
+  readonly #parity: number;
 
-  constructor(io: NativeIo, fd: number, networkNumber: number) {
+  constructor(io: NativeIo, fd: number, networkNumber: number, hasParity: boolean) {
     this.fd = fd;
     this.#io = io;
     this.#buffers = io.native.udpReceiverCreate(networkNumber);
     this.#destination = null;
     this.#peer = new Uint8Array(ENDPOINT_BYTES);
+    this.#parity = hasParity ? io.native.parityCreate() : 0;
   }
 
   /** Writes to `into` whom it is connected to; false when that is nobody. */
@@ -51,14 +54,14 @@ export class TunnelSocket {
   write(first: number, firstEntry: number, datagrams: number, ring: number, segments: number): number {
     const { native, handle } = this.#io;
     const isOpen = this.#address();
-    return native.udpWrite(handle, this.fd, first, firstEntry, datagrams, ring, segments, isOpen);
+    return native.udpWrite(handle, this.fd, first, firstEntry, datagrams, ring, segments, isOpen, this.#parity);
   }
 
   /** The one datagram of the scatter list, to somewhere else; an open socket's alone. */
   writeTo(endpoint: Uint8Array, ring: number): number {
     const { native, handle } = this.#io;
     this.#io.endpoint.set(endpoint);
-    return native.udpWrite(handle, this.fd, 0, 0, 1, ring, 0, 1);
+    return native.udpWrite(handle, this.fd, 0, 0, 1, ring, 0, 1, 0);
   }
 
   /** As `udpRead`. `hearsAll`: open handshakes of whomever are taken, where it is open. */
@@ -80,6 +83,20 @@ export class TunnelSocket {
     return this.#io.native.udpOverruns(this.#buffers);
   }
 
+  /** Blocks that begin from now on have up to so many rows of parity. */
+  set parityRows(rows: number) {
+    this.#io.native.parityRows(this.#parity, rows);
+  }
+
+  /** Datagrams that did not come and were rebuilt, ever; and those that could not be. */
+  repaired(): number {
+    return this.#io.native.udpRepaired(this.#buffers);
+  }
+
+  unrepaired(): number {
+    return this.#io.native.udpUnrepaired(this.#buffers);
+  }
+
   /** Writes to `into` where a datagram of the last `read` came from. */
   source(number: number, into: Uint8Array): void {
     this.#io.native.udpSource(this.#io.handle, this.#buffers, number);
@@ -90,6 +107,7 @@ export class TunnelSocket {
     this.#io.native.close(this.fd);
     this.fd = -1;
     this.#io.native.udpReceiverDestroy(this.#buffers);
+    if (this.#parity !== 0) this.#io.native.parityDestroy(this.#parity);
   }
 
   /** 1 when it is open, as the addon wants it. */

@@ -563,7 +563,7 @@ describe.skipIf(narrow === undefined)(`udp devices over a path that takes less t
     io.lengths[0] = 1;
     io.cuts[0] = 0;
     io.ecn[0] = ecn;
-    expect(native.udpWrite(io.handle, device.fd, 0, 0, 1, 0, 0, 0)).toBe(1);
+    expect(native.udpWrite(io.handle, device.fd, 0, 0, 1, 0, 0, 0, 0)).toBe(1);
     io.arena.release(frame);
   }
 

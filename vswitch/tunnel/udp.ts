@@ -6,10 +6,14 @@
  *   frames ─► sender: list of datagrams ─► addon: sealed, cut, in segmented sends
  *   frames ◄─ receiver: chunks to frames ◄─ addon: taken apart, seen to be new, opened, joined by frame
  *
+ * Where the scenario has `fec`, what is sent has parity beside it (`fec/`); what comes is repaired wherever the peer has sent
+ * some, whatever this end does.
+ *
  * Nothing here is fatal: what cannot be sent is dropped and counted by frame, and the datagrams by cause (`outgoing`).
  */
 import { constants } from 'node:os';
 import { StateError } from '../../model/errors.js';
+import type { Fec } from '../../model/fec.js';
 import type { KeyLimits } from '../../model/messages.js';
 import { slotsFor, MAX_FRAME_SLOTS, type Arena, type FrameBatch } from '../arena.js';
 import {
@@ -26,6 +30,7 @@ import { Telemetry, TunnelField } from '../telemetry.js';
 import { type HealthContext, ProbeFate, TunnelHealth } from './health/tunnel-health.js';
 import { BurstBound } from './burst-bound.js';
 import { DatagramWriter } from './datagram-writer.js';
+import { Parity, WAIT_NS } from './fec/parity.js';
 import { HandshakeDatagrams } from './handshake-datagrams.js';
 import { ProbePacker } from './health/probe-packer.js';
 import { type ControlSink, TunnelReceiver } from './receiver.js';
@@ -62,6 +67,10 @@ const REFUSALS = [
 /** Of these: what came before, from elsewhere; and what is of another version or network. */
 const TWIN = 7;
 const FOREIGN = 8;
+/** No refusals: parity, and what was rebuilt before it came. Both have come from the peer. */
+const PARITY = 9;
+const LATE = 10;
+
 export interface UdpDeviceOptions {
   /** From `udpOpen`, with a port that was asked for; the device closes it. */
   readonly fd: number;
@@ -78,6 +87,8 @@ export interface UdpDeviceOptions {
   /** `required`: nothing leaves that is not sealed, and nothing unsealed is taken, but handshakes. */
   readonly seal: 'required' | 'none';
   readonly keyLimits?: KeyLimits;
+  /** Parity beside what is sent. Absent: none. */
+  readonly fec?: Fec;
 }
 
 export class UdpDevice implements PortDevice, TunnelControl, HealthContext, RoamingContext {
@@ -99,6 +110,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   readonly #probes: ProbePacker;
   readonly #health: TunnelHealth;
   readonly #burst: BurstBound;
+  readonly #parity: Parity | undefined;
+  /** When the parity of a block that does not fill is sent; Infinity: there is none. */
+  #parityNs: number;
   readonly #socket: TunnelSocket;
   readonly #roaming: Roaming;
   /** Of the datagram that is being looked at; null where it came from where all goes. */
@@ -146,7 +160,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     const bufferBytes = io.native.udpReceiveBufferBytes(options.fd);
     this.#health = new TunnelHealth(this, options.pathMtuBytes, context.clock.nowNs(), bufferBytes);
     this.#burst = new BurstBound();
-    this.#socket = new TunnelSocket(io, options.fd, options.networkNumber);
+    this.#parity = options.fec === undefined ? undefined : new Parity(options.fec);
+    this.#parityNs = Infinity;
+    this.#socket = new TunnelSocket(io, options.fd, options.networkNumber, this.#parity !== undefined);
     this.#roaming = this.#roam(options);
     this.#source = null;
     this.#elsewhere = new Uint8Array(ENDPOINT_BYTES);
@@ -166,7 +182,9 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       ecn: io.ecn,
       // Whether the peer looks at the field is not asked; one that runs on a kernel like ours does.
       ecnMode: (features & FEATURE_ECN) === 0 ? 'compatibility' : 'normal',
+      ...(this.#parity === undefined ? {} : { parity: this.#parity }),
     });
+    if (this.#parity !== undefined) this.#useParity(this.#parity);
     this.#probes = new ProbePacker(context.arena, this.#sender, { ...shape, cuts: io.cuts, ecn: io.ecn });
     this.#receivedDatagrams = 0;
     this.#hasMore = false;
@@ -188,7 +206,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
   get nextNs(): number {
     if (this.#hasMore) return 0;
     const receiverNs = Math.min(this.#receiver.nextNs, this.#burst.nextNs);
-    return Math.min(receiverNs, this.#health.nextNs, this.#roaming.nextNs(this.#searchNs));
+    return Math.min(receiverNs, this.#parityNs, this.#health.nextNs, this.#roaming.nextNs(this.#searchNs));
   }
 
   get isHolding(): boolean {
@@ -218,6 +236,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     if (keys?.epoch === 0) return this.#dropAll(frames, from, DropReason.noKey);
     const nowNs = this.#context.clock.nowNs();
     this.#burst.peerBufferBytes = this.#health.peerBufferBytes;
+    this.#parity?.tick(nowNs);
     while (done < frames.count && this.#socket.fd !== -1 && this.#burst.begin(nowNs)) {
       if (keys !== undefined && !this.#budget.hasFrames(this.#sender.counter)) {
         done += this.#dropAll(frames, done, DropReason.keySpent);
@@ -233,6 +252,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       // What was packed for a path that has become narrower is packed anew.
       if (sent < datagrams && this.#health.pathMtuBytes === pathMtuBytes) break;
     }
+    if (this.#parity !== undefined) this.#awaitParity(this.#parity, nowNs);
     if (keys !== undefined) this.#measureVolume(keys.epoch);
     return done - from;
   }
@@ -241,6 +261,7 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#receiver.poll(nowNs);
     this.#burst.poll(nowNs);
     if (this.#socket.fd === -1) return;
+    if (nowNs >= this.#parityNs) this.#sendParity();
     this.#health.poll(nowNs);
     this.#roaming.poll(nowNs, this.#searchNs);
     this.#tellSearch();
@@ -374,6 +395,11 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     this.#roaming.report(telemetry.tunnels, base);
     telemetry.tunnels[base + TunnelField.ecnAnomalies] = this.#receiver.ecnAnomalies;
     telemetry.tunnels[base + TunnelField.rxOverruns] = this.#socket.overruns();
+    telemetry.tunnels[base + TunnelField.repaired] = this.#socket.repaired();
+    telemetry.tunnels[base + TunnelField.unrepaired] = this.#socket.unrepaired();
+    if (this.#parity === undefined) return;
+    telemetry.tunnels[base + TunnelField.parity] = 1 + this.#parity.redundancy.ratio;
+    telemetry.tunnels[base + TunnelField.sentParity] = this.#parity.sentDatagrams;
   }
 
   #onProbe(at: number, payloadBytes: number): boolean {
@@ -381,9 +407,41 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
       return true;
     // What is measured on a path that is not in use says nothing.
     if (this.#source !== null) return true;
-    const isOne = this.#health.onProbe(this.#arena.bytes, at, payloadBytes, this.#context.clock.nowNs());
+    const nowNs = this.#context.clock.nowNs();
+    const isOne = this.#health.onProbe(this.#arena.bytes, at, payloadBytes, nowNs);
+    if (this.#parity !== undefined) this.#adapt(this.#parity, nowNs);
     this.#report();
     return isOne;
+  }
+
+  /** Parity is as much as the loss of what we send needs, as the peer's replies tell it. */
+  #adapt(parity: Parity, nowNs: number): void {
+    const { redundancy } = parity;
+    const { rows } = redundancy;
+    const { ratio, latestRatio } = this.#health.loss;
+    redundancy.measured(latestRatio > ratio ? latestRatio : ratio, nowNs);
+    if (redundancy.rows !== rows) this.#useParity(parity);
+  }
+
+  #useParity({ redundancy }: Parity): void {
+    this.#socket.parityRows = redundancy.rows;
+    this.#sender.parityChanged();
+  }
+
+  #awaitParity(parity: Parity, nowNs: number): void {
+    if (!parity.isOpen) this.#parityNs = Infinity;
+    else if (this.#parityNs === Infinity) this.#parityNs = nowNs + WAIT_NS;
+  }
+
+  /** The block that is open gets no more. */
+  #sendParity(): void {
+    this.#parityNs = Infinity;
+    if (this.#parity?.isOpen !== true) return;
+    const isPossible = this.#keys === undefined || this.#sealsOne(this.#keys);
+    if (!isPossible || this.#sender.packParity() === 0) return;
+    const sent = this.outgoing.write(1, this.#sendRing);
+    this.#burst.spend(this.#sender.heldBytes, sent, false);
+    this.#sender.finishParity(sent);
   }
 
   #sealed(): TunnelKeys {
@@ -460,9 +518,11 @@ export class UdpDevice implements PortDevice, TunnelControl, HealthContext, Roam
     for (let i = 0, at = 0; i < n; i++) {
       const bytes = lengths[i]!;
       if (bytes < 0) {
-        this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
+        const isRefused = bytes !== -PARITY && bytes !== -LATE;
+        if (isRefused) this.#drops.drop(REFUSALS[-bytes]!, -1, this.#port);
+        else this.#receivedDatagrams++;
         if (bytes === -FOREIGN) this.#onForeign(ecn[i]!, ecn[i] === WIRE_VERSION ? cuts[i]! >>> 0 : 0);
-        if (bytes !== -TWIN) continue;
+        if (isRefused && bytes !== -TWIN) continue;
         if (sources[i]! === 0) isHeard = true;
         else this.#roaming.heardFrom(this.#sourceOf(sources[i]!), nowNs);
         continue;

@@ -20,6 +20,8 @@ export const DatagramType = {
   handshake: 1,
   /** Of the tunnel's health: `health/probe.ts`. */
   probe: 2,
+  /** What brings back others that were lost: `fec/`. */
+  parity: 3,
 } as const;
 
 /**

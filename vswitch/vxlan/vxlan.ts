@@ -218,7 +218,7 @@ export class VxlanDevice implements PortDevice {
     let entry = 0;
     while (sent < datagrams) {
       endpoint.set(to);
-      const n = native.udpWrite(handle, this.#fd, sent, entry, datagrams - sent, 0, this.#segments, 1);
+      const n = native.udpWrite(handle, this.#fd, sent, entry, datagrams - sent, 0, this.#segments, 1, 0);
       if (n > 0) {
         for (const end = sent + n; sent < end; sent++) entry += lengths[sent]!;
         continue;

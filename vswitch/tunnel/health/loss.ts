@@ -12,6 +12,8 @@
 /** Differences in the window, and the least time between two samples: 16 s of an idle tunnel, which is asked each second. */
 const SAMPLES = 17;
 const SPACING_NS = 500e6;
+/** Of which ten are lost where one in a hundred is. */
+const LATEST_DATAGRAMS = 1000;
 
 export class Loss {
   readonly #sent: Float64Array;
@@ -38,6 +40,18 @@ export class Loss {
     if (sent === 0) return NaN;
     // What was reordered behind the question, or duplicated on the way, can make it more than was sent.
     return Math.max(0, 1 - received / sent);
+  }
+
+  /**
+   * The same of the newest difference alone, where it is of so many datagrams that it says something: a change is seen in it
+   * sooner. NaN where it is not.
+   */
+  get latestRatio(): number {
+    if (this.#count < 2) return NaN;
+    const before = (this.#at + SAMPLES - 1) % SAMPLES;
+    const sent = this.#sent[this.#at]! - this.#sent[before]!;
+    if (sent < LATEST_DATAGRAMS) return NaN;
+    return Math.max(0, 1 - (this.#received[this.#at]! - this.#received[before]!) / sent);
   }
 
   sample(sent: number, received: number, nowNs: number): void {
