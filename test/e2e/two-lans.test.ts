@@ -117,6 +117,13 @@ describe('two-lans', () => {
     }
   });
 
+  it('moves small frames by io_uring where doctor says that it may be had', async () => {
+    const { checks } = JSON.parse(await bench.ok('doctor', '--json')) as { checks: { name: string; status: string }[] };
+    const mayBeHad = checks.find(({ name }) => name === 'io_uring')!.status === 'ok';
+    for (const { state: its } of state.switchProcesses) expect(its!.ioUringError === undefined).toBe(mayBeHad);
+    if (!isRoot) expect(state.switchProcesses[0]!.state!.ioUringError).toBe('ENOSYS');
+  });
+
   it('captures with nanoseconds and complete checksums, as tshark reads it', async () => {
     const file = bench.path('h1.pcapng');
     const capture = spawn(LUTHIER, ['capture', 'h1:eth0', '-w', file], {
