@@ -20,12 +20,12 @@ export function parseFec(value: string | number): Fec | undefined {
   if (value === 'auto') return 'auto';
   const ratio = ratioOf(value);
   if (ratio < MIN_PARITY_RATIO) {
-    throw new UsageError(`fec: ${value} is less than ${formatRatio(MIN_PARITY_RATIO)}`, {
+    throw new UsageError(`${quoted(String(value))} is less than ${formatRatio(MIN_PARITY_RATIO)}`, {
       hint: 'write fec: none for no parity, or fec: auto for as much as the measured loss needs',
     });
   }
   if (ratio > MAX_PARITY_RATIO) {
-    throw new UsageError(`fec: ${value} is more than ${formatRatio(MAX_PARITY_RATIO)}`, {
+    throw new UsageError(`${quoted(String(value))} is more than ${formatRatio(MAX_PARITY_RATIO)}`, {
       hint: 'parity is load as well: a path that loses more than it can repair needs less of it, not more',
     });
   }
@@ -37,7 +37,7 @@ function ratioOf(value: string | number): number {
     return parseRatio(value);
   } catch (cause) {
     if (typeof value === 'number') throw cause;
-    throw new UsageError(`fec: ${quoted(value)} is neither auto, none nor a ratio`, {
+    throw new UsageError(`${quoted(value)} is neither auto, none nor a ratio`, {
       hint: 'write fec: auto, or fec: 10%',
       cause,
     });

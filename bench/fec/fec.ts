@@ -2,12 +2,14 @@
  * What forward error correction is worth: TCP's goodput and UDP's loss between two hosts on two machines whose underlay loses
  * datagrams at random, with and without it, in turns.
  *
- *   npx tsx bench/fec/fec.ts [--rounds 3] [--seconds 2] [--delay 5ms]
+ *   npx tsx bench/fec/fec.ts [--rounds 3] [--seconds 2] [--delay 5ms] [--losses 0,0.1,1,5] [--congestion reno]
  *
  *     h1 ── s1 (machine a) ══ UDP, sealed ══ s1 (machine b) ── h2          a network for each of `fec: none`, auto, 10%
  *                eth0 ── m0 [ lan ] m1 ── eth0                             nftables drops what the bridge forwards
  *
- * The link h1 – s1 delays each way by `--delay`: what a lost segment costs TCP is round trips. Datagrams are cut by the
+ * The link h1 – s1 delays each way by `--delay`: what a lost segment costs TCP is round trips. How much of its rate it then gives
+ * up depends on its congestion control: `reno` (RFC 5681) is what every kernel lets a host have, `bbr` makes
+ * little of loss. Datagrams are cut by the
  * sender's kernel before they are on the underlay (`cut` of `bench tunnel`), else a whole segmented send would be lost at once.
  * Needs root, iperf3, nft, ethtool, and what is compiled (`npm run build`).
  */
@@ -34,6 +36,7 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '2' },
     delay: { type: 'string', default: '5ms' },
     losses: { type: 'string', default: '0,0.1,1,5' },
+    congestion: { type: 'string', default: 'reno' },
   },
 });
 const ROUNDS = Number(options.rounds);
@@ -160,6 +163,8 @@ async function main(signal: AbortSignal): Promise<void> {
         way: { from: await network.access('h1'), to: await network.access('h2'), address: ADDRESS },
       });
       await cut(network);
+      const congestion = `net.ipv4.tcp_congestion_control=${options.congestion}`;
+      await network.output('host:h1', ['sysctl', '-qw', congestion]);
     }
     console.log('| loss | fec | TCP, one stream | ratio | UDP lost | parity |\n|---|---|---|---|---|---|');
     for (const percent of LOSSES_PERCENT) await measure(networks, percent, signal);

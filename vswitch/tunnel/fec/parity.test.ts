@@ -168,9 +168,9 @@ describe('blocks', () => {
           const ends = new Ends(ratio, pathMtuBytes);
           const entries: Entry[] = [];
           for (const frames of batches) {
-            entries.push(...ends.send(frames, () => sendable.next().value));
+            entries.push(...ends.send(frames, () => sendable.next().value as number));
             expect(ends.parity.count(ends.sender.counter)).toBeLessThan(FEC_MAX_DATA);
-            if (sendable.next().value > 64) entries.push(...ends.rest());
+            if ((sendable.next().value as number) > 64) entries.push(...ends.rest());
           }
           check(entries);
           ends.sender.close();
