@@ -18,17 +18,17 @@ afterEach(() => {
 });
 
 it('finds a process by its pid, and one that it does not know by its namespace, until they end', async () => {
-  // The shell in the new namespace says that it is there.
-  const child = spawn('unshare', ['--net', 'sh', '-c', 'echo; exec sleep 1000'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+  // The shell in the new namespace says that it is there, and stays what it is: no other program takes its name.
+  const child = spawn('unshare', ['--net', 'sh', '-c', 'echo; read -r line'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
   });
   await once(child.stdout, 'data');
   const pid = child.pid!;
   const known = { ...NOTHING, processes: [processId(pid)!] };
   const unknown = { ...NOTHING, namespaces: new Set([readlinkSync(`/proc/${pid}/ns/net`)]) };
   try {
-    expect(await leftOf(known, 0)).toEqual([`process ${pid} (sleep)`]);
-    expect(await leftOf(unknown, 0)).toEqual([`process ${pid} (sleep)`]);
+    expect(await leftOf(known, 0)).toEqual([`process ${pid} (sh)`]);
+    expect(await leftOf(unknown, 0)).toEqual([`process ${pid} (sh)`]);
   } finally {
     child.kill('SIGKILL');
   }
