@@ -41,6 +41,8 @@ const START_TIMEOUT_MS = 15_000;
  * that is busy. Meanwhile it can be connected to.
  */
 const CLOSING_MS = 5000;
+/** How often a request is made until an agent takes it up. */
+const MOST_ASKED = 3;
 
 export interface OperationOptions {
   readonly onProgress?: (progress: Progress) => void;
@@ -221,16 +223,18 @@ export class AgentClient {
 
   /**
    * An agent that was killed, or is ending because nothing was left to do, does not take the request up: another is
-   * started, and asked once more.
+   * started, and asked. On a machine without a moment to spare one that was killed may go on listening for longer than it is
+   * waited for, and hang up on this, too.
    */
   async #answered<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask();
-    } catch (cause) {
-      if (!agentIsGone(cause)) throw cause;
-      // What still answers then is another agent, which somebody else has started.
-      if (await closes(agentSocket(this.#paths), CLOSING_MS)) await startAgent(this.#paths);
-      return ask();
+    for (let asked = 1; ; asked++) {
+      try {
+        return await ask();
+      } catch (cause) {
+        if (!agentIsGone(cause) || asked === MOST_ASKED) throw cause;
+        // What still answers then is another agent, which somebody else has started; or the same one, and is asked in vain.
+        if (await closes(agentSocket(this.#paths), CLOSING_MS)) await startAgent(this.#paths);
+      }
     }
   }
 
