@@ -3,7 +3,8 @@
  *
  * The job of a switch with two hosts, done by the shortest loop in C: opens a TAP in the network namespace of each
  * process and passes every frame of one to the other, its virtio_net_hdr as it is, until it is ended. Prints a line when
- * it forwards. It learns no address, counts nothing and has no queue: what a switch can cost at best.
+ * it forwards. It learns no address, counts nothing and has no queue: what a switch can cost at best. It is scheduled as
+ * an engine is (docs/adr/0017-engines-run-when-woken.md).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +83,7 @@ int main(int argc, char **argv) {
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, taps[i], &event) != 0) fail("epoll_ctl");
   }
   prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+  if (sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = 1}) != 0) fail("sched_setscheduler");
   puts("forwarding");
   fflush(stdout);
   for (;;) {

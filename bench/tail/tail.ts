@@ -2,11 +2,12 @@
  * The tail of the round trips under load: a switch beside the same forwarding loop in C (forward.c), both as what they
  * add to a kernel bridge, in turns; and the garbage collections in the switch's engine meanwhile.
  *
- *   npx tsx bench/tail/tail.ts [--minutes 10] [--gbps RATE]        of load on each of the three
+ *   npx tsx bench/tail/tail.ts [--minutes 10] [--gbps RATE | --idle]        on each of the three
  *
  * The load is TCP with four streams, as fast as it goes: then most of a round trip is waiting in queues that the load
- * itself keeps full. With --gbps all networks carry the same, and what is seen is what forwarding costs. Needs root, a C
- * compiler, iperf3 and ping, and an otherwise quiet machine.
+ * itself keeps full. With --gbps all networks carry the same, and what is seen is what forwarding costs. With --idle there
+ * is no load, and a round trip every 10 ms finds all asleep. Needs root, a C compiler, iperf3 and ping, and an otherwise
+ * quiet machine.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,21 +27,20 @@ import { roundTrips, transfer, type Load, type Way } from '../../measure/traffic
 import type { RawScenario } from '../../model/scenario.js';
 
 const { values: options } = parseArgs({
-  options: { minutes: { type: 'string', default: '10' }, gbps: { type: 'string' } },
+  options: { minutes: { type: 'string', default: '10' }, gbps: { type: 'string' }, idle: { type: 'boolean' } },
 });
 const MINUTES = Number(options.minutes);
 const RATE_BPS = options.gbps === undefined ? undefined : Number(options.gbps) * 1e9;
 if (!(MINUTES > 0) || (RATE_BPS !== undefined && !(RATE_BPS > 0)))
   throw new RangeError('--minutes and --gbps take numbers above 0');
+if (RATE_BPS !== undefined && options.idle) throw new RangeError('--gbps is a load, and --idle is none');
 
 const BLOCK_SECONDS = 10;
-/** 500 a second: 5000 in a block, of which p99.9 leaves five. */
-const PING_INTERVAL_SECONDS = 0.002;
-const LOAD: Load = {
-  streams: 4,
-  seconds: BLOCK_SECONDS,
-  ...(RATE_BPS === undefined ? {} : { rateBps: RATE_BPS }),
-};
+/** Under load 500 a second: 5000 in a block, of which p99.9 leaves five. */
+const PING_INTERVAL_SECONDS = options.idle ? 0.01 : 0.002;
+const LOAD: Load | undefined = options.idle
+  ? undefined
+  : { streams: 4, seconds: BLOCK_SECONDS, ...(RATE_BPS === undefined ? {} : { rateBps: RATE_BPS }) };
 
 const SCENARIO: RawScenario = {
   name: 'bench-tail',
@@ -110,6 +110,7 @@ async function measureBlock(way: Way, signal: AbortSignal): Promise<Block> {
     await sleep(500, undefined, { signal });
     return (await roundTrips(way, { seconds: BLOCK_SECONDS - 1, intervalSeconds: PING_INTERVAL_SECONDS }, signal)).us;
   };
+  if (LOAD === undefined) return { us: await pings(), rateBps: 0 };
   const [{ bytes, seconds }, us] = await Promise.all([transfer(way, LOAD, signal), pings()]);
   return { us, rateBps: (8 * bytes) / seconds };
 }
