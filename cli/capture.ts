@@ -1,11 +1,12 @@
 /** `luthier capture PORT`: the frames of a port as pcapng, to standard output or a file. */
 import type { Command } from 'commander';
-import { SyscallError, UsageError } from '../model/errors.js';
+import { StateError, SyscallError, UsageError } from '../model/errors.js';
 import { CaptureFile, CaptureStream, type CaptureTarget } from './capture-file.js';
 import { runningAgent, untilInterrupted } from './connection.js';
 import { resolvePort } from './names.js';
 import { counted, STANDARD_OUTPUT } from './output.js';
 import { pcapngBlocks } from './pcapng-blocks.js';
+import { ENDED_EARLY, StreamEnding } from './stream-end.js';
 import { positiveInteger, syntax } from './syntax.js';
 
 interface CaptureOptions {
@@ -44,26 +45,25 @@ async function capture(
 ): Promise<number> {
   const agent = await runningAgent();
   const { network, node, port } = await resolvePort(agent, text);
-  const enough = new AbortController();
-  const ends = [interrupted, enough.signal];
-  if (seconds !== undefined) ends.push(AbortSignal.timeout(seconds * 1000));
-  const signal = AbortSignal.any(ends);
+  const ending = new StreamEnding(interrupted, seconds);
+  const { signal } = ending;
   const target =
     file === undefined ? new CaptureStream(process.stdout, STANDARD_OUTPUT, signal) : await CaptureFile.open(file);
   try {
-    const stream = await agent.capture(network, node, port, signal);
+    const stream = await agent.capture(network, node, port, ending);
     await target.begin();
     process.stderr.write(`capturing ${network}/${node}:${port}, ^C to end\n`);
-    return await writeFrames(stream, target, count, signal);
+    return await writeFrames(ending.following(stream), target, count, signal);
   } finally {
-    enough.abort(); // the agent captures until its reader has gone
+    ending.now(); // the agent captures until its reader has gone
     await target.close();
   }
 }
 
 /**
- * Copies whole blocks until `count` frames were written or the signal aborts; returns the number of frames. What cannot
- * be written ends it with the target's SyscallError, which then says how many were.
+ * Copies whole blocks until the stream ends or `count` frames were written; returns the number of frames. What ends it
+ * before is an error, which says how many were: the target's SyscallError, or a StateError when the stream broke off or
+ * `signal` aborts.
  */
 export async function writeFrames(
   stream: AsyncIterable<Uint8Array>,
@@ -77,17 +77,16 @@ export async function writeFrames(
       const wanted = packetEnds.slice(0, count - frames);
       const last = frames + wanted.length === count;
       await target.write(last ? bytes.subarray(0, wanted.at(-1)) : bytes);
-      if (signal.aborted) break;
+      signal.throwIfAborted();
       frames += wanted.length;
       if (last) break;
     }
   } catch (error) {
-    if (error instanceof SyscallError)
-      throw new SyscallError(error.syscall, error.errno, error.message, {
-        cause: error,
-        hint: `written before: ${counted(frames, 'frame')}`,
-      });
-    if (!signal.aborted) throw error;
+    const details = { cause: error, hint: `written before: ${counted(frames, 'frame')}` };
+    if (error instanceof SyscallError) throw new SyscallError(error.syscall, error.errno, error.message, details);
+    if (signal.aborted || (error as NodeJS.ErrnoException).code === 'ECONNRESET')
+      throw new StateError(`the capture ended early: ${ENDED_EARLY}`, details);
+    throw error;
   }
   return frames;
 }

@@ -3,12 +3,14 @@
  * `luthier simulate --replay`.
  */
 import { type Command, Option } from 'commander';
+import type { StreamEnd } from '../control/http.js';
 import { StateError, UsageError } from '../model/errors.js';
 import { bounded, formatSize, parseSize } from '../model/units.js';
 import { CaptureFile, CaptureStream, type CaptureTarget } from './capture-file.js';
 import { runningAgent, untilInterrupted } from './connection.js';
 import { resolveLink, resolveNetwork } from './names.js';
 import { counted, STANDARD_OUTPUT } from './output.js';
+import { ENDED_EARLY, StreamEnding } from './stream-end.js';
 import { positiveInteger, syntax } from './syntax.js';
 
 interface RecordOptions {
@@ -74,19 +76,18 @@ async function record(
   const links = await Promise.all(link.map(async (name) => (await resolveLink(agent, `${network}/${name}`)).link));
   const machines = (await agent.network(network)).switchProcesses.map((process) => process.machine);
   const on = machineOf(network, machines, machine);
-  const enough = new AbortController();
-  const ends = [interrupted, enough.signal];
-  if (seconds !== undefined) ends.push(AbortSignal.timeout(seconds * 1000));
-  const signal = AbortSignal.any(ends);
+  const ending = new StreamEnding(interrupted, seconds);
   const target =
-    file === undefined ? new CaptureStream(process.stdout, STANDARD_OUTPUT, signal) : await CaptureFile.open(file);
+    file === undefined
+      ? new CaptureStream(process.stdout, STANDARD_OUTPUT, ending.signal)
+      : await CaptureFile.open(file);
   try {
-    const stream = await agent.record(network, on, links, signal);
+    const stream = await agent.record(network, on, links, ending);
     await target.begin();
     process.stderr.write(`recording links of ${network}, ^C to end\n`);
-    return await writeLines(stream, target, limitBytes, signal);
+    return await writeLines(ending.following(stream), target, limitBytes, ending);
   } finally {
-    enough.abort(); // the switch process records until its reader has gone
+    ending.now(); // the switch process records until its reader has gone
     await target.close();
   }
 }
@@ -105,15 +106,16 @@ function machineOf(network: string, machines: readonly string[], wanted: string 
   return only;
 }
 
-/** Copies whole lines until the signal aborts, the stream ends, or there are too many. */
+/** Copies whole lines until the stream ends, `signal` aborts, or there are too many. One that ends before `until` broke off. */
 export async function writeLines(
   stream: AsyncIterable<Uint8Array>,
   target: Pick<CaptureTarget, 'write'>,
   limitBytes: number,
-  signal: AbortSignal,
+  { until, signal }: StreamEnd,
 ): Promise<Recorded> {
   let [frames, waiting, missed, written] = [0, 0, 0, 0];
   let rest = Buffer.alloc(0);
+  let isWhole = false;
   try {
     for await (const chunk of stream) {
       const bytes = Buffer.concat([rest, chunk]);
@@ -122,7 +124,7 @@ export async function writeLines(
       if (lineEnd === 0) continue;
       if (written + lineEnd > limitBytes) return { frames, waiting, missed, ended: 'full' };
       await target.write(bytes.subarray(0, lineEnd));
-      if (signal.aborted) break;
+      signal.throwIfAborted();
       written += lineEnd;
       for (const line of bytes.toString('latin1', 0, lineEnd).split('\n')) {
         // Nothing but a key stands between such quotes: names are without them, and so is base64.
@@ -131,12 +133,13 @@ export async function writeLines(
         else if (line.startsWith('{"missed":')) missed = (JSON.parse(line) as { missed: number }).missed;
       }
     }
+    isWhole = until.aborted;
   } catch (error) {
-    // The file's errors are the user's; the connection's are of no news when we end it.
+    // The file's errors are the user's; the connection's say no more than that it broke off.
     if (!signal.aborted && (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
   }
   if (missed > 0) return { frames, waiting, missed, ended: 'missed' };
-  return { frames, waiting, missed, ...(signal.aborted ? {} : { ended: 'broken' }) };
+  return { frames, waiting, missed, ...(isWhole ? {} : { ended: 'broken' }) };
 }
 
 function tell({ frames, waiting, missed, ended }: Recorded, { limit: limitText }: RecordOptions): void {
@@ -152,7 +155,7 @@ function tell({ frames, waiting, missed, ended }: Recorded, { limit: limitText }
       { hint: 'what is before that is whole and can be replayed; record fewer links (--link), or to a faster disk' },
     );
   if (ended === 'broken')
-    throw new StateError('the recording ended early: the switch process or the agent has ended', {
+    throw new StateError(`the recording ended early: ${ENDED_EARLY}`, {
       hint: 'what is before that is whole and can be replayed',
     });
 }

@@ -15,8 +15,11 @@
  *   GET    /networks/NAME/drops               DropRecord[]
  *   GET    /networks/NAME/verdict             Verdict: whether its links did what was asked of them
  *   GET    /networks/NAME/trace?from=&to=     TraceReport
- *   GET    /networks/NAME/capture?node=&port= pcapng until closed
- *   GET    /networks/NAME/recording?machine=&link=&link=… NDJSON until closed: a recording of emulated links
+ *   GET    /networks/NAME/capture?node=&port= pcapng
+ *   GET    /networks/NAME/recording?machine=&link=&link=… NDJSON: a recording of emulated links
+ *
+ * The last two last as long as the request does: until its chunked body ends, and then they are whole, or, where it has
+ * none, until the client goes.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { rmSync, statSync } from 'node:fs';
@@ -24,9 +27,10 @@ import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
 import { LuthierError, StateError, UsageError } from '../model/errors.js';
 import type { Progress } from '../model/messages.js';
+import { bodyEnd } from '../vswitch/http-stream.js';
 import type { AgentOptions } from './agent-options.js';
 import { listenOnce, removeAgentFiles } from './agent-socket.js';
-import { readJson } from './http.js';
+import { readJson, type StreamEnd } from './http.js';
 import { eventStates, findNetnsNode, linkSettings, networkDrops, networkState, nodeAccess } from './inspect.js';
 import { untilLookMs } from './look.js';
 import { parseChange, parseScenario } from './scenario/index.js';
@@ -62,7 +66,8 @@ const LinkRequest = z.strictObject({ set: z.unknown(), from: z.string().optional
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { paths, log } = options;
   const networks = new Networks(options);
-  const server = createServer();
+  // A request may go on for as long as somebody captures.
+  const server = createServer({ requestTimeout: 0 });
   if (!(await listenOnce(server, paths))) return;
   log(`agent ${process.pid} listens on ${agentSocket(paths)}`);
   // An inode's number may be given out again, to the socket of the next agent.
@@ -213,11 +218,13 @@ async function answer(
           hint: `its ports: ${node.ports.map((candidate) => candidate.name).join(', ')}`,
         });
       const ofPort = tapName(node.name, port);
-      await passOn(response, 'application/x-pcapng', (signal) => live.switchOf(node.machine).capture(ofPort, signal));
+      await passOn(request, response, 'application/x-pcapng', (end) =>
+        live.switchOf(node.machine).capture(ofPort, end),
+      );
     } else if (part === 'recording') {
       const machine = query('machine');
       const links = url.searchParams.getAll('link');
-      await passOn(response, 'application/x-ndjson', (signal) => live.switchOf(machine).record(links, signal));
+      await passOn(request, response, 'application/x-ndjson', (end) => live.switchOf(machine).record(links, end));
     } else throw new LuthierError('E_NOT_FOUND', `no such path: ${url.pathname}`);
   }
 }
@@ -231,17 +238,18 @@ function decoded(part: string): string {
   }
 }
 
-/** What a switch process streams, until its client or ours goes. */
+/** What a switch process streams, until it or our client ends it, or one of them goes. */
 async function passOn(
+  request: IncomingMessage,
   response: ServerResponse,
   type: string,
-  open: (signal: AbortSignal) => Promise<IncomingMessage>,
+  open: (end: StreamEnd) => Promise<IncomingMessage>,
 ): Promise<void> {
   const abort = new AbortController();
   response.once('close', () => {
     abort.abort();
   });
-  const stream = await open(abort.signal);
+  const stream = await open({ until: bodyEnd(request), signal: abort.signal });
   response.setHeader('content-type', type);
   response.flushHeaders();
   await pipeline(stream, response);

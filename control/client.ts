@@ -24,7 +24,7 @@ import type {
 import type { RawLinkProperties } from '../model/scenario.js';
 import type { Verdict } from '../model/verdict.js';
 import { makeFolders, requireOwnFolders } from './folders.js';
-import { lines, openStream, requestJson } from './http.js';
+import { lines, openStream, requestJson, type StreamEnd } from './http.js';
 import { answers, closes, removeAgentFiles } from './agent-socket.js';
 import { journalFiles } from './journal.js';
 import type { Scenario } from './scenario/index.js';
@@ -111,29 +111,29 @@ export class AgentClient {
     return this.#get(`/networks/${encodeURIComponent(network)}/trace?${query}`);
   }
 
-  /** pcapng, chunk by chunk, until `signal` aborts. */
-  async capture(network: string, node: string, port: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  /** pcapng, chunk by chunk, until `end`. */
+  async capture(network: string, node: string, port: string, end: StreamEnd): Promise<AsyncIterable<Uint8Array>> {
     const query = new URLSearchParams({ node, port }).toString();
     const path = `/networks/${encodeURIComponent(network)}/capture?${query}`;
-    return openStream({ ...this.#agent, method: 'GET', path, signal });
+    return openStream({ ...this.#agent, method: 'GET', path, ...end });
   }
 
   /**
    * A recording of the emulated links of one machine's switch process, of those named or of all, line by line until
-   * `signal` aborts. docs/json.md has the lines.
+   * `end`. docs/json.md has the lines.
    */
   async record(
     network: string,
     machine: string,
     links: readonly string[],
-    signal: AbortSignal,
+    end: StreamEnd,
   ): Promise<AsyncIterable<Uint8Array>> {
     const query = new URLSearchParams([
       ['machine', machine],
       ...links.map((link): [string, string] => ['link', link]),
     ]).toString();
     const path = `/networks/${encodeURIComponent(network)}/recording?${query}`;
-    return openStream({ ...this.#agent, method: 'GET', path, signal });
+    return openStream({ ...this.#agent, method: 'GET', path, ...end });
   }
 
   /** What `up` would do. */

@@ -1,7 +1,7 @@
 /**
  * HTTP on Unix sockets, as agent and switch processes speak it: JSON bodies, errors as `{ code, message, hint }`.
  */
-import { request, type IncomingMessage } from 'node:http';
+import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import type * as z from 'zod';
 import { LuthierError, RemoteError, UsageError } from '../model/errors.js';
 
@@ -11,15 +11,25 @@ export interface RequestOptions {
   readonly path: string;
   readonly body?: unknown;
   readonly signal?: AbortSignal;
+  /** The request goes on until it aborts: what is streamed for as long as it does is then brought to its end. In place of a body. */
+  readonly until?: AbortSignal;
   /** Whom an error message names: `agent`, `switch a`. */
   readonly remote: string;
   /** Longest silence. Default: none (streams, long operations). */
   readonly timeoutMs?: number;
 }
 
+/** How long a stream is wanted. */
+export interface StreamEnd {
+  /** When it aborts, what came before still comes, and the stream ends. */
+  readonly until: AbortSignal;
+  /** When it aborts, the stream breaks off. */
+  readonly signal: AbortSignal;
+}
+
 /** The response as a stream, once its status is 200. */
 export function openStream(options: RequestOptions): Promise<IncomingMessage> {
-  const { socket, method, path, body, signal, remote, timeoutMs } = options;
+  const { socket, method, path, body, signal, until, remote, timeoutMs } = options;
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const outgoing = request(
@@ -29,8 +39,12 @@ export function openStream(options: RequestOptions): Promise<IncomingMessage> {
         path,
         agent: false,
         ...(signal === undefined ? {} : { signal }),
-        headers:
-          payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.byteLength },
+        headers: {
+          ...(payload === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': payload.byteLength }),
+          ...(until === undefined ? {} : { 'transfer-encoding': 'chunked' }),
+        },
       },
       (response) => {
         if (response.statusCode === 200) {
@@ -45,7 +59,19 @@ export function openStream(options: RequestOptions): Promise<IncomingMessage> {
       outgoing.setTimeout(timeoutMs, () =>
         outgoing.destroy(Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'ETIMEDOUT' })),
       );
-    outgoing.end(payload);
+    if (until === undefined) outgoing.end(payload);
+    else endWith(outgoing, until);
+  });
+}
+
+/** Sends its head now, and ends it when `until` aborts. */
+function endWith(outgoing: ClientRequest, until: AbortSignal): void {
+  const end = (): void => void outgoing.end();
+  outgoing.flushHeaders();
+  if (until.aborted) end();
+  else until.addEventListener('abort', end, { once: true });
+  outgoing.once('close', () => {
+    until.removeEventListener('abort', end);
   });
 }
 

@@ -21,7 +21,7 @@ import type {
   SwitchState,
   TunnelState,
 } from '../model/messages.js';
-import { openStream, requestJson } from './http.js';
+import { openStream, requestJson, type StreamEnd } from './http.js';
 import { nsrunPath } from './native-tools.js';
 
 /** Where the confined process sees the package's folder. */
@@ -136,15 +136,15 @@ export class SwitchClient {
     return requestJson({ ...this.#to('GET', '/drops'), timeoutMs: 5_000 });
   }
 
-  /** pcapng, until `signal`. */
-  capture(device: string, signal: AbortSignal): Promise<IncomingMessage> {
-    return openStream({ ...this.#to('GET', `/capture?device=${encodeURIComponent(device)}`), signal });
+  /** pcapng, until `end`. */
+  capture(device: string, end: StreamEnd): Promise<IncomingMessage> {
+    return openStream({ ...this.#to('GET', `/capture?device=${encodeURIComponent(device)}`), ...end });
   }
 
-  /** A recording of its emulated links, or of those named, line by line until `signal`. */
-  record(links: readonly string[], signal: AbortSignal): Promise<IncomingMessage> {
+  /** A recording of its emulated links, or of those named, line by line until `end`. */
+  record(links: readonly string[], end: StreamEnd): Promise<IncomingMessage> {
     const query = new URLSearchParams(links.map((link): [string, string] => ['link', link])).toString();
-    return openStream({ ...this.#to('GET', `/recording?${query}`), signal });
+    return openStream({ ...this.#to('GET', `/recording?${query}`), ...end });
   }
 
   #to<M extends 'GET' | 'PUT'>(method: M, path: string): { socket: string; method: M; path: string; remote: string } {

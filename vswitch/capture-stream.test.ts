@@ -1,12 +1,20 @@
 /** A capture on a real HTTP connection whose client reads when it likes. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Arena } from './arena.js';
 import { CapturePoint } from './capture-ring.js';
 import { streamCapture } from './capture-stream.js';
 import type { CommandName, Commands } from './commands.js';
+import { bodyEnd } from './http-stream.js';
 
 const FRAME_BYTES = 60_000;
 const EPB_DROPCOUNT = 4;
@@ -72,17 +80,24 @@ describe('a capture stream', () => {
 
   beforeEach(async () => {
     called.length = 0;
-    server = createServer((_, answer) => {
+    server = createServer((asked, answer) => {
+      const of = { id: 1, device: 'tap:h1:eth0', channel: -1, unixNs: BigInt };
       response = answer;
-      ended = streamCapture(engine, answer, { id: 1, device: 'tap:h1:eth0', channel: -1, unixNs: BigInt });
+      ended = streamCapture(engine, answer, { ...of, until: bodyEnd(asked) });
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const asked = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', agent: false });
-    asked.end();
-    [client] = (await once(asked, 'response')) as [IncomingMessage];
-    client.on('error', () => undefined);
   });
+
+  async function ask(headers: Record<string, string> = {}): Promise<ClientRequest> {
+    const { port } = server.address() as AddressInfo;
+    const asking = request({ port, host: '127.0.0.1', agent: false, headers });
+    if (headers['transfer-encoding'] === undefined) asking.end();
+    else asking.flushHeaders();
+    [client] = (await once(asking, 'response')) as [IncomingMessage];
+    client.on('error', () => undefined);
+    return asking;
+  }
 
   afterEach(async () => {
     client.destroy();
@@ -92,6 +107,7 @@ describe('a capture stream', () => {
   });
 
   it('says how many frames a slow client lost, and where', async () => {
+    await ask();
     // More than the ring holds, at once: the reader runs on this thread and cannot take any meanwhile.
     let passed = pass(100);
     const chunks: Buffer[] = [];
@@ -114,6 +130,7 @@ describe('a capture stream', () => {
   });
 
   it('waits for its client again and again without adding up listeners', async () => {
+    await ask();
     const listeners = response.listenerCount('close');
     let waits = 0;
     response.on('drain', () => waits++);
@@ -124,5 +141,15 @@ describe('a capture stream', () => {
       await expect.poll(() => received).toBeGreaterThan(wanted);
     }
     await expect.poll(() => response.listenerCount('close')).toBeLessThanOrEqual(listeners);
+  });
+
+  it('has all that passed before the body of its request ended, however slow its client, and ends', async () => {
+    const asking = await ask({ 'transfer-encoding': 'chunked' });
+    const passed = pass(60);
+    asking.end();
+    await expect.poll(() => called).toContain('stopCapture');
+    const chunks: Buffer[] = [];
+    for await (const chunk of client) chunks.push(chunk as Buffer);
+    expect(blocksOf(Buffer.concat(chunks)).filter(({ type }) => type === 6)).toHaveLength(passed);
   });
 });

@@ -1,5 +1,6 @@
 /**
- * From a capture ring to pcapng on an HTTP response, until the client goes. Called by `control.ts`.
+ * From a capture ring to pcapng on an HTTP response, until the client goes or its request ends (`http-stream.ts`). Called by
+ * `control.ts`.
  *
  * A client that is too slow loses frames, never holds up the engine. The capture itself says so: each packet, how many
  * were lost before it (epb_dropcount), and once all that was kept is written, how many in all (isb_ifdrop).
@@ -9,7 +10,7 @@ import { Checksum, MAX_FRAME_BYTES } from './arena.js';
 import { type CapturedFrame, CaptureReader } from './capture-ring.js';
 import { PcapngWriter } from './device/pcapng.js';
 import type { EngineThread } from './engine-thread.js';
-import { drained } from './http-response.js';
+import { stream } from './http-stream.js';
 import { log } from './log.js';
 import { completeChecksum } from './wire/checksum.js';
 
@@ -23,32 +24,24 @@ export interface CaptureOptions {
   /** -1: all of the device. */
   readonly channel: number;
   readonly unixNs: (nowNs: number) => bigint;
+  /** Of what passed until it aborts, all is written. */
+  readonly until: AbortSignal;
 }
 
 export async function streamCapture(
   engine: Pick<EngineThread, 'call'>,
   response: ServerResponse,
-  { id, device, channel, unixNs }: CaptureOptions,
+  { id, device, channel, unixNs, until }: CaptureOptions,
 ): Promise<void> {
   const reader = new CaptureReader();
   const blocks = new CaptureBlocks(reader, unixNs);
   await engine.call('startCapture', { id, device, channel, ring: reader.buffer });
-  response.once('close', () => {
-    reader.wake();
-  });
-  try {
-    response.writeHead(200, { 'content-type': 'application/x-pcapng' });
-    response.write(blocks.header(device));
-    while (!response.closed) {
-      const next = blocks.next();
-      if (next.length === 0) await reader.wait();
-      else if (!response.write(Buffer.concat(next))) await drained(response);
-    }
-  } finally {
-    await engine.call('stopCapture', id);
-    const { lostFrames } = reader;
-    if (lostFrames > 0) (await log()).warn({ device, lostFrames }, 'a capture lost frames: its client was too slow');
-  }
+  response.writeHead(200, { 'content-type': 'application/x-pcapng' });
+  response.write(blocks.header(device));
+  const next = (): Uint8Array => Buffer.concat(blocks.next());
+  await stream(response, { reader, next, stop: () => engine.call('stopCapture', id) }, until);
+  const { lostFrames } = reader;
+  if (lostFrames > 0) (await log()).warn({ device, lostFrames }, 'a capture lost frames: its client was too slow');
 }
 
 /** The blocks of a capture, as the ring gives frames. */

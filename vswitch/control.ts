@@ -8,9 +8,12 @@
  *   GET  /state                               SwitchState
  *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
  *   GET  /drops                               DropRecord[], oldest first
- *   GET  /capture?device=NAME[&link=NAME]     pcapng until the client goes
- *   GET  /recording[?link=NAME&link=…]        a recording of emulated links (`recording/lines.ts`) until the client goes
  *   POST /quit                                {} and the process ends
+ *   GET  /capture?device=NAME[&link=NAME]     pcapng
+ *   GET  /recording[?link=NAME&link=…]        a recording of emulated links (`recording/lines.ts`)
+ *
+ * The last two last as long as the request does (`http-stream.ts`): until its chunked body ends, and then they are whole, or,
+ * where it has none, until the client goes.
  *
  * Errors are `{ code, message, hint? }`: 400 what was asked is wrong, 404 there is no such thing, 500 the rest.
  */
@@ -34,6 +37,7 @@ import { linkOf } from './drop-counter.js';
 import { DROP_REASONS } from './drops.js';
 import type { EngineThread } from './engine-thread.js';
 import type { Handshakes } from './handshake/handshakes.js';
+import { bodyEnd } from './http-stream.js';
 import { log } from './log.js';
 import { streamRecording } from './recording/stream.js';
 import type { StrainWatch } from './strain-watch.js';
@@ -126,10 +130,10 @@ export class Control {
           sendJson(response, 200, this.#drops());
           break;
         case 'GET /capture':
-          await this.#capture(url.searchParams, response);
+          await this.#capture(url.searchParams, response, bodyEnd(request));
           break;
         case 'GET /recording':
-          await this.#record(url.searchParams.getAll('link'), response);
+          await this.#record(url.searchParams.getAll('link'), response, bodyEnd(request));
           break;
         case 'POST /quit':
           sendJson(response, 200, {});
@@ -283,7 +287,7 @@ export class Control {
     }));
   }
 
-  async #capture(query: URLSearchParams, response: ServerResponse): Promise<void> {
+  async #capture(query: URLSearchParams, response: ServerResponse, until: AbortSignal): Promise<void> {
     const device = query.get('device');
     if (device === null) throw new UsageError('a capture needs ?device=NAME');
     if (!this.#layout.ports.some(({ name }) => name === device)) throw new NotFound(`there is no device ${device}`);
@@ -292,11 +296,12 @@ export class Control {
       device,
       channel: this.#channelOf(device, query.get('link')),
       unixNs: (nowNs) => this.#unixNs(nowNs),
+      until,
     });
   }
 
   /** Of the links named, or of all, those that something is or will be asked of. */
-  async #record(names: readonly string[], response: ServerResponse): Promise<void> {
+  async #record(names: readonly string[], response: ServerResponse, until: AbortSignal): Promise<void> {
     const config = this.#config;
     if (config === undefined) throw new StateError('the switch process has no configuration yet');
     if (this.#recording)
@@ -323,6 +328,7 @@ export class Control {
           compensationNs: this.#engine.telemetry.gauges[Gauge.compensationNs]!,
         },
         timer: this.#timer,
+        until,
       });
     } finally {
       this.#recording = false;

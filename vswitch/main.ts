@@ -47,7 +47,8 @@ async function main(): Promise<void> {
   const keeper = KeeperClient.on(KEEPER_FD);
   const strains = new StrainWatch(engine.telemetry, engine.threadId, new SystemTimer(), monotonicNowNs());
   const control = new Control(engine, keeper, handshakesOf(engine, new SystemTimer()), strains, new SystemTimer());
-  const server = createServer((request, response) => {
+  // A request may go on for as long as somebody captures.
+  const server = createServer({ requestTimeout: 0 }, (request, response) => {
     void control.handle(request, response);
   });
 

@@ -74,8 +74,10 @@ export class LinkRecordings {
     point.settled(settledNs, waiting);
   }
 
+  /** With a last mark: nothing that was told before is in vain. */
   stop(id: number): void {
     if (this.#current?.id !== id) return;
+    this.mark(id);
     for (const { direction } of this.#current.followed) direction.observer = null;
     this.#current = undefined;
   }

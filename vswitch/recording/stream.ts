@@ -1,5 +1,6 @@
 /**
- * From a recording's ring to lines of JSON on an HTTP response, until the client goes. Called by `control.ts`.
+ * From a recording's ring to lines of JSON on an HTTP response, until the client goes or its request ends
+ * (`http-stream.ts`). Called by `control.ts`.
  *
  * A client that is too slow ends the recording and never holds up the engine: its last line says how much was missed.
  */
@@ -7,12 +8,12 @@ import type { ServerResponse } from 'node:http';
 import type { LinkProperties } from '../../model/emulation.js';
 import { DROP_REASONS } from '../drops.js';
 import type { EngineThread } from '../engine-thread.js';
-import { drained } from '../http-response.js';
+import { stream } from '../http-stream.js';
 import type { Timer } from '../timer.js';
 import { frameHash, type RecordedNetwork, RecordingWriter } from './lines.js';
 import { RecordKind, RecordReader, type TakenRecord } from './record-ring.js';
 
-/** Between two marks: so much of a recording's end is not of use. */
+/** Between two marks: so much of the end of a recording that breaks off is not of use. */
 const MARK_MS = 100;
 /** Of a chunk of the response, more or less. */
 const CHUNK_CHARACTERS = 1 << 18;
@@ -23,12 +24,14 @@ export interface RecordingOptions {
   readonly links: readonly string[];
   readonly network: RecordedNetwork;
   readonly timer: Timer;
+  /** Of what came until it aborts, all is written. */
+  readonly until: AbortSignal;
 }
 
 export async function streamRecording(
   engine: Pick<EngineThread, 'call'>,
   response: ServerResponse,
-  { id, links, network, timer }: RecordingOptions,
+  { id, links, network, timer, until }: RecordingOptions,
 ): Promise<void> {
   const reader = new RecordReader();
   const lines = new RecordingLines(reader, links, network);
@@ -38,22 +41,13 @@ export async function streamRecording(
     engine.call('markRecording', id).catch(() => undefined);
     timer.wakeAt(timer.nowMs() + MARK_MS, mark);
   };
-  response.once('close', () => {
-    reader.wake();
-  });
-  try {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-    timer.wakeAt(timer.nowMs() + MARK_MS, mark);
-    while (!response.closed && !lines.over) {
-      const next = lines.next();
-      if (next === '') await reader.wait();
-      else if (!response.write(next)) await drained(response);
-    }
-  } finally {
+  const stop = (): Promise<void> => {
     timer.wakeAt(Infinity, mark);
-    await engine.call('stopRecording', id);
-  }
-  response.end();
+    return engine.call('stopRecording', id);
+  };
+  timer.wakeAt(timer.nowMs() + MARK_MS, mark);
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  await stream(response, { reader, next: () => (lines.over ? undefined : lines.next()), stop }, until);
 }
 
 /** The lines of a recording, as the ring gives records. */
