@@ -292,7 +292,7 @@ function tickNs(): number {
 
 warmUp(native, tickNs);
 const rehearsal = new Rehearsal(native);
-engine.telemetry.gauges[Gauge.compensationNs] = rehearsal.costNs(tickNs);
+if (start.compensation) engine.telemetry.gauges[Gauge.compensationNs] = rehearsal.costNs(tickNs);
 native.tick(io.handle);
 clockStartNs = monotonicNowNs() - io.nowNs();
 port.postMessage({
