@@ -12,13 +12,17 @@ export function renderLinkReport(report: LinkBenchReport): string {
   ].join('\n\n');
 }
 
-function rttTable({ rtt }: LinkBenchReport): string[] {
+function rttTable({ rtt, compensationNs = 0 }: LinkBenchReport): string[] {
   if (rtt === undefined) return [];
-  const rows = rtt.flatMap(({ delayNs, reference, plain, emulated, error, referenceError, plainError }) => {
+  const rows = rtt.flatMap((report) => {
+    const { delayNs, reference, plain, emulated, uncompensated, uncompensatedError } = report;
     const series = [
-      ['kernel bridge', reference, referenceError],
-      ['switch, nothing emulated', plain, plainError],
-      ...(delayNs === 0 ? [] : [['switch, emulated', emulated, error] as const]),
+      ['kernel bridge', reference, report.referenceError],
+      ['switch, nothing emulated', plain, report.plainError],
+      ...(delayNs === 0 ? [] : [['switch, emulated', emulated, report.error] as const]),
+      ...(uncompensated && uncompensatedError
+        ? [['without compensation', uncompensated, uncompensatedError] as const]
+        : []),
     ] as const;
     return series.map(([title, { sent, received, oneWaySigmaUs, meanUs }, off]) => {
       const isOurs = title === 'switch, emulated';
@@ -31,13 +35,15 @@ function rttTable({ rtt }: LinkBenchReport): string[] {
         off.p50Us.toFixed(0),
         within(off.p99Us, LINK_GOALS.rttP99Us),
         within(off.p999Us, LINK_GOALS.rttP999Us),
+        off.oneWayMeanUs.toFixed(0),
         within(oneWaySigmaUs, LINK_GOALS.sigmaUs),
         sent === received ? '' : `${sent - received} of ${sent}`,
       ];
     });
   });
-  const columns = ['>DELAY', 'RTT, µs', '>MEAN', '>ERROR', '>P50', '>P99', '>P99.9', '>σ ONE WAY', 'LOST'];
-  return [table(columns, rows)];
+  const columns = ['>DELAY', 'RTT, µs', '>MEAN', '>ERROR', '>P50', '>P99', '>P99.9', '>ERROR ONE WAY', '>σ', 'LOST'];
+  const compensation = `compensation: a link leaves ${(compensationNs / 1e3).toFixed(1)} µs out of its delay`;
+  return [`${table(columns, rows)}\n${compensation}`];
 }
 
 function jitterTable({ jitter }: LinkBenchReport): string[] {

@@ -1,7 +1,7 @@
 /** `luthier up FILE`: creates the network that the file describes, or changes the one that runs into it; all or nothing. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { AgentClient } from '../control/client.js';
+import type { AgentClient, UpOptions } from '../control/client.js';
 import { isMachineRoot } from '../control/privileges.js';
 import type { Scenario } from '../control/scenario/index.js';
 import { UsageError } from '../model/errors.js';
@@ -17,6 +17,13 @@ import { syntax, withJson } from './syntax.js';
 const MIN_MEMORY_BYTES = 4 * 2 ** 20;
 const MAX_MEMORY_BYTES = 2 ** 31 - 1;
 
+interface Options {
+  readonly memory?: string;
+  readonly compensation: boolean;
+  readonly plan?: true;
+  readonly json?: true;
+}
+
 export function command(): Command {
   return withJson(
     syntax('up', 'create the network that a file describes, or change the one that runs into it; all or nothing', [
@@ -26,12 +33,16 @@ export function command(): Command {
       ],
       ['luthier up net.yaml --plan', 'show what would be done, and do nothing'],
       ['luthier up net.yaml --memory 256MiB', 'let each switch process hold more frames'],
+      ['luthier up net.yaml --no-compensation', 'have the time that switches take themselves on top of delays'],
     ])
       .argument('<file>', 'scenario file')
       .option('--plan', 'show what would be done, and do nothing')
-      .option('--memory <size>', 'memory for frames in each switch process, as 64MiB (default: 64MiB)'),
-  ).action(async (file: string, options: { memory?: string; plan?: true; json?: true }) => {
+      .option('--memory <size>', 'memory for frames in each switch process, as 64MiB (default: 64MiB)')
+      .option('--no-compensation', 'leave the time that switches take themselves in the delays of links'),
+  ).action(async (file: string, options: Options) => {
+    const { compensation } = options;
     const memoryBytes = options.memory === undefined ? undefined : parseMemory(options.memory);
+    const switches = { compensation, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
     const scenario = await loadForUp(file);
     await refuseNarrow(scenario);
     if (options.plan) {
@@ -42,7 +53,7 @@ export function command(): Command {
     }
     await requireMachine();
     const view = options.json ? silentView : progressView();
-    const { network, ms, changed, notices } = await bringUp(await startedAgent(), scenario, view, memoryBytes);
+    const { network, ms, changed, notices } = await bringUp(await startedAgent(), scenario, view, switches);
     if (options.json) printJson({ luthier: 1, network, ms: jsonMs(ms), changed, notices });
     else print(changed ? howToGoOn(network, ms) : `${network.name} runs already, as the file says`);
   });
@@ -112,7 +123,7 @@ export async function bringUp(
   agent: AgentClient,
   scenario: Scenario,
   view: ProgressView,
-  memoryBytes?: number,
+  switches: Pick<UpOptions, 'memoryBytes' | 'compensation'> = {},
 ): Promise<{ network: NetworkSummary; ms: number; changed: boolean; notices: readonly Notice[] }> {
   // Recorded so that it means the same file wherever it is shown.
   const named = { ...scenario, file: scenario.file === undefined ? undefined : resolve(scenario.file) };
@@ -129,7 +140,7 @@ export async function bringUp(
           if (progress.type === 'done') ms = progress.ms;
           view.report(progress);
         },
-        ...(memoryBytes === undefined ? {} : { memoryBytes }),
+        ...switches,
       }),
     );
   } finally {

@@ -124,13 +124,14 @@ describe('Journal', () => {
 
     it('counts what ran until the commit, and then what is wanted', () => {
       const journal = running();
-      journal.append({ op: 'change', network: wanted, file: 'new.yaml', memoryBytes: 1 << 20 });
+      journal.append({ op: 'change', network: wanted, file: 'new.yaml', memoryBytes: 1 << 20, compensation: false });
       expect(reopened(journal)).toMatchObject({ status: 'changing', header });
       expect(journal.state.change!.header).toEqual({
         ...header,
         network: wanted,
         file: 'new.yaml',
         memoryBytes: 1 << 20,
+        compensation: false,
       });
       journal.append({ op: 'restart', node: 'h1' });
       expect([...reopened(journal).change!.restarted]).toEqual(['h1']);

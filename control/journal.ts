@@ -42,6 +42,8 @@ export interface JournalHeader {
   /** ISO 8601 */
   readonly since: string;
   readonly memoryBytes: number;
+  /** Whether switch processes leave out of delays what they take themselves; absent: they do. */
+  readonly compensation?: boolean;
   /** As it was at some moment, the last of which something was recorded; its events say what it is since. */
   readonly network: Network;
   /** Once all of it was ready for the first time. */
@@ -58,11 +60,14 @@ export interface TimeZero {
 
 export type NetworkStatus = 'starting' | 'running' | 'changing' | 'clearing' | 'stopping';
 
+/** What a change leads to. */
+export type WantedNetwork = Pick<JournalHeader, 'network' | 'file' | 'memoryBytes' | 'compensation'>;
+
 export type JournalEntry =
   /** `running` ends a change, whatever came of it. */
   | { readonly op: 'status'; readonly status: 'running' | 'stopping' }
-  /** From what runs to `network`; `file` and `memoryBytes` are those of the new header. */
-  | ({ readonly op: 'change' } & Pick<JournalHeader, 'network' | 'file' | 'memoryBytes'>)
+  /** From what runs to `network`; the others are those of the new header. */
+  | ({ readonly op: 'change' } & WantedNetwork)
   /** What is wanted has been made: the change counts, and what is not wanted any more goes. */
   | { readonly op: 'commit' }
   /** About to end the command of this host, to start another. */
@@ -312,9 +317,8 @@ function fold(state: JournalState, entry: JournalEntry): void {
       state.unfinished.clear();
       break;
     case 'change': {
-      const { file, memoryBytes } = entry;
-      const network = wholeNetwork(entry.network);
-      const header = { ...state.header, network, memoryBytes, ...(file === undefined ? {} : { file }) };
+      const { op: _op, ...wanted } = entry;
+      const header = { ...state.header, ...wanted, network: wholeNetwork(wanted.network) };
       state.change = { header, from: state.header.network, restarted: new Set() };
       state.status = 'changing';
       break;

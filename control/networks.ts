@@ -46,6 +46,8 @@ export interface UpRequest {
   readonly file?: string | undefined;
   /** Frame memory of each switch process. */
   readonly memoryBytes: number;
+  /** Whether their links leave out of delays what they take themselves. */
+  readonly compensation: boolean;
 }
 
 /** An operation in progress. */
@@ -216,7 +218,7 @@ export class Networks {
     onProgress({ type: 'done', ms: performance.now() - started, summary: `${name} is gone` });
   }
 
-  async #create({ scenario, file, memoryBytes }: UpRequest, conduct: Conduct): Promise<void> {
+  async #create({ scenario, file, memoryBytes, compensation }: UpRequest, conduct: Conduct): Promise<void> {
     const started = performance.now();
     const network = this.#resolve(scenario, undefined, conduct.onProgress);
     const { name } = network;
@@ -231,6 +233,7 @@ export class Networks {
       ...(file === undefined ? {} : { file }),
       since: new Date().toISOString(),
       memoryBytes,
+      compensation,
       network,
     };
     const journal = Journal.create(new NetworkPaths(this.#paths, number).journal, header, this.#onRecord);
@@ -247,14 +250,15 @@ export class Networks {
     conduct.onProgress({ type: 'done', ms: performance.now() - started, summary: what });
   }
 
-  async #change(live: LiveNetwork, { scenario, file, memoryBytes }: UpRequest, conduct: Conduct): Promise<void> {
+  async #change(live: LiveNetwork, request: UpRequest, conduct: Conduct): Promise<void> {
     const started = performance.now();
+    const { scenario, file, memoryBytes, compensation } = request;
     const { name } = live.header;
     // Left by one that could not be ended when it failed.
     await finish(live, conduct);
     const network = this.#resolve(scenario, live.network, conduct.onProgress);
     this.#foresee(demandOf(network, memoryBytes), demandOf(live.network, memoryBytes), conduct);
-    const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes };
+    const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes, compensation };
     const changed = await change(live, wanted, conduct);
     const text = changed ? `${name} is what was asked for` : `${name} runs already`;
     conduct.onProgress({ type: 'done', ms: changed ? performance.now() - started : 0, summary: text });

@@ -9,7 +9,7 @@ import type { Progress } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import { apply, UNDO } from './actions/index.js';
 import type { Target } from './actions/record.js';
-import type { JournalHeader } from './journal.js';
+import type { WantedNetwork } from './journal.js';
 import { startClock, tellEvents } from './link-changes.js';
 import type { LiveNetwork } from './live.js';
 import { actionTitle, plan, sameNetwork, type Action, type BuildAction, type ClearAction } from './plan.js';
@@ -45,11 +45,7 @@ export async function create(live: LiveNetwork, conduct: Conduct): Promise<void>
  * From what runs to what is asked for, as it is so long after time zero; what was lost of it is made again on the way. When it throws before the change
  * counts, the network is as it was. Returns false when there was nothing to do.
  */
-export async function change(
-  live: LiveNetwork,
-  wanted: Pick<JournalHeader, 'network' | 'file' | 'memoryBytes'>,
-  conduct: Conduct,
-): Promise<boolean> {
+export async function change(live: LiveNetwork, wanted: WantedNetwork, conduct: Conduct): Promise<boolean> {
   const { number } = live.header;
   const from = live.network;
   const to = live.now(wanted.network);

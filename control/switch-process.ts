@@ -38,6 +38,8 @@ export interface SwitchStart {
   readonly keeperSocket: string;
   readonly logFile: string;
   readonly memoryBytes: number;
+  /** Whether its links leave out of delays what it takes itself. */
+  readonly compensation: boolean;
   /** Added to its environment: how a sanitizer's build is chosen. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -65,6 +67,7 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
         '--max-semi-space-size=1',
         `${APP_DIRECTORY}/dist/bin/vswitch.js`,
         ...['--memory', String(start.memoryBytes)],
+        ...(start.compensation ? [] : ['--no-compensation']),
       ],
       {
         cwd: '/',

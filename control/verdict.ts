@@ -201,15 +201,12 @@ function unknownReasons({ zeroNs, askedNs }: Run, { machine, state }: Run['switc
 
 /** It makes nothing unfaithful, but whoever measures delays is to know of it. */
 function compensationNotes({ machine, state }: Run['switches'][number]): Finding[] {
-  if (state === undefined || state.compensationNs === 0) return [];
-  const own = durationText(state.compensationNs);
-  return [
-    {
-      code: 'compensation',
-      where: `switch of ${machine}`,
-      message: `leaves ${own} out of delays, the time it takes itself`,
-    },
-  ];
+  if (state === undefined) return [];
+  const message =
+    state.compensationNs === 0
+      ? 'leaves nothing out of delays: what it takes itself comes on top (up --no-compensation)'
+      : `leaves ${durationText(state.compensationNs)} out of delays, the time it takes itself`;
+  return [{ code: 'compensation', where: `switch of ${machine}`, message }];
 }
 
 function strainFindings({ switches, busy, zeroNs }: Run): Finding[] {

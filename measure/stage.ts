@@ -7,7 +7,7 @@
  * are on record, and `down` removes all there is of it.
  */
 import { readFileSync } from 'node:fs';
-import type { AgentClient } from '../control/client.js';
+import type { AgentClient, UpOptions } from '../control/client.js';
 import type { Entrance } from '../control/exec.js';
 import { journalFiles, readJournal } from '../control/journal.js';
 import { parseScenario } from '../control/scenario/index.js';
@@ -17,7 +17,7 @@ import { isMachineRoot } from '../control/privileges.js';
 import type { ProcessId } from '../control/process.js';
 import type { AbsentReport, UnderlayName } from '../model/bench.js';
 import { StateError } from '../model/errors.js';
-import type { NodeAccess, TunnelState } from '../model/messages.js';
+import type { NodeAccess, SwitchState, TunnelState } from '../model/messages.js';
 import type { RawScenario } from '../model/scenario.js';
 import type { Way } from './traffic.js';
 
@@ -84,14 +84,19 @@ export class StageNetwork implements AsyncDisposable {
   }
 
   /** Throws where one of that name runs: it would be changed into this one. */
-  static async up(place: Place, raw: RawScenario, signal: AbortSignal): Promise<StageNetwork> {
+  static async up(
+    place: Place,
+    raw: RawScenario,
+    signal: AbortSignal,
+    options: Pick<UpOptions, 'compensation'> = {},
+  ): Promise<StageNetwork> {
     const { name } = raw;
     const { agent } = place;
     if ((await agent.networks()).some((network) => network.name === name))
       throw new StateError(`a network ${name} runs already: of another benchmark, or of one that was killed`, {
         hint: `take it down first: luthier down ${name}`,
       });
-    await agent.up(parseScenario(raw), { signal });
+    await agent.up(parseScenario(raw), { signal, ...options });
     return new StageNetwork(name, place);
   }
 
@@ -115,8 +120,13 @@ export class StageNetwork implements AsyncDisposable {
 
   /** Both ends of every tunnel. */
   async tunnels(): Promise<TunnelState[]> {
+    return (await this.switchStates()).flatMap(({ tunnels }) => tunnels);
+  }
+
+  /** Of its switch processes that answer. */
+  async switchStates(): Promise<SwitchState[]> {
     const { switchProcesses } = await this.#agent.network(this.name);
-    return switchProcesses.flatMap(({ state }) => state?.tunnels ?? []);
+    return switchProcesses.flatMap(({ state }) => state ?? []);
   }
 
   /** Output of a program in the namespaces of one of its processes. */

@@ -13,6 +13,8 @@ export interface LinkBenchReport {
   readonly began: string;
   readonly ms: number;
   readonly machine: MachineFacts;
+  /** What links of the switch process leave out of their delays (docs/emulation.md); with `rtt`. */
+  readonly compensationNs?: number;
   readonly rtt?: readonly DelayReport[];
   readonly jitter?: readonly JitterReport[];
   readonly tcp?: readonly GoodputReport[];
@@ -38,8 +40,9 @@ export interface RttSeries {
 
 /** How far single round trips are from the reference's mean and twice the delay. */
 export interface RttError {
-  /** With its sign; the others are of absolute differences. */
+  /** With their signs; the others are of absolute differences. One way: from the reference's mean and the delay. */
   readonly meanUs: number;
+  readonly oneWayMeanUs: number;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly p999Us: number;
@@ -54,7 +57,10 @@ export interface DelayReport {
   /** Over a switch of ours, nothing emulated. */
   readonly plain: RttSeries;
   readonly emulated: RttSeries;
+  /** By a switch process that leaves nothing out of delays; absent where the delay is 0, as nothing can be. */
+  readonly uncompensated?: RttSeries;
   readonly error: RttError;
+  readonly uncompensatedError?: RttError;
   /** The same of the reference itself, and of the plain switch: what the machine and the engine have of it. */
   readonly referenceError: RttError;
   readonly plainError: RttError;

@@ -71,9 +71,7 @@ struct io {
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
   int32_t ready_count;
-  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake */
-  double spin_left_ns; /* what staying awake may still take, as of `spin_at_ns` */
-  double spin_at_ns;
+  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake, then how long it was */
   int64_t start_ns; /* CLOCK_MONOTONIC at ioCreate */
 
   /* Scratch, as large as any call can need: a header and every entry of `iov`; a message for every length. */

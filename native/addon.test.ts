@@ -186,6 +186,13 @@ describe('memory and time', () => {
         expect(arrays.clock[0]).toBeGreaterThanOrEqual(deadline);
       }
     }
+    // It says how long it was awake: of a second before, all the time.
+    native.tick(handle);
+    const beganNs = arrays.clock[0]!;
+    [arrays.clock[1], arrays.clock[2]] = [beganNs + 1e6, 1e9];
+    native.wait(handle, epoll);
+    expect(arrays.clock[2]).toBeGreaterThan(0);
+    expect(arrays.clock[2]).toBeLessThanOrEqual(arrays.clock[0]! - beganNs);
     // Whoever becomes ready while it is awake is not kept waiting.
     const wake = own(native.eventfd());
     native.epollAdd(epoll, wake, 7, 1);
@@ -212,13 +219,15 @@ describe('memory and time', () => {
       const native = require(workerData);
       const refused = (call) => { try { call(); } catch (error) { return error.errno ?? error.name; } };
       native.setThreadName('engine');
-      native.setSliceNs(100_000);
+      native.setSliceNs(native.threadId(), 100_000);
+      native.setSliceNs(native.threadId(), 0);
       const task = '/proc/self/task/' + native.threadId();
       parentPort.postMessage({
         name: readFileSync(task + '/comm', 'utf8'),
         refused: [
           refused(() => native.setThreadName('sixteen letters!')),
-          refused(() => native.setSliceNs(99_999)),
+          refused(() => native.setSliceNs(native.threadId(), 99_999)),
+          refused(() => native.setSliceNs(2 ** 31 - 1, 100_000)),
           refused(() => native.setRealtime(native.threadId(), 100)),
           refused(() => native.setRealtime(2 ** 31 - 1, 1)),
         ],
@@ -232,7 +241,10 @@ describe('memory and time', () => {
     const worker = new Worker(source, { eval: true, workerData: join(nativeDirectory, 'luthier.napi.node') });
     const [said] = (await once(worker, 'message')) as [{ isRealtime: number | string; isShared: number }];
     await once(worker, 'exit');
-    expect(said).toMatchObject({ name: 'engine\n', refused: ['RangeError', 'RangeError', 'RangeError', 'ESRCH'] });
+    expect(said).toMatchObject({
+      name: 'engine\n',
+      refused: ['RangeError', 'RangeError', 'ESRCH', 'RangeError', 'ESRCH'],
+    });
     // SCHED_RR is 2 and SCHED_OTHER 0 (proc_pid_stat(5), field 41).
     expect([2, 'EPERM']).toContain(said.isRealtime);
     expect(said.isShared).toBe(0);

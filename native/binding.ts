@@ -54,7 +54,7 @@ export interface IoArrays {
   /**
    * `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
    * Infinity for no deadline; `clock[2]`: how long before that it stays awake, looking, so that it is not late (0: not at
-   * all). Here and not arguments: a double that crosses a call is an allocation.
+   * all); after it, how long it did. Here and not arguments: a double that crosses a call is an allocation.
    */
   readonly clock: Float64Array;
 }
@@ -281,10 +281,10 @@ export interface Native {
   /** PR_SET_TIMERSLACK for this thread. */
   setTimerSlackNs(ns: number): void;
   /**
-   * How long this thread is to run at a time, 0.1 to 100 ms: of two that share time, the one with the shorter slice may
-   * interrupt the other when it is woken (EEVDF). Kernels before Linux 6.12 take it and do nothing.
+   * How long a thread is to run at a time, 0.1 to 100 ms, or 0 for as long as others: of two that share time, the one with
+   * the shorter slice may interrupt the other when it is woken (EEVDF). Kernels before Linux 6.12 take it and do nothing.
    */
-  setSliceNs(ns: number): void;
+  setSliceNs(thread: number, ns: number): void;
   /**
    * SCHED_RR with this priority (1 … 99; threads that it starts are ordinary ones), 0: time sharing as before. Of any
    * thread; needs CAP_SYS_NICE.

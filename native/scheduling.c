@@ -46,14 +46,17 @@ napi_value native_setTimerSlackNs(napi_env env, napi_callback_info info) {
 }
 
 napi_value native_setSliceNs(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  int64_t ns;
-  arguments(env, info, 1, &argument);
-  if (!get_int(env, argument, "ns", 100000, 100000000, &ns)) return NULL;
+  napi_value argument[2];
+  int64_t thread, ns;
+  arguments(env, info, 2, argument);
+  if (!get_int(env, argument[0], "thread", 1, INT32_MAX, &thread) || !get_int(env, argument[1], "ns", 0, 100000000, &ns))
+    return NULL;
+  if (ns != 0 && ns < 100000) return throw_range(env, "ns", "shorter than any slice");
   struct sched_attributes attributes;
-  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return throw_errno(env, "sched_getattr", errno);
+  if (syscall(SYS_sched_getattr, (pid_t)thread, &attributes, sizeof attributes, 0) != 0)
+    return throw_errno(env, "sched_getattr", errno);
   attributes.runtime = (uint64_t)ns;
-  if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) return throw_errno(env, "sched_setattr", errno);
+  if (syscall(SYS_sched_setattr, (pid_t)thread, &attributes, 0) != 0) return throw_errno(env, "sched_setattr", errno);
   return make_undefined(env);
 }
 

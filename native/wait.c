@@ -61,22 +61,6 @@ napi_value native_tick(napi_env env, napi_callback_info info) {
   return make_int(env, 0);
 }
 
-/*
- * A sleeping thread is woken some 50 us late (more where its processor sleeps deeply), one that is awake in time. So the
- * last moments before a deadline are spent looking: at most a tenth of all time, lest deadlines that never end take a
- * processor, and never more than `SPIN_BURST_NS` of it at once.
- */
-#define SPIN_SHARE 0.1
-#define SPIN_BURST_NS 10e6
-
-/* How long before the deadline to wake up: 0 where there is nothing left of that tenth. */
-static double spin_ns(struct io *io, double now_ns) {
-  double left_ns = io->spin_left_ns + (now_ns - io->spin_at_ns) * SPIN_SHARE;
-  io->spin_left_ns = left_ns < SPIN_BURST_NS ? left_ns : SPIN_BURST_NS;
-  io->spin_at_ns = now_ns;
-  return io->clock[2] <= io->spin_left_ns ? io->clock[2] : 0;
-}
-
 static long io_sleep(struct io *io, int epoll, double left_ns) {
   bool forever = left_ns >= 9e18; /* 285 years: beyond what 64 bits of nanoseconds hold */
   struct timespec timeout = {0, 0};
@@ -88,14 +72,19 @@ static long io_sleep(struct io *io, int epoll, double left_ns) {
   return syscall(SYS_epoll_pwait2, epoll, io->events, io->ready_count, forever ? NULL : &timeout, NULL, 0);
 }
 
+/*
+ * A sleeping thread is woken some 50 us late (more where its processor sleeps deeply), one that is awake in time: so the
+ * last moments before a deadline can be spent looking. How often that may be is decided in vswitch/waiter.ts.
+ */
 static int io_wait(struct io *io, int epoll) {
-  double until_ns = io->clock[1], now_ns = io_now(io), spin = io->clock[2] > 0 ? spin_ns(io, now_ns) : 0;
-  long got = io_sleep(io, epoll, until_ns - spin - now_ns);
-  if (got == 0 && spin > 0) {
-    double awake_ns = io_now(io);
+  double until_ns = io->clock[1], awake_ns = io->clock[2], spent_ns = 0;
+  long got = io_sleep(io, epoll, until_ns - awake_ns - io_now(io));
+  if (got == 0 && awake_ns > 0) {
+    double woken_ns = io_now(io);
     while (got == 0 && io_now(io) < until_ns) got = io_sleep(io, epoll, 0);
-    io->spin_left_ns -= io->clock[0] - awake_ns;
+    spent_ns = io->clock[0] - woken_ns;
   }
+  io->clock[2] = spent_ns;
   int result = got >= 0 ? (int)got : errno == EINTR ? 0 : -errno;
   for (int i = 0; i < result; i++) io->ready[i] = (int32_t)io->events[i].data.u64;
   io_now(io);

@@ -12,6 +12,8 @@ export interface EngineStart {
   readonly arenaBytes: number;
   /** Whether bursts of small frames are moved by io_uring, where the kernel lets this process. */
   readonly ioUring: boolean;
+  /** Whether links leave out of delays what the engine takes itself. */
+  readonly compensation: boolean;
   /** The eventfd that wakes the engine for a command. */
   readonly wakeFd: number;
   /** Of `Telemetry.allocate` and `FlightRecorder.allocate`. */

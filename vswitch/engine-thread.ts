@@ -73,10 +73,11 @@ export class EngineThread {
   }
 
   /** Resolves when the engine is warm and waits for its first configuration. */
-  static async start(arenaBytes: number, { ioUring = true } = {}): Promise<EngineThread> {
+  static async start(arenaBytes: number, { ioUring = true, compensation = true } = {}): Promise<EngineThread> {
     const workerData: EngineStart = {
       arenaBytes,
       ioUring,
+      compensation,
       wakeFd: native.eventfd(),
       telemetry: Telemetry.allocate(),
       recorder: FlightRecorder.allocate(),

@@ -15,7 +15,8 @@
  * not watched until other ports have let go of enough: its frames wait in it, and no breath is spent on them.
  *
  * Called by `worker.ts` (and by tests, with a clock of their own). In a breath nothing is allocated, and its time
- * is read once; a device may move the shared clock on within one, as a round trip over a tunnel can end in it.
+ * is read once, and again at its end where frames left emulated links, to know how late they were; a device may move the
+ * shared clock on within one, as a round trip over a tunnel can end in it.
  */
 import type { Clock } from '../model/clock.js';
 import { StateError } from '../model/errors.js';
@@ -27,6 +28,7 @@ import { ETHERNET_HEADER_BYTES, RX_GONE, RX_NO_MEMORY } from './device/device.js
 import type { NativeIo } from './device/native-io.js';
 import { DropCounter } from './drop-counter.js';
 import { DropReason } from './drops.js';
+import type { Lateness } from './emulation/lateness.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { MAX_BATCH, type Port, READABLE, WRITABLE } from './port.js';
 import { Gauge, Telemetry } from './telemetry.js';
@@ -56,6 +58,8 @@ export class Engine {
   readonly topology: Topology;
   readonly telemetry: Telemetry;
   readonly #clock: Clock;
+  readonly #io: NativeIo | undefined;
+  readonly #lateness: Lateness;
   readonly #drops: DropCounter;
   readonly #transmitList: TransmitList;
   readonly #poller: Poller | undefined;
@@ -74,6 +78,7 @@ export class Engine {
     this.arena = options.arena;
     this.telemetry = options.telemetry ?? new Telemetry(Telemetry.allocate());
     this.#clock = options.clock;
+    this.#io = options.io;
     const recorder = options.recorder ?? new FlightRecorder(FlightRecorder.allocate());
     this.#drops = new DropCounter(this.arena, this.#clock, this.telemetry, recorder);
     this.#transmitList = new TransmitList(this.#clock);
@@ -98,6 +103,7 @@ export class Engine {
       dirtyPorts: this.#dirtyPorts,
       starvedPorts: this.#starvedPorts,
     });
+    this.#lateness = this.topology.lateness;
     this.telemetry.gauges[Gauge.slots] = this.arena.slotCount;
     this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
   }
@@ -137,6 +143,7 @@ export class Engine {
     let frames = this.#transmitList.run(TRANSMIT_BUDGET);
     frames += this.#readPorts();
     this.#flushPorts();
+    if (this.#lateness.count > 0) this.#tellLateness();
     if (this.#starvedPorts.count > 0) this.#watchStarved();
     if (frames > 0 && this.#clock.nowNs() >= this.#sweepNs) this.#sweep();
     // What a device waited for has come, or its time is another: nobody is to be woken for what is not due any more.
@@ -236,6 +243,12 @@ export class Engine {
       this.#watch(port);
     }
     dirty.count = kept;
+  }
+
+  /** What left emulated links has been written by now. */
+  #tellLateness(): void {
+    if (this.#io !== undefined) this.#io.tick();
+    this.#lateness.tell();
   }
 
   #starve(port: Port): void {

@@ -116,7 +116,11 @@ export class LinkDirection implements Egress, EmulatorPlace {
   set(name: string, properties: LinkProperties, parts: EmulatorParts, inputs: NetworkInputs): void {
     const { state, emulation } = properties;
     // What had arrived before then has arrived, though the engine comes to it only now.
-    if (state === 'down' && this.up && this.qdisc === this.#emulator) this.transmit(Infinity);
+    if (state === 'down' && this.up && this.qdisc === this.#emulator) {
+      this.transmit(Infinity);
+      // No breath may come before the link goes away, and its counters are another's.
+      parts.lateness.tell();
+    }
     if (this.observer !== null) this.observer.changed(properties);
     this.up = state === 'up';
     this.properties = properties;

@@ -53,6 +53,14 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     expect(drops).toEqual({});
   });
 
+  it('has measured what it takes itself, and leaves it out of delays unless it is told not to', async () => {
+    await configure(lab.oneSwitch(true));
+    expect((await state()).compensationNs).toBeGreaterThan(0);
+    running = lab.startSwitch(['--memory', String(16 * 2 ** 20), '--no-compensation']);
+    await configure(lab.oneSwitch(true));
+    expect((await state()).compensationNs).toBe(0);
+  });
+
   it('goes on where its log cannot be written', async () => {
     const full = openSync('/dev/full', 'w');
     running = lab.startSwitch(['--memory', String(16 * 2 ** 20)], full);

@@ -4,6 +4,7 @@
  * get what belongs to its machine.
  *
  *   main.js [--memory BYTES]          size of the arena, 64 MiB by default
+ *           [--no-compensation]       delays of links are not shortened by what the engine takes itself
  *
  * The engine runs in a thread of its own (`engine-thread.ts`); this thread answers HTTP (`control.ts`), looks
  * once a second whether the engine keeps time where links are emulated, and is idle else.
@@ -26,21 +27,26 @@ const MIN_MEMORY_BYTES = 4 * 2 ** 20;
 /** Slots are counted in 32 bits, their bytes addressed in a double; beyond this nothing was tried. */
 const MAX_MEMORY_BYTES = 2 ** 31;
 
-function memoryBytes(argv: readonly string[]): number {
-  const { values } = parseArgs({ args: [...argv], options: { memory: { type: 'string' } } });
-  if (values.memory === undefined) return DEFAULT_MEMORY_BYTES;
-  const bytes = Number(values.memory);
+function settings(argv: readonly string[]): { readonly bytes: number; readonly compensation: boolean } {
+  const options = { memory: { type: 'string' }, 'no-compensation': { type: 'boolean', default: false } } as const;
+  const { values } = parseArgs({ args: [...argv], options });
+  return { bytes: memoryBytes(values.memory), compensation: !values['no-compensation'] };
+}
+
+function memoryBytes(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_MEMORY_BYTES;
+  const bytes = Number(text);
   if (!Number.isInteger(bytes) || bytes < MIN_MEMORY_BYTES || bytes > MAX_MEMORY_BYTES) {
-    throw new UsageError(`--memory is ${values.memory}: it takes ${MIN_MEMORY_BYTES} to ${MAX_MEMORY_BYTES} bytes`);
+    throw new UsageError(`--memory is ${text}: it takes ${MIN_MEMORY_BYTES} to ${MAX_MEMORY_BYTES} bytes`);
   }
   return bytes;
 }
 
 async function main(): Promise<void> {
-  const bytes = memoryBytes(process.argv.slice(2));
+  const { bytes, compensation } = settings(process.argv.slice(2));
   // Both take their time, on two cores side by side.
   const [engine, { Control }, { handshakesOf }] = await Promise.all([
-    EngineThread.start(bytes),
+    EngineThread.start(bytes, { compensation }),
     import('./control.js'),
     import('./handshake/switch-sealing.js'),
   ]);

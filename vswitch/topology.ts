@@ -22,6 +22,7 @@ import type { DeviceContext, PortDevice } from './device/device.js';
 import type { NativeIo } from './device/native-io.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { QuantileTable } from './emulation/jitter.js';
+import type { Lateness } from './emulation/lateness.js';
 import { EmulatorParts, type NetworkInputs } from './emulation/parts.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { type DirectionState, LinkDirection } from './link.js';
@@ -107,6 +108,8 @@ export class Topology {
   readonly #portIndices: IndexPool;
   readonly #linkIndices: IndexPool;
   readonly #emulatorParts: EmulatorParts;
+  /** Of frames that left emulated links: told by the engine, when they are written. */
+  readonly lateness: Lateness;
   /** Since the first configuration. */
   #inputs: NetworkInputs | undefined;
 
@@ -120,6 +123,7 @@ export class Topology {
     this.portsByIndex = [];
     this.#parts = parts;
     this.#emulatorParts = new EmulatorParts(parts);
+    this.lateness = this.#emulatorParts.lateness;
     this.#portIndices = new IndexPool('devices', MAX_PORTS);
     this.#linkIndices = new IndexPool('links', MAX_LINKS);
   }

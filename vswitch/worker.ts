@@ -28,12 +28,11 @@ import { Schedule } from './schedule.js';
 import { Gauge, Telemetry } from './telemetry.js';
 import type { Poller } from './topology.js';
 import { monotonicNowNs, unixNowNs } from './unix-time.js';
+import { Waiter } from './waiter.js';
 import { warmUp } from './warmup.js';
 
 /** Token of the eventfd; ports have their index. */
 const WAKE = -1;
-/** After so long a sleep, caches have lost what a frame's way needs. */
-const COLD_NS = 2e6;
 /** The shortest that there is: among threads that share time, it so comes first when it is woken. */
 const SLICE_NS = 100_000;
 
@@ -42,7 +41,7 @@ const port = parentPort!;
 
 native.setThreadName(ENGINE_THREAD);
 native.setTimerSlackNs(1);
-native.setSliceNs(SLICE_NS);
+native.setSliceNs(native.threadId(), SLICE_NS);
 const io = new NativeIo(native, start.arenaBytes);
 const ringError = start.ioUring ? native.ringStart(io.handle) : 0;
 const epoll = native.epollCreate();
@@ -250,29 +249,13 @@ function answer({ id, name, arguments: given }: Request): Answer {
   }
 }
 
-/** Until a descriptor is ready, or something is due. */
-function wait(): number {
-  const dueNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
-  const awakeNs = engine.spinNs;
-  if (awakeNs > 0 && dueNs - io.nowNs() > COLD_NS) {
-    io.deadlineNs = dueNs - awakeNs - rehearsal.leadNs[0]!;
-    io.spinNs = 0;
-    const count = native.wait(io.handle, epoll);
-    if (count !== 0) return count;
-    const beganNs = io.nowNs();
-    rehearsal.run();
-    rehearsal.took(tickNs() - beganNs);
-  }
-  io.deadlineNs = dueNs;
-  io.spinNs = awakeNs;
-  return native.wait(io.handle, epoll);
-}
-
-function run(): void {
+function run(waiter: Waiter): void {
   const { ready } = io;
   while (!ended) {
     engine.breath();
-    const count = wait();
+    io.deadlineNs = Math.min(engine.nextNs, schedule.nextNs - clockStartNs);
+    io.spinNs = engine.spinNs;
+    const count = waiter.wait();
     if (count < 0) throw new StateError(`waiting failed: errno ${-count}`);
     let commanded = false;
     for (let i = 0; i < count; i++) {
@@ -286,14 +269,14 @@ function run(): void {
 }
 
 function tickNs(): number {
-  native.tick(io.handle);
+  io.tick();
   return io.nowNs();
 }
 
 warmUp(native, tickNs);
 const rehearsal = new Rehearsal(native);
-engine.telemetry.gauges[Gauge.compensationNs] = rehearsal.costNs(tickNs);
-native.tick(io.handle);
+if (start.compensation) engine.telemetry.gauges[Gauge.compensationNs] = rehearsal.costNs(tickNs);
+io.tick();
 clockStartNs = monotonicNowNs() - io.nowNs();
 port.postMessage({
   ready: true,
@@ -301,7 +284,7 @@ port.postMessage({
   threadId: native.threadId(),
   ...(ringError === 0 ? {} : { ioUringErrno: -ringError }),
 } satisfies EngineReady);
-run();
+run(new Waiter(io, rehearsal, () => native.wait(io.handle, epoll)));
 engine.close();
 rehearsal.close();
 io.close();

@@ -18,13 +18,15 @@ const SWITCH_GRACE_MS = 300;
 
 /** In place of one that ended, the new process gets its descriptors from the keeper: hosts see no carrier change. */
 export function startSwitches({ live }: Target, { machines }: Machines): void {
+  const { memoryBytes, compensation = true } = live.journal.state.change?.header ?? live.header;
   for (const machine of machines) {
     const running = live.processOf(`switch:${machine}`);
     if (running !== undefined && isAlive(running)) continue;
     const start = {
       machine,
       uid: live.header.uid,
-      memoryBytes: (live.journal.state.change?.header ?? live.header).memoryBytes,
+      memoryBytes,
+      compensation,
       env: live.switchEnv,
       socket: live.switchSocket(machine),
       keeperSocket: live.paths.keeperSocket,

@@ -55,7 +55,7 @@ export async function benchLink(
   try {
     await using stage = await LinkStage.build(place, signal);
     const parts = {
-      ...(rtt && { rtt: await measureDelays(stage, rtt, signal, onStep) }),
+      ...(rtt && (await measureRtt(place, stage, rtt, { signal, onStep }))),
       ...(jitter && { jitter: await measureJitter(stage, jitter, signal, onStep) }),
       ...(tcp && { tcp: await measureGoodput(stage, tcp, signal, onStep) }),
       ...(udp && { udp: await measureUdp(stage, udp, signal, onStep) }),
@@ -70,6 +70,17 @@ export async function benchLink(
     signal.throwIfAborted();
     throw cause;
   }
+}
+
+async function measureRtt(
+  place: Place,
+  stage: LinkStage,
+  extent: RttExtent,
+  { signal, onStep }: LinkConduct,
+): Promise<Pick<LinkBenchReport, 'compensationNs' | 'rtt'>> {
+  await using uncompensated = await LinkStage.build(place, signal, { compensation: false });
+  const rtt = await measureDelays({ stage, uncompensated }, extent, signal, onStep);
+  return { compensationNs: await stage.compensationNs(), rtt };
 }
 
 /** Code is compiled, and neighbours are resolved: what happens once is nobody's cost. */

@@ -29,6 +29,10 @@ function rttPanels({ rtt = [] }: LinkBenchReport): Panel[] {
     const points = delays.map(({ delayNs, error }) => [ms(delayNs), Math.max(1, Math.abs(error[key]))] as const);
     return { title: ['mean', 'p50', 'p99', 'p99.9'][i]!, color: COLORS[i]!, style: 'both', points };
   });
+  const uncompensated = delays.flatMap(({ delayNs, uncompensatedError }) =>
+    uncompensatedError === undefined ? [] : [[ms(delayNs), Math.max(1, Math.abs(uncompensatedError.meanUs))] as const],
+  );
+  series.push({ title: 'mean, no compensation', color: COLORS[0], style: 'points', points: uncompensated });
   const most = Math.max(1000, ...series.flatMap(({ points }) => points.map(([, y]) => y)));
   return [
     {

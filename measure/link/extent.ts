@@ -27,7 +27,7 @@ const EXTENTS: Readonly<Record<Thoroughness, Required<LinkExtent>>> = {
     memory: { links: 2000, settleSeconds: 3 },
   },
   full: {
-    rtt: { delaysNs: [0, 0.2e6, 1e6, 5e6, 20e6, 100e6, 500e6, 1e9, 5e9], pings: 3000 },
+    rtt: { delaysNs: [0, 0.2e6, 1e6, 5e6, 20e6, 100e6, 500e6, 1e9, 5e9], pings: 2000 },
     jitter: { shapes: ['uniform', 'normal', 'pareto', 'paretonormal'], pings: 3000 },
     tcp: {
       settings: [

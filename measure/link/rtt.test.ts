@@ -7,14 +7,16 @@ it('has the error to the reference’s mean and twice the delay', () => {
     us,
     oneWayUs: us.map((value) => value / 2),
   });
-  const { reference, error, referenceError, plainError, emulated } = delayReport(1e6, 0.01, {
+  const { reference, error, referenceError, plainError, emulated, uncompensatedError } = delayReport(1e6, 0.01, {
     reference: trips([90, 100, 110]),
     plain: trips([150, 150]),
     emulated: trips([2100, 2140, 2090]),
+    uncompensated: trips([2108, 2112]),
   });
   expect(reference).toMatchObject({ sent: 4, received: 3, meanUs: 100, p50Us: 100, oneWayMeanUs: 50 });
-  expect(error).toEqual({ meanUs: 10, p50Us: 10, p99Us: 40, p999Us: 40 });
-  expect(referenceError).toEqual({ meanUs: 0, p50Us: 10, p99Us: 10, p999Us: 10 });
+  expect(error).toEqual({ meanUs: 10, oneWayMeanUs: 5, p50Us: 10, p99Us: 40, p999Us: 40 });
+  expect(referenceError).toEqual({ meanUs: 0, oneWayMeanUs: 0, p50Us: 10, p99Us: 10, p999Us: 10 });
   expect(plainError.meanUs).toBe(50);
+  expect(uncompensatedError).toMatchObject({ meanUs: 10, oneWayMeanUs: 5 });
   expect(emulated.meanUs).toBe(2110);
 });

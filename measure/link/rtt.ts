@@ -1,6 +1,7 @@
 /**
- * Part `rtt`: round trips over an emulated link, over the same link without emulation, and over a kernel bridge, one after
- * the other for each delay. An emulated round trip should take what the kernel's takes on average, and twice the delay.
+ * Part `rtt`: round trips over an emulated link, of a switch that leaves what it takes itself out of the delay and of one that
+ * does not, over a link without emulation, and over a kernel bridge, one after the other for each delay. An emulated round
+ * trip should take what the kernel's takes on average, and twice the delay.
  */
 import type { DelayReport, RttError, RttSeries } from '../../model/bench-link.js';
 import { mean, quantile, sigma } from '../statistics.js';
@@ -17,7 +18,7 @@ const INTERVAL_SECONDS = 0.01;
 const LONG_NS = 1e9;
 
 export async function measureDelays(
-  stage: LinkStage,
+  { stage, uncompensated }: { readonly stage: LinkStage; readonly uncompensated: LinkStage },
   { delaysNs, pings }: RttExtent,
   signal: AbortSignal,
   onStep: (what: string) => void,
@@ -33,26 +34,42 @@ export async function measureDelays(
     await stage.emulate({});
     const plain = await timedPings(stage.ours, series, signal);
     await stage.emulate({ delay: `${delayNs}ns` });
-    const emulated = await timedPings(stage.ours, { ...series, answerSeconds: 1 + (2 * delayNs) / 1e9 }, signal);
-    return delayReport(delayNs, INTERVAL_SECONDS, { reference, plain, emulated });
+    const patient = { ...series, answerSeconds: 1 + (2 * delayNs) / 1e9 };
+    const emulated = await timedPings(stage.ours, patient, signal);
+    if (delayNs === 0) return delayReport(delayNs, INTERVAL_SECONDS, { reference, plain, emulated });
+    await uncompensated.emulate({ delay: `${delayNs}ns` });
+    const uncompensatedTrips = await timedPings(uncompensated.ours, patient, signal);
+    const trips = { reference, plain, emulated, uncompensated: uncompensatedTrips };
+    return delayReport(delayNs, INTERVAL_SECONDS, trips);
   });
+}
+
+interface DelayTrips {
+  readonly reference: TimedTrips;
+  readonly plain: TimedTrips;
+  readonly emulated: TimedTrips;
+  readonly uncompensated?: TimedTrips;
 }
 
 export function delayReport(
   delayNs: number,
   intervalSeconds: number,
-  { reference, plain, emulated }: Readonly<Record<'reference' | 'plain' | 'emulated', TimedTrips>>,
+  { reference, plain, emulated, uncompensated }: DelayTrips,
 ): DelayReport {
-  const expectedUs = mean(reference.us);
+  const errorOf = (trips: TimedTrips, ns: number): RttError => rttError(trips, reference, ns / 1e3);
   return {
     delayNs,
     intervalSeconds,
     reference: seriesOf(reference),
     plain: seriesOf(plain),
     emulated: seriesOf(emulated),
-    error: errorOf(emulated.us, expectedUs + (2 * delayNs) / 1e3),
-    referenceError: errorOf(reference.us, expectedUs),
-    plainError: errorOf(plain.us, expectedUs),
+    error: errorOf(emulated, delayNs),
+    referenceError: errorOf(reference, 0),
+    plainError: errorOf(plain, 0),
+    ...(uncompensated && {
+      uncompensated: seriesOf(uncompensated),
+      uncompensatedError: errorOf(uncompensated, delayNs),
+    }),
   };
 }
 
@@ -70,10 +87,12 @@ function seriesOf({ sent, us, oneWayUs }: TimedTrips): RttSeries {
   };
 }
 
-function errorOf(us: readonly number[], expectedUs: number): RttError {
+function rttError({ us, oneWayUs }: TimedTrips, reference: TimedTrips, delayUs: number): RttError {
+  const expectedUs = mean(reference.us) + 2 * delayUs;
   const off = us.map((value) => Math.abs(value - expectedUs));
   return {
     meanUs: mean(us) - expectedUs,
+    oneWayMeanUs: mean(oneWayUs) - mean(reference.oneWayUs) - delayUs,
     p50Us: quantile(off, 0.5),
     p99Us: quantile(off, 0.99),
     p999Us: quantile(off, 0.999),

@@ -3,8 +3,11 @@
  *
  *     h1 ══ TAP ══ s1 ── TAP ── h2           k1 ── veth ── lan (in `hub`) ── veth ── k2
  *        h1--s1: what is measured                tbf, where a rate is compared
+ *
+ * A second network of the same kind is there where it is compared what a switch leaves out of delays (`rtt.ts`).
  */
 import { readFileSync } from 'node:fs';
+import { StateError } from '../../model/errors.js';
 import type { RawLinkProperties } from '../../model/scenario.js';
 import type { AgentClient } from '../../control/client.js';
 import { kernelBridge, lanScenario, lanWays } from '../lan-stage.js';
@@ -12,6 +15,7 @@ import { StageNetwork, type Place } from '../stage.js';
 import type { Way } from '../traffic.js';
 
 export const LINK_NETWORK = 'bench-link';
+export const UNCOMPENSATED_NETWORK = 'bench-link-uncompensated';
 const LINK = 'h1--s1';
 
 /** Nothing is emulated. */
@@ -42,8 +46,10 @@ export class LinkStage implements AsyncDisposable {
     this.kernel = kernel;
   }
 
-  static async build(place: Place, signal: AbortSignal): Promise<LinkStage> {
-    const network = await StageNetwork.up(place, lanScenario(LINK_NETWORK), signal);
+  /** Of a name of its own where its switch leaves nothing out of delays. */
+  static async build(place: Place, signal: AbortSignal, { compensation = true } = {}): Promise<LinkStage> {
+    const name = compensation ? LINK_NETWORK : UNCOMPENSATED_NETWORK;
+    const network = await StageNetwork.up(place, lanScenario(name), signal, { compensation });
     try {
       await network.configure(kernelBridge(network));
       const { ours, kernel } = await lanWays(network);
@@ -56,6 +62,13 @@ export class LinkStage implements AsyncDisposable {
 
   get switches(): readonly number[] {
     return this.#network.switches;
+  }
+
+  /** What its switch leaves out of the delay of a link. */
+  async compensationNs(): Promise<number> {
+    const [state] = await this.#network.switchStates();
+    if (state === undefined) throw new StateError(`the switch of network ${this.#network.name} does not answer`);
+    return state.compensationNs;
   }
 
   /** From now on h1's link is this and nothing else: both ways, or only from h1. */

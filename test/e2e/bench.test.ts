@@ -60,6 +60,8 @@ it('measures an emulated link in all its parts, and leaves nothing', async () =>
   const { rtt, jitter, tcp, udp } = report;
   // Nothing is early: a round trip takes at least what it was given.
   expect(rtt![0]!.emulated.p50Us).toBeGreaterThan(2000);
+  expect(rtt![0]!.uncompensated!.p50Us).toBeGreaterThan(2000);
+  expect(report.compensationNs).toBeGreaterThan(0);
   expect(rtt![0]!.emulated.received).toBeLessThanOrEqual(rtt![0]!.emulated.sent);
   expect(jitter![0]!.oneWayUs.length).toBeGreaterThan(0);
   // Nor does a link give more than its rate, but for what a window's ends cut off.

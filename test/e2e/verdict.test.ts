@@ -15,6 +15,7 @@ links:
   - { endpoints: [h2, s1] }
 `;
 const PINGS = 40;
+const PATIENCE = { timeout: 30_000, interval: 200 };
 
 let bench: Bench;
 
@@ -70,6 +71,24 @@ it('has timed every frame of a delayed link; whether it was faithful, it says ev
   const said = after.faithful ? 'judged was faithful' : 'judged was not faithful:';
   expect(await bench.ok('inspect')).toContain(said);
   expect(await bench.ok('down', 'judged')).toContain(said);
+});
+
+it('says what is left out of delays: nothing where `up` was told so, in place of a process that was killed too', async () => {
+  const compensation = async (): Promise<string[]> =>
+    (await verdict()).notes.flatMap(({ code, message }) => (code === 'compensation' ? [message] : []));
+  const nothing = ['leaves nothing out of delays: what it takes itself comes on top (up --no-compensation)'];
+  await bench.ok('up', '--no-compensation', bench.scenario('judged', SCENARIO));
+  expect(await compensation()).toEqual(nothing);
+  const { pid } = (await inspect()).network.switchProcesses[0]!;
+  process.kill(pid, 'SIGKILL');
+  await expect
+    .poll(async () => (await inspect()).network.switchProcesses[0]!.state?.pid ?? pid, PATIENCE)
+    .not.toBe(pid);
+  expect(await compensation()).toEqual(nothing);
+  await bench.ok('down', 'judged');
+  await bench.ok('up', bench.scenario('judged', SCENARIO));
+  expect(await compensation()).toEqual([expect.stringMatching(/^leaves [\d.]+ µs out of delays/)]);
+  await bench.ok('down', 'judged');
 });
 
 it('names memory that did not suffice, and what the kernel dropped while nobody read', async () => {

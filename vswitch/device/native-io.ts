@@ -103,7 +103,7 @@ export class NativeIo implements Clock {
     this.now = arrays.clock;
     this.#stock = arrays.iov;
     this.#stockAt = arrays.iov.length;
-    native.tick(this.handle);
+    this.tick();
   }
 
   /** The time of the last `wait` or `tick`. */
@@ -116,9 +116,14 @@ export class NativeIo implements Clock {
     this.now[1] = ns;
   }
 
-  /** How long before that it stays awake, so that it is not late; 0: not at all. */
+  /** How long before that it stays awake, so that it is not late; 0: not at all. After it: how long it did. */
   set spinNs(ns: number) {
     this.now[2] = ns;
+  }
+
+  /** Reads the clock. */
+  tick(): void {
+    this.native.tick(this.handle);
   }
 
   /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */

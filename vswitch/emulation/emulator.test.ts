@@ -97,6 +97,7 @@ class Bench {
       });
       this.arena.release(frame);
     }
+    this.#parts.lateness.tell();
   }
 
   send(bytes: Uint8Array, gsoSize = 0): void {

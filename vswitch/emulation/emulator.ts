@@ -15,7 +15,7 @@ import type { Emulation } from '../../model/emulation.js';
 import { DropReason } from '../drops.js';
 import { GivenTime } from '../link-observer.js';
 import type { Qdisc } from '../qdisc/qdisc.js';
-import { DirectionField, Telemetry } from '../telemetry.js';
+import { DirectionField } from '../telemetry.js';
 import { etherTypeAt } from '../wire/ethernet.js';
 import { DropTail } from './drop-tail.js';
 import { Fate, type Fates } from './fates.js';
@@ -124,18 +124,15 @@ export class Emulator implements Qdisc {
   dequeue(): number {
     this.#advance();
     const { numbers, timesAt, entries } = this.#holding;
-    const { given, late, compensationNs, telemetry } = this.#parts;
+    const { given, lateness, compensationNs } = this.#parts;
     const dueNs = numbers[timesAt + Time.arrival]!;
-    const lateNs = numbers[timesAt + Time.now]! - dueNs + compensationNs[0]!;
-    if (!(lateNs >= 0)) {
+    if (!(numbers[timesAt + Time.now]! + compensationNs[0]! >= dueNs)) {
       // What waits may have gone on to the line meanwhile.
       this.#look();
       return -1;
     }
-    const { index } = this.#place;
-    late[0] = lateNs;
-    telemetry.countLate(Telemetry.directionBase(index >>> 1, index & 1), late);
     given[GivenTime.due] = dueNs;
+    lateness.note(this.#place.index, given, GivenTime.due);
     const entry = this.#medium.flight.take();
     given[GivenTime.came] = entries.cameNs[entry]!;
     this.#look();

@@ -10,6 +10,7 @@ import { Gauge, type Telemetry } from '../telemetry.js';
 import { Segmenter } from '../wire/segmenter.js';
 import { Entries } from './entries.js';
 import type { QuantileTable } from './jitter.js';
+import { Lateness } from './lateness.js';
 import { Rows } from './rows.js';
 
 export class EmulatorParts {
@@ -24,9 +25,9 @@ export class EmulatorParts {
   readonly splitting: Segmenter;
   /** `[0]`: nanoseconds that the engine itself takes, from the TAP that it reads to the one that it writes. */
   readonly compensationNs: Float64Array;
-  /** Of the frame that `dequeue` gave last: its times (`GivenTime`), and how late it was. */
+  /** Of the frame that `dequeue` gave last: its times (`GivenTime`). */
   readonly given: Float64Array;
-  readonly late: Float64Array;
+  readonly lateness: Lateness;
 
   constructor(
     { arena, clock, telemetry }: { readonly arena: Arena; readonly clock: Clock; readonly telemetry: Telemetry },
@@ -43,7 +44,7 @@ export class EmulatorParts {
     this.splitting = new Segmenter(arena);
     this.compensationNs = telemetry.gauges.subarray(Gauge.compensationNs, Gauge.compensationNs + 1);
     this.given = new Float64Array(2);
-    this.late = new Float64Array(1);
+    this.lateness = new Lateness({ clock, telemetry });
   }
 }
 

@@ -1,0 +1,111 @@
+/** Waiting in virtual time: the kernel's part is played, rehearsals are real and take what they are said to take. */
+import { describe, expect, it } from 'vitest';
+import { MemoryCalls } from './memory-calls.js';
+import { Rehearsal } from './rehearsal.js';
+import { Waiter } from './waiter.js';
+
+const AWAKE_NS = 60_000;
+/** How late a thread that sleeps is woken. */
+const WOKEN_LATE_NS = 50_000;
+
+class Bench {
+  readonly now = new Float64Array([1e12, 0, 0]);
+  readonly rehearsal: Rehearsal;
+  readonly waiter: Waiter;
+  /** When a descriptor becomes ready. */
+  readyNs = Infinity;
+  rehearsals = 0;
+  awakeNs = 0;
+  readonly #rehearsalNs: number;
+
+  constructor(rehearsalNs = 200_000) {
+    const memory = new MemoryCalls(() => 0);
+    memory.tapRead = memory.tapWrite = () => -9;
+    this.#rehearsalNs = rehearsalNs;
+    this.rehearsal = new Rehearsal(memory);
+    for (let n = 0; n < 50; n++) this.rehearsal.took(rehearsalNs);
+    const io = { now: this.now, tick: () => undefined };
+    const rehearsal = {
+      leadNs: this.rehearsal.leadNs,
+      took: (ns: number) => this.rehearsal.took(ns),
+      run: () => {
+        this.rehearsals++;
+        this.now[0]! += this.#rehearsalNs;
+        return this.rehearsal.run();
+      },
+    };
+    this.waiter = new Waiter(io, rehearsal, () => this.#wait());
+    // What it has saved before does not count.
+    this.now[0]! += 1e9;
+  }
+
+  /** Waits for something that is due in so long; returns how late it was. */
+  wait(ns: number, awakeNs = AWAKE_NS): number {
+    const dueNs = this.now[0]! + ns;
+    while (this.now[0]! < dueNs) {
+      this.now[1] = dueNs;
+      this.now[2] = awakeNs;
+      if (this.waiter.wait() > 0) break;
+    }
+    return this.now[0]! - dueNs;
+  }
+
+  /** As `Native.wait`. */
+  #wait(): number {
+    const [nowNs, untilNs, awakeNs] = this.now as unknown as [number, number, number];
+    this.now[2] = 0;
+    if (this.readyNs <= untilNs) {
+      this.now[0] = Math.max(nowNs, this.readyNs);
+      return 1;
+    }
+    const wokenNs = untilNs - awakeNs <= nowNs ? nowNs : untilNs - awakeNs + WOKEN_LATE_NS;
+    this.now[0] = Math.max(wokenNs, untilNs);
+    if (awakeNs > 0) this.now[2] = this.now[0] - wokenNs;
+    this.awakeNs += this.now[2];
+    return 0;
+  }
+}
+
+describe('waiting for what an emulated link holds', () => {
+  it('is awake before it is due, and after a long sleep lets a frame of its own through before that', () => {
+    const bench = new Bench();
+    expect(bench.wait(1e6)).toBe(0);
+    expect(bench.rehearsals).toBe(0);
+    expect(bench.awakeNs).toBe(AWAKE_NS - WOKEN_LATE_NS);
+    expect(bench.wait(10e6)).toBe(0);
+    expect(bench.rehearsals).toBe(1);
+    bench.rehearsal.close();
+  });
+
+  it('sleeps until something else is due', () => {
+    const bench = new Bench();
+    expect(bench.wait(10e6, 0)).toBe(WOKEN_LATE_NS);
+    expect([bench.rehearsals, bench.awakeNs]).toEqual([0, 0]);
+    bench.rehearsal.close();
+  });
+
+  it('ends at once when a descriptor is ready', () => {
+    const bench = new Bench();
+    bench.readyNs = bench.now[0]! + 3e6;
+    expect(bench.wait(10e6)).toBe(-7e6);
+    expect(bench.rehearsals).toBe(0);
+    bench.rehearsal.close();
+  });
+
+  for (const [periodNs, rehearsalNs] of [
+    [2.1e6, 250_000],
+    [2.5e6, 400_000],
+    [100_000, 200_000],
+  ] as const)
+    it(`takes at most a tenth of all time, where something is due every ${periodNs / 1e6} ms`, () => {
+      const bench = new Bench(rehearsalNs);
+      const beganNs = bench.now[0]!;
+      while (bench.now[0]! < beganNs + 20e9) bench.wait(periodNs);
+      const spentNs = bench.awakeNs + bench.rehearsals * rehearsalNs;
+      expect(spentNs).toBeLessThan(0.1 * (bench.now[0]! - beganNs) + 10e6);
+      // And it does take it.
+      expect(spentNs).toBeGreaterThan(0.02 * (bench.now[0]! - beganNs));
+      if (periodNs > 2e6) expect(bench.rehearsals).toBeGreaterThan(1000);
+      bench.rehearsal.close();
+    });
+});
