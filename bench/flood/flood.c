@@ -1,8 +1,8 @@
 /*
- * Sends datagrams of garbage as fast as it can for a while, with any source address: what an attacker on the underlay does.
+ * Sends datagrams of garbage at a steady rate for a while, with any source address: what an attacker on the underlay does.
  *
- *   flood SOURCE:PORT DESTINATION:PORT SECONDS [HEADER]     needs CAP_NET_RAW; IPv4
- *   flood ADDRESS:PORT                                      a socket that nobody reads, until the program is ended
+ *   flood SOURCE:PORT DESTINATION:PORT SECONDS PPS [HEADER]     needs CAP_NET_RAW; IPv4
+ *   flood ADDRESS:PORT                                          a socket that nobody reads, until the program is ended
  *
  * With HEADER, that of a sealed datagram which was just seen (docs/wire-format.md, 40 hexadecimal digits), the garbage has
  * the same, but for its counter: one of the COUNTERS_AHEAD that follow, where the sender's next ones are. None of them
@@ -26,6 +26,7 @@
 #define PAYLOAD 200
 /* Of the payload, so much is other each time: enough for every header. */
 #define CHANGING 40
+#define LATENESS 5e-3
 #define HEADER_BYTES 20
 #define COUNTER_AT 12
 /* What a sender does not reach within a flood of some seconds. A power of two. */
@@ -89,17 +90,18 @@ int main(int argc, char **argv) {
   static struct iovec parts[BATCH];
   static struct mmsghdr messages[BATCH];
   if (argc == 2) return never_read(address_of(argv[1]));
-  if (argc < 4) {
-    fprintf(stderr, "usage: flood SOURCE:PORT DESTINATION:PORT SECONDS [HEADER], or flood ADDRESS:PORT\n");
+  if (argc < 5) {
+    fprintf(stderr, "usage: flood SOURCE:PORT DESTINATION:PORT SECONDS PPS [HEADER], or flood ADDRESS:PORT\n");
     return 2;
   }
   struct sockaddr_in from = address_of(argv[1]), to = address_of(argv[2]);
   double until = now() + atof(argv[3]);
-  bool is_known = argc > 4;
+  double pps = atof(argv[4]);
+  bool is_known = argc > 5;
   uint8_t header[HEADER_BYTES];
   uint64_t seen = 0;
-  if (is_known && !read_header(argv[4], header, &seen)) {
-    fprintf(stderr, "flood: %s is no header of %d bytes\n", argv[4], HEADER_BYTES);
+  if (is_known && !read_header(argv[5], header, &seen)) {
+    fprintf(stderr, "flood: %s is no header of %d bytes\n", argv[5], HEADER_BYTES);
     return 2;
   }
   int sock = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
@@ -122,7 +124,15 @@ int main(int argc, char **argv) {
     messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &parts[i], .msg_iovlen = 1};
   }
   long sent = 0;
-  while (now() < until) {
+  double next = now();
+  for (double time = next; time < until; time = now()) {
+    if (next > time) {
+      usleep((unsigned)((next - time) * 1e6) + 1);
+      continue;
+    }
+    /* Whoever did not run for a while has that much less time: what is missing is not made up for. */
+    if (next < time - LATENESS) next = time;
+    next += BATCH / pps;
     for (int i = 0; i < BATCH; i++) {
       for (int at = 0; at < CHANGING; at += 8) {
         uint64_t bits = random_bits();

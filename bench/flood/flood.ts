@@ -2,7 +2,7 @@
  * A tunnel under a flood of garbage: what is left of TCP's rate, beside the same flood to another socket of the same
  * machine, bound and never read, which costs the machine as much.
  *
- *   npx tsx bench/flood/flood.ts [--pairs 15] [--seconds 3]
+ *   npx tsx bench/flood/flood.ts [--pairs 15] [--seconds 3] [--pps 60000]
  *
  *     h1 ── s1 (machine a) ══════ tunnel ══════ s1 (machine b) ── h2
  *              flood.c ── garbage from a's address ──▲   or to the socket that nobody reads
@@ -25,11 +25,17 @@ import { roundTrips, transfer, type Way } from '../../measure/traffic.js';
 import type { RawScenario } from '../../model/scenario.js';
 
 const { values: options } = parseArgs({
-  options: { pairs: { type: 'string', default: '15' }, seconds: { type: 'string', default: '3' } },
+  options: {
+    pairs: { type: 'string', default: '15' },
+    seconds: { type: 'string', default: '3' },
+    pps: { type: 'string', default: '60000' },
+  },
 });
 const PAIRS = Number(options.pairs);
 const SECONDS = Number(options.seconds);
-if (!(PAIRS >= 1) || !(SECONDS > 0)) throw new RangeError('--pairs and --seconds take numbers above 0');
+const PPS = Number(options.pps);
+if (!(PAIRS >= 1) || !(SECONDS > 0) || !(PPS > 0))
+  throw new RangeError('--pairs, --seconds and --pps take numbers above 0');
 
 const GOAL = 0.85;
 const UNREAD_PORT = 9;
@@ -88,7 +94,13 @@ async function measure(
   signal: AbortSignal,
 ): Promise<Result> {
   const seconds = SECONDS + 2 * LEAD_SECONDS;
-  const flooding = inMachine(network, 'machine:a', [PROGRAM, ...flood.slice(0, 2), String(seconds), ...flood.slice(2)]);
+  const flooding = inMachine(network, 'machine:a', [
+    PROGRAM,
+    ...flood.slice(0, 2),
+    String(seconds),
+    String(PPS),
+    ...flood.slice(2),
+  ]);
   const printed: string[] = [];
   flooding.stdout!.on('data', (data: Buffer) => printed.push(data.toString()));
   const ended = once(flooding, 'close');
