@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StateError, UsageError } from '../model/errors.js';
-import { resolveHost, resolveNetwork, resolveNode, resolvePort } from './names.js';
+import { resolveDestination, resolveHost, resolveNetwork, resolveNode, resolvePort } from './names.js';
 import { networkState, sourceOf } from '../test/fixtures/network-state.js';
 
 const none = sourceOf();
@@ -40,6 +40,17 @@ describe('a host', () => {
     await expect(resolveHost(one, 'h9')).rejects.toThrow(UsageError);
     await expect(resolveHost(one, 's1')).rejects.toThrow('s1 is a switch');
     await expect(resolveHost(one, 'elsewhere/h1')).rejects.toThrow(StateError);
+  });
+});
+
+describe('a destination', () => {
+  it('is a host, a router, or what leads out', async () => {
+    const vxlan = { name: 'rack', kind: 'vxlan', machines: ['local'], ports: [] } as const;
+    const lab = networkState('lab');
+    const agent = sourceOf({ ...lab, nodes: [...lab.nodes, vxlan] });
+    expect(await resolveDestination(agent, 'h1')).toEqual({ network: 'lab', node: 'h1' });
+    expect(await resolveDestination(agent, 'rack')).toEqual({ network: 'lab', node: 'rack' });
+    await expect(resolveDestination(agent, 's1')).rejects.toThrow('s1 is a switch');
   });
 });
 

@@ -49,6 +49,14 @@ export async function resolveHost(agent: NetworkSource, text: string): Promise<N
   return name;
 }
 
+/** The same for what frames may be for: a host or router, or a VXLAN and so who is behind it. */
+export async function resolveDestination(agent: NetworkSource, text: string): Promise<NodeName> {
+  const name = await resolveNode(agent, text);
+  const { kind } = await nodeState(agent, name);
+  if (kind !== 'switch') return name;
+  throw new UsageError(`${name.node} is a switch: it has no address`, { hint: 'name a host, a router or a VXLAN' });
+}
+
 /** A port that there is; it may be left out where its node has only one. */
 export async function resolvePort(agent: NetworkSource, text: string): Promise<PortName> {
   const { network: wanted, node, port } = split(text);

@@ -4,7 +4,7 @@ import { UsageError } from '../model/errors.js';
 import type { TraceReport } from '../model/messages.js';
 import { ExitStatus } from './failure.js';
 import { runningAgent } from './connection.js';
-import { resolveHost } from './names.js';
+import { resolveDestination, resolveHost } from './names.js';
 import { colors, print, printJson } from './output.js';
 import { syntax, withJson } from './syntax.js';
 
@@ -14,12 +14,12 @@ export function command(): Command {
       ['luthier trace h1 h3', 'exit status 1 where it would not arrive'],
     ])
       .argument('<from>', '[network/]node that sends')
-      .argument('<to>', '[network/]node that it is for'),
+      .argument('<to>', '[network/]node that it is for; a VXLAN: who is behind it'),
   ).action(async (from: string, to: string, options: { json?: true }) => {
     const agent = await runningAgent();
     const source = await resolveHost(agent, from);
     // The second node is in the first one's network, unless it says otherwise.
-    const target = await resolveHost(agent, to.includes('/') ? to : `${source.network}/${to}`);
+    const target = await resolveDestination(agent, to.includes('/') ? to : `${source.network}/${to}`);
     if (source.network !== target.network)
       throw new UsageError(`${from} and ${to} are in different networks`, {
         hint: 'no frame crosses between networks',

@@ -45,6 +45,8 @@ const LOSSES_PERCENT = options.losses.split(',').map(Number);
 /** Until `auto` has seen that the loss has changed, upward; then TCP begins. */
 const SETTLE_SECONDS = 3;
 const UDP_RATE = '50M';
+/** Of the receiving program's socket: what it loses while it does not run is not the network's. By default 18 ms of this rate. */
+const UDP_BUFFER = '2M';
 const ARMS = ['none', 'auto', '10%'] as const;
 const ADDRESS = '10.0.0.2';
 
@@ -99,7 +101,8 @@ async function udpLoss({ from, to, address }: Way, signal: AbortSignal): Promise
   const server = spawn(file, args, { env: to.env, stdio: ['ignore', 'pipe', 'ignore'] });
   const ended = once(server, 'exit');
   await once(server.stdout, 'data');
-  const argv = ['iperf3', '-J', '-u', '-b', UDP_RATE, '-l', '1200', '-c', address, '-t', String(SECONDS)];
+  const sending = ['-u', '-b', UDP_RATE, '-l', '1200', '-w', UDP_BUFFER, '-t', String(SECONDS)];
+  const argv = ['iperf3', '-J', ...sending, '-c', address];
   const { stdout } = await execute(from, argv, { signal });
   server.kill();
   await ended;

@@ -1,13 +1,16 @@
 /*
- * Sends datagrams of garbage as fast as it can for a while, with any source address: what an attacker on the underlay does.
+ * Sends datagrams of garbage at a steady rate for a while, with any source address: what an attacker on the underlay does.
  *
- *   flood SOURCE:PORT DESTINATION:PORT SECONDS [EPOCH]     needs CAP_NET_RAW; IPv4
- *   flood ADDRESS:PORT                                     a socket that nobody reads, until the program is ended
+ *   flood SOURCE:PORT DESTINATION:PORT SECONDS PPS [HEADER]     needs CAP_NET_RAW; IPv4
+ *   flood ADDRESS:PORT                                          a socket that nobody reads, until the program is ended
  *
- * With EPOCH (decimal) the garbage has the header of a sealed datagram of network 1 in that epoch, as of someone who has
- * seen one; else it is random from the first byte. Prints how many datagrams were sent.
+ * With HEADER, that of a sealed datagram which was just seen (docs/wire-format.md, 40 hexadecimal digits), the garbage has
+ * the same, but for its counter: one of the COUNTERS_AHEAD that follow, where the sender's next ones are. None of them
+ * was used yet, so only opening a datagram tells that it is not the sender's. Else it is random from the first byte. Prints how
+ * many datagrams were sent.
  */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <stdbool.h>
@@ -23,6 +26,11 @@
 #define PAYLOAD 200
 /* Of the payload, so much is other each time: enough for every header. */
 #define CHANGING 40
+#define LATENESS 5e-3
+#define HEADER_BYTES 20
+#define COUNTER_AT 12
+/* What a sender does not reach within a flood of some seconds. A power of two. */
+#define COUNTERS_AHEAD (UINT64_C(1) << 24)
 
 struct datagram {
   struct iphdr ip;
@@ -56,6 +64,16 @@ static uint64_t random_bits(void) {
   return state ^= state << 17;
 }
 
+/* Whether `text` is a header; then it is in `header`, and its counter in `counter`. */
+static bool read_header(const char *text, uint8_t *header, uint64_t *counter) {
+  if (strlen(text) != 2 * HEADER_BYTES) return false;
+  for (int i = 0; i < HEADER_BYTES; i++)
+    if (sscanf(text + 2 * i, "%2hhx", &header[i]) != 1) return false;
+  memcpy(counter, header + COUNTER_AT, sizeof *counter);
+  *counter = be64toh(*counter);
+  return true;
+}
+
 static int never_read(struct sockaddr_in address) {
   int sock = socket(AF_INET, SOCK_DGRAM, 0);
   if (sock < 0 || bind(sock, (struct sockaddr *)&address, sizeof address) != 0) {
@@ -72,14 +90,20 @@ int main(int argc, char **argv) {
   static struct iovec parts[BATCH];
   static struct mmsghdr messages[BATCH];
   if (argc == 2) return never_read(address_of(argv[1]));
-  if (argc < 4) {
-    fprintf(stderr, "usage: flood SOURCE:PORT DESTINATION:PORT SECONDS [EPOCH], or flood ADDRESS:PORT\n");
+  if (argc < 5) {
+    fprintf(stderr, "usage: flood SOURCE:PORT DESTINATION:PORT SECONDS PPS [HEADER], or flood ADDRESS:PORT\n");
     return 2;
   }
   struct sockaddr_in from = address_of(argv[1]), to = address_of(argv[2]);
   double until = now() + atof(argv[3]);
-  bool is_known = argc > 4;
-  uint32_t epoch = is_known ? htonl((uint32_t)strtoul(argv[4], NULL, 10)) : 0;
+  double pps = atof(argv[4]);
+  bool is_known = argc > 5;
+  uint8_t header[HEADER_BYTES];
+  uint64_t seen = 0;
+  if (is_known && !read_header(argv[5], header, &seen)) {
+    fprintf(stderr, "flood: %s is no header of %d bytes\n", argv[5], HEADER_BYTES);
+    return 2;
+  }
   int sock = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
   if (sock < 0) {
     perror("flood: socket");
@@ -100,15 +124,24 @@ int main(int argc, char **argv) {
     messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &parts[i], .msg_iovlen = 1};
   }
   long sent = 0;
-  while (now() < until) {
+  double next = now();
+  for (double time = next; time < until; time = now()) {
+    if (next > time) {
+      usleep((unsigned)((next - time) * 1e6) + 1);
+      continue;
+    }
+    /* Whoever did not run for a while has that much less time: what is missing is not made up for. */
+    if (next < time - LATENESS) next = time;
+    next += BATCH / pps;
     for (int i = 0; i < BATCH; i++) {
       for (int at = 0; at < CHANGING; at += 8) {
         uint64_t bits = random_bits();
         memcpy(datagrams[i].payload + at, &bits, 8);
       }
       if (!is_known) continue;
-      memcpy(datagrams[i].payload, "\1\0\0\0\0\0\0\1", 8);
-      memcpy(datagrams[i].payload + 8, &epoch, 4);
+      uint64_t counter = htobe64(seen + 1 + random_bits() % COUNTERS_AHEAD);
+      memcpy(datagrams[i].payload, header, COUNTER_AT);
+      memcpy(datagrams[i].payload + COUNTER_AT, &counter, sizeof counter);
     }
     int n = sendmmsg(sock, messages, BATCH, 0);
     if (n > 0) sent += n;

@@ -2,13 +2,13 @@
  * A tunnel under a flood of garbage: what is left of TCP's rate, beside the same flood to another socket of the same
  * machine, bound and never read, which costs the machine as much.
  *
- *   npx tsx bench/flood/flood.ts [--pairs 15] [--seconds 3]
+ *   npx tsx bench/flood/flood.ts [--pairs 15] [--seconds 3] [--pps 60000]
  *
  *     h1 ── s1 (machine a) ══════ tunnel ══════ s1 (machine b) ── h2
  *              flood.c ── garbage from a's address ──▲   or to the socket that nobody reads
  *
- * Two kinds of garbage: random bytes, and bytes behind the header of a sealed datagram of this network, as of someone who
- * has seen one. Needs root, a C compiler, iperf3 and tshark.
+ * Two kinds of garbage: random bytes, and bytes behind the header of a sealed datagram of this tunnel, as of someone who
+ * sees its datagrams: with a counter that the sender is about to use. Needs root, a C compiler, iperf3 and tshark.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,14 +25,21 @@ import { roundTrips, transfer, type Way } from '../../measure/traffic.js';
 import type { RawScenario } from '../../model/scenario.js';
 
 const { values: options } = parseArgs({
-  options: { pairs: { type: 'string', default: '15' }, seconds: { type: 'string', default: '3' } },
+  options: {
+    pairs: { type: 'string', default: '15' },
+    seconds: { type: 'string', default: '3' },
+    pps: { type: 'string', default: '60000' },
+  },
 });
 const PAIRS = Number(options.pairs);
 const SECONDS = Number(options.seconds);
-if (!(PAIRS >= 1) || !(SECONDS > 0)) throw new RangeError('--pairs and --seconds take numbers above 0');
+const PPS = Number(options.pps);
+if (!(PAIRS >= 1) || !(SECONDS > 0) || !(PPS > 0))
+  throw new RangeError('--pairs, --seconds and --pps take numbers above 0');
 
 const GOAL = 0.85;
 const UNREAD_PORT = 9;
+const HEADER_BYTES = 20;
 /** The flood begins before TCP does, and ends after it. */
 const LEAD_SECONDS = 1;
 const PROGRAM = join(import.meta.dirname, 'flood');
@@ -58,25 +65,16 @@ async function tunnelEnds(network: StageNetwork): Promise<{ from: string; to: st
   return { from, to };
 }
 
-/** The epoch of a datagram of frames on its way: the four bytes behind the network's number, as a decimal number. */
-async function epochOf(network: StageNetwork, way: Way, signal: AbortSignal): Promise<number> {
-  const filter = [
-    '-i',
-    'eth0',
-    '-f',
-    'udp and udp[8] = 1 and udp[9] = 0',
-    '-c',
-    '1',
-    '-T',
-    'fields',
-    '-e',
-    'udp.payload',
-  ];
-  const [text] = await Promise.all([
-    network.output('machine:a', ['tshark', '-Q', ...filter]),
-    roundTrips(way, { seconds: 3 }, signal),
-  ]);
-  return parseInt(text.trim().slice(16, 24), 16);
+/** The header of a datagram of frames that has just left `from`, in hexadecimal digits. */
+async function seenHeader(network: StageNetwork, from: string, way: Way, signal: AbortSignal): Promise<string> {
+  const filter = `udp and src host ${hostOf(from)} and udp[8] = 1 and udp[9] = 0`;
+  const shark = ['tshark', '-Q', '-i', 'eth0', '-f', filter, '-c', '1', '-T', 'fields', '-e', 'udp.payload'];
+  const [text] = await Promise.all([network.output('machine:a', shark), roundTrips(way, { seconds: 3 }, signal)]);
+  return text.trim().slice(0, 2 * HEADER_BYTES);
+}
+
+function hostOf(end: string): string {
+  return end.split(':')[0]!;
 }
 
 function inMachine(network: StageNetwork, role: string, argv: readonly string[]): ChildProcess {
@@ -96,7 +94,13 @@ async function measure(
   signal: AbortSignal,
 ): Promise<Result> {
   const seconds = SECONDS + 2 * LEAD_SECONDS;
-  const flooding = inMachine(network, 'machine:a', [PROGRAM, ...flood.slice(0, 2), String(seconds), ...flood.slice(2)]);
+  const flooding = inMachine(network, 'machine:a', [
+    PROGRAM,
+    ...flood.slice(0, 2),
+    String(seconds),
+    String(PPS),
+    ...flood.slice(2),
+  ]);
   const printed: string[] = [];
   flooding.stdout!.on('data', (data: Buffer) => printed.push(data.toString()));
   const ended = once(flooding, 'close');
@@ -122,14 +126,13 @@ async function main(signal: AbortSignal): Promise<void> {
     await using network = await StageNetwork.up(place, SCENARIO, signal);
     const way = { from: await network.access('h1'), to: await network.access('h2'), address: '10.0.0.2' };
     const { from, to } = await tunnelEnds(network);
-    const unread = `${to.split(':')[0]!}:${UNREAD_PORT}`;
+    const unread = `${hostOf(to)}:${UNREAD_PORT}`;
     sink = inMachine(network, 'machine:b', [PROGRAM, unread]);
     await once(sink.stdout!, 'data');
-    const header = String(await epochOf(network, way, signal));
-    const arguments_: Record<Flood, string[]> = {
-      none: [from, unread],
-      'random bytes': [from, to],
-      'a right header': [from, to, header],
+    const argumentsOf: Record<Flood, () => Promise<string[]>> = {
+      none: () => Promise.resolve([from, unread]),
+      'random bytes': () => Promise.resolve([from, to]),
+      'a right header': async () => [from, to, await seenHeader(network, from, way, signal)],
     };
     const results: Record<Flood, Result[]> = { none: [], 'random bytes': [], 'a right header': [] };
     await transfer(way, { streams: 1, seconds: 1 }, signal);
@@ -137,7 +140,7 @@ async function main(signal: AbortSignal): Promise<void> {
       process.stderr.write(`pair ${pair + 1} of ${PAIRS}\n`);
       const first = pair % FLOODS.length;
       for (const flood of [...FLOODS.slice(first), ...FLOODS.slice(0, first)])
-        results[flood].push(await measure(network, way, arguments_[flood], signal));
+        results[flood].push(await measure(network, way, await argumentsOf[flood](), signal));
     }
     for (const flood of FLOODS) print(flood, results[flood], results.none);
     const state = await place.agent.network(SCENARIO.name);

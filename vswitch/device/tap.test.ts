@@ -12,7 +12,7 @@
  */
 import * as fc from 'fast-check';
 import { constants } from 'node:os';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RecordingSink } from '../../test/compliance/recording-sink.js';
@@ -77,11 +77,28 @@ async function bridgeTaps(): Promise<Bridged> {
   return { native, whole, single, plain, close };
 }
 
+/** What a descriptor of this process is of; undefined where it is closed. */
+function targetOf(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Descriptors of rings: of our own, and of node's where it has one. */
+function rings(): number[] {
+  const descriptors = readdirSync('/proc/self/fd').map(Number);
+  return descriptors.filter((fd) => targetOf(fd) === 'anon_inode:[io_uring]');
+}
+
 /** A device on a duplicate of a TAP's descriptor, with an engine's arrays of its own. */
 class End {
   readonly io: NativeIo;
   readonly device: TapDevice;
   readonly drops = new RecordingSink();
+  readonly #native: Native;
+  readonly #ring: number | undefined;
 
   constructor(
     native: Native,
@@ -89,14 +106,32 @@ class End {
     options: { calls?: DeviceCalls; mtuBytes?: number; vnetHdr?: boolean; ioUring?: boolean } = {},
   ) {
     const { calls = native, mtuBytes = MTU_BYTES, vnetHdr = true, ioUring = false } = options;
+    this.#native = native;
     this.io = new NativeIo(calls, ARENA_BYTES);
+    const before = rings();
     if (ioUring) expect(native.ringStart(this.io.handle)).toBe(0);
+    this.#ring = rings().find((fd) => !before.includes(fd));
     const context = { arena: this.io.arena, io: this.io, drops: this.drops, clock: this.io, index: 0 };
     this.device = new TapDevice(context, { fd: native.dup(fd), mtuBytes, vnetHdr });
   }
 
   get arena(): Arena {
     return this.io.arena;
+  }
+
+  /** Something else has the number of its descriptor: the kernel refuses whatever is asked of the ring from now on. */
+  breakRing(): void {
+    const ring = this.#ring!;
+    const others: number[] = [];
+    this.#native.close(ring);
+    let fd = this.#native.dup(0);
+    for (; fd !== ring; fd = this.#native.dup(0)) others.push(fd);
+    for (const other of others) this.#native.close(other);
+  }
+
+  /** Whether it still holds the descriptor that it was left in place of its ring's. */
+  get holdsBrokenRing(): boolean {
+    return targetOf(this.#ring!) === targetOf(0);
   }
 
   send(...frames: readonly Frame[]): void {
@@ -369,6 +404,26 @@ describe.skipIf(unavailable !== undefined)(
         expect(whole.drops.reasons).toEqual(['deviceError', 'deviceError', 'deviceError']);
       },
     );
+
+    it('gets all the same, in their order, where its ring fails in the midst', async () => {
+      if (!hasIoUring) return;
+      using whole = new End(taps.native, taps.whole, { ioUring: true });
+      using single = new End(taps.native, taps.single, { ioUring: true });
+      const frames = Array.from({ length: 200 }, (_, i) => small(i));
+      const expected = frames.map(({ bytes }) => hex(bytes));
+      whole.send(...frames.slice(0, 50));
+      const taken = await single.take(50);
+      whole.breakRing();
+      whole.send(...frames.slice(50, 100));
+      taken.push(...(await single.take(50)));
+      whole.send(...frames.slice(100));
+      single.breakRing();
+      expect([whole.holdsBrokenRing, single.holdsBrokenRing]).toEqual([false, true]);
+      taken.push(...(await single.take(100)));
+      expect([whole.holdsBrokenRing, single.holdsBrokenRing]).toEqual([false, false]);
+      expect(taken).toEqual(expected);
+      expect(whole.drops.reasons).toEqual([]);
+    });
 
     it('gets what there is memory for', async () => {
       using plain = new End(taps.native, taps.plain, { vnetHdr: false });
