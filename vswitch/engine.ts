@@ -57,7 +57,8 @@ export class Engine {
   readonly arena: Arena;
   readonly topology: Topology;
   readonly telemetry: Telemetry;
-  readonly #clock: Clock;
+  /** `[0]`: the clock, read here and not by a call, which would leave a double to collect. */
+  readonly #now: Float64Array;
   readonly #io: NativeIo | undefined;
   readonly #lateness: Lateness;
   readonly #drops: DropCounter;
@@ -77,11 +78,12 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.arena = options.arena;
     this.telemetry = options.telemetry ?? new Telemetry(Telemetry.allocate());
-    this.#clock = options.clock;
+    const { clock } = options;
+    this.#now = clock.now;
     this.#io = options.io;
     const recorder = options.recorder ?? new FlightRecorder(FlightRecorder.allocate());
-    this.#drops = new DropCounter(this.arena, this.#clock, this.telemetry, recorder);
-    this.#transmitList = new TransmitList(this.#clock);
+    this.#drops = new DropCounter(this.arena, clock, this.telemetry, recorder);
+    this.#transmitList = new TransmitList(clock);
     this.#poller = options.poller;
     this.#readyPorts = new ActiveList();
     this.#dirtyPorts = new ActiveList();
@@ -93,7 +95,7 @@ export class Engine {
     this.#sweptBridge = 0;
     this.topology = new Topology({
       arena: this.arena,
-      clock: this.#clock,
+      clock,
       io: options.io,
       poller: options.poller,
       telemetry: this.telemetry,
@@ -139,13 +141,13 @@ export class Engine {
 
   /** Does all that is due now; returns how many frames were received or passed on. */
   breath(): number {
-    if (this.#clock.nowNs() >= this.#pollNs) this.#pollDevices();
+    if (this.#now[0]! >= this.#pollNs) this.#pollDevices();
     let frames = this.#transmitList.run(TRANSMIT_BUDGET);
     frames += this.#readPorts();
     this.#flushPorts();
     if (this.#lateness.count > 0) this.#tellLateness();
     if (this.#starvedPorts.count > 0) this.#watchStarved();
-    if (frames > 0 && this.#clock.nowNs() >= this.#sweepNs) this.#sweep();
+    if (frames > 0 && this.#now[0]! >= this.#sweepNs) this.#sweep();
     // What a device waited for has come, or its time is another: nobody is to be woken for what is not due any more.
     if (frames === 0 && this.#pollNs !== Infinity) this.#findNextPoll();
     this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
@@ -283,7 +285,7 @@ export class Engine {
 
   /** What a poll yields comes out of the `rxBatch` that follows in this breath. */
   #pollDevices(): void {
-    const nowNs = this.#clock.nowNs();
+    const nowNs = this.#now[0]!;
     this.#pollNs = Infinity;
     const ports = this.topology.portsByIndex;
     for (let i = 0; i < ports.length; i++) {
@@ -317,7 +319,7 @@ export class Engine {
   /** One bridge at a time. Nobody waits for it: what is too old is not found anyway. */
   #sweep(): void {
     const bridges = this.topology.bridgeList;
-    this.#sweepNs = this.#clock.nowNs() + SWEEP_NS;
+    this.#sweepNs = this.#now[0]! + SWEEP_NS;
     this.#sweptBridge = this.#sweptBridge + 1 < bridges.length ? this.#sweptBridge + 1 : 0;
     if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(SWEEP_SLOTS);
   }

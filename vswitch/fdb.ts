@@ -117,8 +117,9 @@ export class Fdb {
     const entries: FdbEntry[] = [];
     for (let slot = 0; slot <= this.#mask; slot++) {
       const end = this.#endPlus1[slot]! - 1;
+      if (end < 0) continue;
       const ageNs = this.#ageNs(slot);
-      if (end >= 0 && ageNs < this.ageingNs) entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs });
+      if (ageNs < this.ageingNs) entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs });
     }
     return entries;
   }

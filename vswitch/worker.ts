@@ -264,7 +264,7 @@ function run(waiter: Waiter): void {
     }
     if (commanded) takeCommands();
     // After the commands: of what they brought, some may be due, and no frame passes before it is done.
-    if (clockStartNs + io.nowNs() >= schedule.nextNs) changeWhatIsDue();
+    if (clockStartNs + io.now[0]! >= schedule.nextNs) changeWhatIsDue();
   }
 }
 

@@ -2,11 +2,12 @@
  * The tail of the round trips under load: a switch beside the same forwarding loop in C (forward.c), both as what they
  * add to a kernel bridge, in turns; and the garbage collections in the switch's engine meanwhile.
  *
- *   npx tsx bench/tail/tail.ts [--minutes 10] [--gbps RATE | --idle]        on each of the three
+ *   npx tsx bench/tail/tail.ts [--minutes 10] [--gbps RATE | --idle] [--allocations]        on each of the three
  *
  * The load is TCP with four streams, as fast as it goes: then most of a round trip is waiting in queues that the load
  * itself keeps full. With --gbps all networks carry the same, and what is seen is what forwarding costs. With --idle there
- * is no load, and a round trip every 10 ms finds all asleep. Needs root, a C compiler, iperf3 and ping, and an otherwise
+ * is no load, and a round trip every 10 ms finds all asleep. With --allocations it is not the collections that are told
+ * but which code leaves what is to be collected, at a cost that falsifies times. Needs root, a C compiler, iperf3 and ping, and an otherwise
  * quiet machine.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -27,7 +28,12 @@ import { roundTrips, transfer, type Load, type Way } from '../../measure/traffic
 import type { RawScenario } from '../../model/scenario.js';
 
 const { values: options } = parseArgs({
-  options: { minutes: { type: 'string', default: '10' }, gbps: { type: 'string' }, idle: { type: 'boolean' } },
+  options: {
+    minutes: { type: 'string', default: '10' },
+    gbps: { type: 'string' },
+    idle: { type: 'boolean' },
+    allocations: { type: 'boolean' },
+  },
 });
 const MINUTES = Number(options.minutes);
 const RATE_BPS = options.gbps === undefined ? undefined : Number(options.gbps) * 1e9;
@@ -68,7 +74,8 @@ interface Block {
 async function startAgent(paths: Paths): Promise<ChildProcess> {
   const program = join(import.meta.dirname, 'agent.ts');
   const env = { ...process.env, LUTHIER_RUNTIME_DIR: paths.runtime, LUTHIER_STATE_DIR: paths.state };
-  const agent = spawn(process.execPath, ['--import', 'tsx', program], { env, stdio: 'ignore' });
+  const observer = options.allocations ? 'observe-allocations.cjs' : 'observe-gc.cjs';
+  const agent = spawn(process.execPath, ['--import', 'tsx', program, observer], { env, stdio: 'ignore' });
   while (!(await answers(agentSocket(paths)))) {
     if (agent.exitCode !== null) throw new Error('the agent did not start');
     await sleep(10);
@@ -126,11 +133,17 @@ async function mark(agent: AgentClient): Promise<number> {
   return Date.now();
 }
 
-/** What the switch wrote about its engine's isolate (observe-gc.cjs). */
-function observed(paths: Paths): Collections[] {
+interface Allocations {
+  readonly untilUnixMs: number;
+  /** By the functions that were called, the innermost last. */
+  readonly allocations: readonly { readonly where: string; readonly bytes: number }[];
+}
+
+/** What the switch wrote about its engine's isolate (observe-….cjs). */
+function observed<Line extends Collections | Allocations>(paths: Paths): Line[] {
   const header = journalFiles(paths).map((file) => readJournal(file)!.header)[0]!;
   const lines = readFileSync(new NetworkPaths(paths, header.number).switchLog('local'), 'utf8').split('\n');
-  return lines.filter((line) => line.startsWith('{"untilUnixMs"')).map((line) => JSON.parse(line) as Collections);
+  return lines.filter((line) => line.startsWith('{"untilUnixMs"')).map((line) => JSON.parse(line) as Line);
 }
 
 function printTails(blocks: Readonly<Record<ArmName, readonly Block[]>>): void {
@@ -181,6 +194,14 @@ function printCollections(lines: readonly Collections[], begin: number, end: num
   }
 }
 
+function printAllocations(lines: readonly Allocations[], begin: number, end: number): void {
+  const seconds = (end - begin) / 1000;
+  console.log("\nallocated in the engine's isolate under load, bytes a second:");
+  for (const { untilUnixMs, allocations } of lines)
+    if (untilUnixMs > begin && untilUnixMs <= end)
+      for (const { where, bytes } of allocations) console.log(`${(bytes / seconds).toFixed(0).padStart(9)}  ${where}`);
+}
+
 async function main(signal: AbortSignal): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'luthier-tail-'));
   const paths = pathsFrom(
@@ -207,7 +228,8 @@ async function main(signal: AbortSignal): Promise<void> {
     }
     const end = await mark(place.agent);
     printTails(blocks);
-    printCollections(observed(paths), begin, end);
+    if (options.allocations) printAllocations(observed(paths), begin, end);
+    else printCollections(observed(paths), begin, end);
   } finally {
     loop?.kill();
     if (agent.exitCode === null) await once(agent, 'exit', { signal: AbortSignal.timeout(10_000) });
