@@ -51,7 +51,10 @@ napi_value native_setSliceNs(napi_env env, napi_callback_info info) {
   arguments(env, info, 2, argument);
   if (!get_int(env, argument[0], "thread", 1, INT32_MAX, &thread) || !get_int(env, argument[1], "ns", 0, 100000000, &ns))
     return NULL;
-  if (ns != 0 && ns < 100000) return throw_range(env, "ns", "shorter than any slice");
+  if (ns != 0 && ns < 100000) {
+    throw_range(env, "ns", "shorter than any slice");
+    return NULL;
+  }
   struct sched_attributes attributes;
   if (syscall(SYS_sched_getattr, (pid_t)thread, &attributes, sizeof attributes, 0) != 0)
     return throw_errno(env, "sched_getattr", errno);
