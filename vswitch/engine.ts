@@ -72,7 +72,8 @@ export class Engine {
   #readAgain: boolean;
   /** When the first device is due for `poll`; may be too early after a breath with frames, never too late. */
   #pollNs: number;
-  #sweepNs: number;
+  /** `[0]`: when tables are swept next; a field of its own would be a new double each time. */
+  readonly #sweepNs: Float64Array;
   #sweptBridge: number;
 
   constructor(options: EngineOptions) {
@@ -91,7 +92,7 @@ export class Engine {
     this.#batch = new FrameBatch(MAX_BATCH);
     this.#readAgain = false;
     this.#pollNs = Infinity;
-    this.#sweepNs = 0;
+    this.#sweepNs = new Float64Array(1);
     this.#sweptBridge = 0;
     this.topology = new Topology({
       arena: this.arena,
@@ -147,7 +148,10 @@ export class Engine {
     this.#flushPorts();
     if (this.#lateness.count > 0) this.#tellLateness();
     if (this.#starvedPorts.count > 0) this.#watchStarved();
-    if (frames > 0 && this.#now[0]! >= this.#sweepNs) this.#sweep();
+    if (frames > 0 && this.#now[0]! >= this.#sweepNs[0]!) {
+      this.#sweepNs[0] = this.#now[0]! + SWEEP_NS;
+      this.#sweep();
+    }
     // What a device waited for has come, or its time is another: nobody is to be woken for what is not due any more.
     if (frames === 0 && this.#pollNs !== Infinity) this.#findNextPoll();
     this.telemetry.gauges[Gauge.freeSlots] = this.arena.freeSlots;
@@ -319,7 +323,6 @@ export class Engine {
   /** One bridge at a time. Nobody waits for it: what is too old is not found anyway. */
   #sweep(): void {
     const bridges = this.topology.bridgeList;
-    this.#sweepNs = this.#now[0]! + SWEEP_NS;
     this.#sweptBridge = this.#sweptBridge + 1 < bridges.length ? this.#sweptBridge + 1 : 0;
     if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(SWEEP_SLOTS);
   }

@@ -85,7 +85,7 @@ export class Fdb {
     let slot = this.#home(hi, lo);
     while (this.#endPlus1[slot] !== 0) {
       if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
-        return this.#ageNs(slot) < this.ageingNs ? this.#endPlus1[slot]! - 1 : -1;
+        return this.#isOld(slot) ? -1 : this.#endPlus1[slot]! - 1;
       }
       slot = (slot + 1) & this.#mask;
     }
@@ -96,7 +96,7 @@ export class Fdb {
   sweep(slots: number): void {
     for (let i = 0; i < slots && this.count > 0; i++) {
       const slot = this.#cursor;
-      if (this.#endPlus1[slot] !== 0 && this.#ageNs(slot) >= this.ageingNs) {
+      if (this.#endPlus1[slot] !== 0 && this.#isOld(slot)) {
         this.#remove(slot); // Another entry may stand here now: the cursor stays.
       } else {
         this.#cursor = (slot + 1) & this.#mask;
@@ -117,15 +117,14 @@ export class Fdb {
     const entries: FdbEntry[] = [];
     for (let slot = 0; slot <= this.#mask; slot++) {
       const end = this.#endPlus1[slot]! - 1;
-      if (end < 0) continue;
-      const ageNs = this.#ageNs(slot);
-      if (ageNs < this.ageingNs) entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs });
+      if (end < 0 || this.#isOld(slot)) continue;
+      entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs: this.#now[0]! - this.#seenNs[slot]! });
     }
     return entries;
   }
 
-  #ageNs(slot: number): number {
-    return this.#now[0]! - this.#seenNs[slot]!;
+  #isOld(slot: number): boolean {
+    return this.#now[0]! - this.#seenNs[slot]! >= this.ageingNs;
   }
 
   /** Multiplicative hashing (Knuth, TAOCP 3, 6.4): the product's upper bits depend on all bits of the address. */
