@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** A busy machine is no failure. */
@@ -18,6 +19,10 @@ export default defineConfig({
           setupFiles: ['test/properties.ts'],
           expect: { poll: PATIENCE },
           testTimeout: process.env.FUZZ_RUNS === undefined ? 30_000 : 600_000,
+          // A file of them takes a second, and a process of its own for it half a second more.
+          isolate: false,
+          // Some wait most of their time.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           sequence: { groupOrder: 0 },
         },
       },
