@@ -90,7 +90,7 @@ export interface Left extends Census {
 export const NOTHING: Left = { namespaces: [], interfaces: [], mounts: [], cgroups: [], users: [], state: [] };
 
 /** How long what is ending may take: a namespace goes when the last process in it has been reaped. */
-const ENDING_MS = 5_000;
+const ENDING_MS = 20_000;
 
 /** Of an agent whose folders are `run` and `state` in `directory`. */
 export async function whatIsLeft(before: Census, directory: string): Promise<Left> {

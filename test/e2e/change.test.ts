@@ -264,17 +264,17 @@ it('is known to all at once where a silent host moves, or another has its addres
     const access = await twins.agent.access(NAME, 'h1');
     return (await execute(access, ['ping', '-c1', '-W1', '10.1.0.2'], {})).code;
   };
-  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+  await expect.poll(ping).toBe(0);
 
   draft.nodes.h2!.machine = 'c';
   await twins.up(draft.raw);
-  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+  await expect.poll(ping).toBe(0);
 
   draft.remove('h2');
   draft.nodes.h4 = { kind: 'host', machine: 'b' };
   draft.link({ node: 'h4', address: '10.1.0.2/24' }, 's1');
   await twins.up(draft.raw);
-  await expect.poll(ping, { timeout: 10_000 }).toBe(0);
+  await expect.poll(ping).toBe(0);
   await twins.down(NAME);
 });
 

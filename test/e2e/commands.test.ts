@@ -45,7 +45,7 @@ async function started(...args: string[]): Promise<{ child: ChildProcess; output
 async function pingUntil<T>(done: Promise<T>): Promise<T> {
   const state = { done: false };
   const ended = done.finally(() => (state.done = true));
-  while (!state.done) await bench.ok('exec', 'h1', '--', 'ping', '-c2', '-i0.1', '-W2', 'h2');
+  while (!state.done) await bench.ok('exec', 'h1', '--', 'ping', '-c2', '-i0.1', '-W20', 'h2');
   return ended;
 }
 

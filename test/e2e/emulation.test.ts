@@ -41,10 +41,11 @@ async function ping(host: string, ...options: string[]): Promise<string> {
 
 describe('a link', () => {
   it('takes its delay, each way its own, and never less', async () => {
-    const [, least] = /= ([\d.]+)\//.exec(await ping('late', '-q', '-c10', '-i0.05', '-w30'))!;
-    expect(Number(least)).toBeGreaterThanOrEqual(60);
-    // The least of ten: what is above is the machine's.
-    expect(Number(least)).toBeLessThan(80);
+    const leastMs = async (): Promise<number> =>
+      Number(/= ([\d.]+)\//.exec(await ping('late', '-q', '-c10', '-i0.05', '-w30'))![1]);
+    expect(await leastMs()).toBeGreaterThanOrEqual(60);
+    // What is above is the machine's, which is not always busy.
+    await expect.poll(leastMs).toBeLessThan(80);
   });
 
   it('passes no more than its rate, and that much', async () => {
@@ -61,7 +62,7 @@ describe('a link', () => {
   });
 
   it('doubles packets, and corrupts them so that the receiver notices', async () => {
-    expect(await ping('twice', '-c3', '-i0.1', '-w10')).toContain('DUP!');
+    expect(await ping('twice', '-c3', '-i0.1', '-w60')).toContain('DUP!');
     await ping('broken', '-q', '-c60', '-i0.02', '-s1400', '-W0.5');
     const snmp = await bench.ok('exec', 'broken', '--', 'cat', '/proc/net/snmp');
     const [names, values] = snmp.split('\n').filter((line) => line.startsWith('Icmp:'));
@@ -75,7 +76,7 @@ describe('a link', () => {
   });
 
   it('between switches has an mtu of its own', async () => {
-    expect(await ping('far', '-q', '-c3', '-i0.05', '-w10', '-s1252')).toContain(' 3 received');
+    expect(await ping('far', '-q', '-c3', '-i0.05', '-w60', '-s1252')).toContain(' 3 received');
     expect(await ping('far', '-q', '-c3', '-i0.05', '-W0.3', '-s1253')).toContain(' 0 received');
   });
 });

@@ -29,7 +29,7 @@ links:
 `,
   );
   await bench.ok('up', file);
-  await bench.ok('exec', 'a-very-long-host-name-1', '--', 'ping', '-c1', '-W2', 'a-very-long-host-name-2');
+  await bench.ok('exec', 'a-very-long-host-name-1', '--', 'ping', '-c1', '-W20', 'a-very-long-host-name-2');
   await bench.ok('down', file);
 });
 
@@ -52,9 +52,12 @@ links:
 `,
   );
   await bench.ok('up', file);
-  await bench.ok('exec', 'h1', '--', 'ping', '-4', '-c1', '-W2', 'h2');
-  await bench.ok('exec', 'h1', '--', 'ping', '-6', '-c1', '-W2', 'h2');
-  const hops = (await bench.ok('exec', 'h1', '--', 'traceroute', '-n', '-q1', '-w2', 'h2')).trim().split('\n').slice(1);
+  await bench.ok('exec', 'h1', '--', 'ping', '-4', '-c1', '-W20', 'h2');
+  await bench.ok('exec', 'h1', '--', 'ping', '-6', '-c1', '-W20', 'h2');
+  const hops = (await bench.ok('exec', 'h1', '--', 'traceroute', '-n', '-q1', '-w20', 'h2'))
+    .trim()
+    .split('\n')
+    .slice(1);
   expect(hops).toHaveLength(4);
   await bench.ok('down', 'row');
 });
@@ -82,7 +85,7 @@ links:
     ['h2', 'h3'],
     ['h3', 'h1'],
   ] as const) {
-    const out = await bench.ok('exec', from, '--', 'ping', '-c2', '-i0.1', '-W2', to);
+    const out = await bench.ok('exec', from, '--', 'ping', '-c2', '-i0.1', '-W20', to);
     expect(out).not.toContain('DUP!');
     expect(out).toContain('2 received');
   }
@@ -155,7 +158,7 @@ it.skipIf(isRoot)('says once that cpu and memory are not enforced without root, 
   expect(stderr.match(/^note: .*$/gm)).toEqual([
     'note: without root, cpu and memory of h1 are not limited: they may take all of this machine',
   ]);
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2');
+  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2');
   // The file is what runs, as far as it can.
   expect(await bench.ok('up', file)).toContain('already');
   await bench.ok('down', 'limits');

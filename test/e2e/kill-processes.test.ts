@@ -110,9 +110,7 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
   await kill(agentPidOf(bench.directory)!, after.switchProcesses[0]!.pid);
   await until(async () => (await listed())[0]!.status === 'running');
 
-  const pings = inside('h1', 'ping', '-c1', '-w10', '10.0.0.2');
-  await ended(pings);
-  expect(pings.said()).toContain('1 received');
+  await bench.reach('h1', '10.0.0.2');
   await ended(heart, 'SIGTERM');
   const { beats, longestGapMs } = JSON.parse(heart.said().trim().split('\n').at(-1)!) as Record<string, number>;
   console.log(`one TCP connection: ${beats} beats of 20 ms, at most ${longestGapMs} ms without one`);
@@ -131,10 +129,19 @@ it('an iperf3 run goes on while the switch process it runs through is killed', a
   await up();
   const server = inside('h2', 'iperf3', '-s', '-1', '--forceflush');
   await once(server.child.stdout!, 'data');
-  const client = inside('h1', 'iperf3', '-c', '10.0.0.2', '-t', '8', '-i', '0.1', '-J');
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  await kill((await state()).switchProcesses[0]!.pid);
-  await ended(client);
+  const client = inside('h1', 'iperf3', '-c', '10.0.0.2', '-t', '300', '-i', '0.1', '-J');
+  const goesOn = (): Promise<void> =>
+    until(async () => (await state()).linkStates.find(({ name }) => name === 'h1--s1')!.forwardBytes > 1e6);
+  await goesOn();
+  const { pid } = (await state()).switchProcesses[0]!;
+  await kill(pid);
+  // Another process counts from 0.
+  await until(async () => {
+    const [now] = (await state()).switchProcesses;
+    return now!.pid !== pid && now!.state !== undefined;
+  });
+  await goesOn();
+  await ended(client, 'SIGINT');
   await ended(server);
   const { intervals } = JSON.parse(client.said()) as { intervals: { sum: { bytes: number; seconds: number } }[] };
   let [stall, longest] = [0, 0];
@@ -143,10 +150,6 @@ it('an iperf3 run goes on while the switch process it runs through is killed', a
     longest = Math.max(longest, stall);
   }
   console.log(`iperf3 over a killed switch process: at most ${longest.toFixed(1)} s without a byte (goal 2)`);
-  expect(
-    intervals.slice(-30).some(({ sum }) => sum.bytes > 0),
-    'it goes on',
-  ).toBe(true);
   await (await agent()).down('killed');
   await bench.nothingLeft();
 });

@@ -56,12 +56,25 @@ links:
 const HANGS_MS = 600_000;
 /** Small: a switch starts in half the time. */
 const memoryBytes = 8 << 20;
+/**
+ * What is on record after a step is what is before the next one; they differ by what is made in between. So in CI, where all
+ * of this runs as root and as an ordinary user, root's agents die before each step, and the user's after each.
+ * KILL_STEPS=all: at both, as anywhere else.
+ */
+const isShared = process.env.CI !== undefined && process.env.KILL_STEPS !== 'all';
 
 interface Step {
   readonly when: 'before' | 'after';
   /** Of the record, among all of its agent. */
   readonly index: number;
   readonly what: string;
+}
+
+function isOurs({ when, what }: Step): boolean {
+  if (!isShared) return true;
+  // An ordinary user has none of these.
+  const isRoots = /^(?:cgroup|lifted) /.test(what);
+  return when === (isRoot ? 'before' : 'after') || isRoots;
 }
 
 let bench: Bench;
@@ -130,8 +143,10 @@ async function dyingAgentIsGone(): Promise<void> {
 }
 
 async function expectReach(agent: AgentClient, host: string, what: string): Promise<void> {
-  const ping = await execute(await agent.access('steps', 'h1'), ['ping', '-c1', '-w60', host], {});
-  expect(ping, what).toMatchObject({ code: 0 });
+  const access = await agent.access('steps', 'h1');
+  // Its kernel, or the router's, may say that nobody is there while a switch process is on its way.
+  const ping = async (): Promise<number> => (await execute(access, ['ping', '-c1', '-W5', host], {})).code;
+  await expect.poll(ping, { timeout: 60_000, message: what }).toBe(0);
 }
 
 it(
@@ -143,7 +158,7 @@ it(
     // Without root there are no limits to record.
     expect(steps.length).toBeGreaterThan(isRoot ? 40 : 36);
     // That another `up` gets as far as the step after each is shown by the next turn, and the last is complete.
-    for (const step of steps) {
+    for (const step of steps.filter(isOurs)) {
       const agent = await agentThatDies(step);
       // An agent that died before it said a word is not noticed: the client has asked another one, which did it.
       const done = await up(agent).then(
@@ -175,8 +190,7 @@ it(
     await up(await AgentClient.connect(bench.paths));
     const pid = (await (await AgentClient.connect(bench.paths)).access('steps', 'h1')).pid;
     for (const [index, step] of steps.entries()) {
-      // Without root it is the same code: half of the steps, for time.
-      if (!isRoot && index % 2 === 1) continue;
+      if (!isOurs(step)) continue;
       await endAgent();
       const done = await change(await agentThatDies(step)).then(
         () => true,
@@ -219,8 +233,9 @@ it(
     rmSync(records);
     await repairing();
     await expect.poll(() => existsSync(records) && stepsSoFar().at(-1)!.what, { timeout: 30_000 }).toMatch(/^whole/);
-    // What is there and not on record is the same as in an up. Without root it is the same code: fewer steps, for time.
-    const steps = stepsSoFar().filter(({ when }, index) => when === 'after' && (isRoot || index % 4 === 1));
+    // What is there and not on record is the same as in an up. In CI each takes every other step.
+    const made = stepsSoFar().filter(({ when }) => when === 'after');
+    const steps = made.filter((_, index) => !isShared || index % 2 === (isRoot ? 0 : 1));
     for (const step of steps) {
       await repairing(step);
       await dyingAgentIsGone();
@@ -269,7 +284,7 @@ it(
     await up(await agentThatDies());
     const before = stepsSoFar().length;
     await down(await AgentClient.connect(bench.paths));
-    for (const step of stepsSoFar().slice(before)) {
+    for (const step of stepsSoFar().slice(before).filter(isOurs)) {
       const agent = await agentThatDies(step);
       await up(agent);
       // Its client has another agent complete it.
@@ -293,7 +308,7 @@ it(
     await interrupted();
     await agentThatDies();
     expect(await networksLeft()).toEqual([]);
-    for (const step of stepsSoFar()) {
+    for (const step of stepsSoFar().filter(isOurs)) {
       await interrupted();
       await agentThatDies(step);
       expect(await networksLeft(), `${step.when} ${step.what}`).toEqual([]);

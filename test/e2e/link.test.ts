@@ -46,13 +46,13 @@ it('takes carrier from the hosts at both ends, over machines too, and from no ot
   expect([await carrier('h1'), await carrier('h2'), await carrier('h3')]).toEqual(['0', '1', '1']);
   expect(await states()).toEqual({ 'h1--s1': 'down', 'h2--s1': 'up', 'h3--s1': 'up', direct: 'down' });
   expect((await bench.luthier('exec', 'h2', '--', 'ping', '-c1', '-W1', 'h1')).code).toBe(1);
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W5', 'h3');
+  await bench.reach('h2', 'h3');
 });
 
 it('stays so when the switch process is killed', async () => {
   const before = (await inspect()).switchProcesses.find(({ machine }) => machine === 'a')!.pid;
   process.kill(before, 'SIGKILL');
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-w20', 'h3');
+  await bench.reach('h2', 'h3');
   expect((await inspect()).switchProcesses.find(({ machine }) => machine === 'a')!.pid).not.toBe(before);
   expect([await carrier('h1'), await carrier('h2'), await carrier('h4')]).toEqual(['0', '1', '0']);
 });
@@ -60,7 +60,7 @@ it('stays so when the switch process is killed', async () => {
 it('gives it back, by link and by port, and an up says again what the file says', async () => {
   await bench.ok('link', 'up', 'cables/h1');
   expect(await carrier('h1')).toBe('1');
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W5', 'h3');
+  await bench.reach('h1', 'h3');
   expect(await states()).toMatchObject({ 'h1--s1': 'up', direct: 'down' });
   expect(await bench.ok('up', '--plan', file)).toMatch(/~ link direct\n\s+state: down → up/);
   await bench.ok('up', file);
@@ -101,9 +101,9 @@ it('gives a link back though a host of the LAN has lost its init, and the others
   expect(await bench.ok('link', 'up', 'h1--s1')).toBe('cables: h1--s1 is up\n');
   await bench.ok('link', 'down', 'h3--s1');
   await bench.ok('link', 'up', 'h3--s1');
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-w20', 'h3');
+  await bench.reach('h2', 'h3');
   await bench.ok('up', file);
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-w20', address);
+  await bench.reach('h2', address);
 });
 
 it('takes the network down while hosts are still to be announced, and nothing is said of what is gone', async () => {

@@ -46,6 +46,16 @@ export class Bench implements AsyncDisposable {
     return result.stdout;
   }
 
+  /**
+   * A host reaches another, in whatever time it takes: that `ping` waits for an answer does not help where its kernel says
+   * before that nobody is there.
+   */
+  async reach(from: string, to: string): Promise<void> {
+    const ping = async (): Promise<number | null> =>
+      (await this.luthier('exec', from, '--', 'ping', '-c1', '-W5', to)).code;
+    await expect.poll(ping, { timeout: 60_000, message: `${from} reaches ${to}` }).toBe(0);
+  }
+
   scenario(name: string, text: string): string {
     const file = join(this.directory, `${name}.yaml`);
     writeFileSync(file, text);

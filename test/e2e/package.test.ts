@@ -35,7 +35,7 @@ it('installs from its file and runs', async () => {
   );
   for (const args of [
     ['up', file],
-    ['exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2'],
+    ['exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2'],
     ['down', 'packed'],
   ])
     // prettier-ignore

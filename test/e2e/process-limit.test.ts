@@ -89,10 +89,10 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
     });
     const pids = ({ nodes }: NetworkState): unknown => nodes.map(({ name, pid }) => [name, pid]);
     expect(pids(await agent.network('limited'))).toEqual(pids(before));
-    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w20', 'h2');
+    await bench.reach('h1', 'h2');
     limit(keeper, own === 'unlimited' ? own : Number(own));
     await agent.up(scenarioOf(MANY), { memoryBytes });
-    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w20', `h${MANY}`);
+    await bench.reach('h1', `h${MANY}`);
     await agent.down('limited');
     await bench.nothingLeft();
   });

@@ -58,7 +58,7 @@ it('goes on without its agent, and the next command adopts it', async () => {
   process.kill(agentPid()!, 'SIGKILL');
   const { networks } = JSON.parse(await bench.ok('ls', '--json')) as { networks: { name: string; status: string }[] };
   expect(networks).toEqual([expect.objectContaining({ name: 'adopted', status: 'running' })]);
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2');
+  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2');
   await bench.ok('down', 'adopted');
   await bench.nothingLeft();
 });
@@ -88,9 +88,9 @@ it('starts a switch process again that was killed, with its TAPs, while hosts se
   const monitor = spawn(LUTHIER, ['exec', 'h1', '--', 'ip', 'monitor', 'link'], { env: bench.env });
   let changes = '';
   monitor.stdout.on('data', (data: Buffer) => (changes += data.toString()));
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2');
+  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2');
   process.kill(before.switchProcesses[0]!.pid, 'SIGKILL');
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w10', 'h2');
+  await bench.reach('h1', 'h2');
   const after = await inspect('mended');
   expect(after.status).toBe('running');
   expect(after.switchProcesses[0]!.pid).not.toBe(before.switchProcesses[0]!.pid);
@@ -110,12 +110,12 @@ it('says why a network is broken when a host was killed, and makes it again when
   process.kill(pidOf(before, 'h1'), 'SIGKILL');
   await until(async () => (await inspect('broken')).status === 'broken');
   expect((await inspect('broken')).broken!.join()).toContain('h1');
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W2', 'h3');
+  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W20', 'h3');
   await bench.ok('up', file);
   const after = await inspect('broken');
   expect(after.status).toBe('running');
   expect(pidOf(after, 'h2')).toBe(pidOf(before, 'h2'));
-  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W2', 'h1');
+  await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W20', 'h1');
   await bench.ok('down', 'broken');
   await bench.nothingLeft();
 });
@@ -129,7 +129,7 @@ it('starts a keeper again that was killed, and takes everything down with it', a
     Promise.resolve(readFileSync(bench.path('state/agent.log'), 'utf8').includes('mended: the keeper')),
   );
   expect((await inspect('kept')).status).toBe('running');
-  await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-w5', 'h2');
+  await bench.reach('h1', 'h2');
   await bench.ok('down', 'kept');
   await bench.nothingLeft();
 });

@@ -53,7 +53,7 @@ describe.skipIf(isRoot)('without root (skipped for root, who needs no user names
     expect(namespace).not.toBe(readlinkSync('/proc/self/ns/user'));
     const agent = agentPidOf(bench.directory)!;
     expect(userNamespaceOf(agent)).toBe(namespace);
-    const pings = bench.luthier('exec', 'h1', '--', 'ping', '-q', '-i0.01', '-c100', '-W2', 'h2');
+    const pings = bench.luthier('exec', 'h1', '--', 'ping', '-q', '-i0.01', '-c100', '-W20', 'h2');
     await killed(agent);
     expect((await pings).stdout).toContain('100 received');
     expect(await bench.ok('ls')).toMatch(/one +running/);
@@ -62,7 +62,7 @@ describe.skipIf(isRoot)('without root (skipped for root, who needs no user names
     await bench.ok('up', bench.scenario('two', `name: two${PAIR}`));
     expect(userNamespaceOf(initOf(await inspect('two'), 'h1'))).toBe(namespace);
     await bench.ok('down', 'one');
-    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W2', 'h2');
+    await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2');
   });
 
   it('finds its user namespace again through the hosts when agent and keeper were killed', async () => {

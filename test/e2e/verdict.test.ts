@@ -97,22 +97,8 @@ it('names memory that did not suffice, and what the kernel dropped while nobody 
   await bench.ok('set', 'h1--s1', 'delay=10m');
   // 2048 frames fit. Answers would take twenty minutes.
   const flood = async (): Promise<void> => {
-    await bench.luthier(
-      'exec',
-      'h1',
-      '--',
-      'ping',
-      '-q',
-      '-f',
-      '-l',
-      '500',
-      '-c',
-      '500',
-      '-s',
-      '1000',
-      '-w1',
-      '10.0.0.2',
-    );
+    const burst = ['-l', '500', '-c', '500', '-s', '1000', '-W', '0.01'];
+    await bench.luthier('exec', 'h1', '--', 'ping', '-q', '-f', ...burst, '10.0.0.2');
   };
   const reasons = async (): Promise<string[]> => (await verdict()).reasons.map(({ code }) => code);
   await expect
