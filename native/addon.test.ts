@@ -168,6 +168,56 @@ describe('memory and time', () => {
     expect(failure(() => native.epollRemove(epoll, first))).toMatchObject({ syscall: 'epoll_ctl', errno: 'ENOENT' });
   });
 
+  describe('where something is always ready', () => {
+    const [paceNs, saved] = [40_000, 32];
+
+    /** Waits so often, each time as it is made ready; nanoseconds. */
+    const waits = (count: number, ready: (i: number, io: Io, fds: readonly number[]) => void): number => {
+      const io = new Io(1);
+      const epoll = own(native.epollCreate());
+      const fds = [own(native.eventfd()), own(native.eventfd())];
+      fds.forEach((fd, i) => {
+        native.epollAdd(epoll, fd, i + 1, 1);
+      });
+      native.tick(io.handle);
+      const startNs = io.arrays.clock[0]!;
+      let woken = 0;
+      for (let i = 0; i < count; i++) {
+        io.arrays.clock[1] = Infinity;
+        ready(i, io, fds);
+        woken += native.wait(io.handle, epoll);
+      }
+      expect(woken).toBe(count);
+      return io.arrays.clock[0]! - startNs;
+    };
+
+    it('is woken at its pace by one side, but for what it has saved up', () => {
+      const more = 100;
+      const ns = waits(saved + more, (_, __, [one]) => {
+        native.eventfdSignal(one!);
+      });
+      expect(ns).toBeGreaterThanOrEqual((more - 1) * paceNs);
+    });
+
+    it('is not late where two sides wait for each other', () => {
+      const count = 20_000;
+      const ns = waits(count, (i, _, fds) => {
+        native.eventfdDrain(fds[1 - (i & 1)]!);
+        native.eventfdSignal(fds[i & 1]!);
+      });
+      expect(ns).toBeLessThan(0.9 * count * paceNs);
+    });
+
+    it('is not late for what is due sooner, and owes nothing for it', () => {
+      const count = 20_000;
+      const ns = waits(count, (i, { arrays }, [one]) => {
+        native.eventfdSignal(one!);
+        if (i < count - 1) arrays.clock[1] = arrays.clock[0]! + 1;
+      });
+      expect(ns).toBeLessThan(0.9 * count * paceNs);
+    });
+  });
+
   it('knows its thread', () => {
     expect(existsSync(`/proc/self/task/${native.threadId()}`)).toBe(true);
   });

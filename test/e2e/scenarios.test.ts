@@ -30,7 +30,7 @@ describe.runIf(isRoot)('the scenario vxlan', () => {
     expect(tried.code, tried.stderr).toBe(0);
     expect(tried.stdout.match(/3 received/g)).toHaveLength(2);
     expect(tried.stdout).toMatch(/switch s1 +has learned 1 addresses behind rack--s1/);
-    expect(tried.stdout).toMatch(/rack to 192\.0\.2\.7 +leaves for UDP port 4789 with VNI 100\nh1 reaches rack/);
+    expect(tried.stdout).toMatch(/rack to 198\.51\.100\.7 +leaves for UDP port 4789 with VNI 100\nh1 reaches rack/);
     expect(tried.stdout).toMatch(/rack +vxlan .* VNI 100 /);
     const min = /min\/avg\/max\/mdev = ([\d.]+)/.exec(tried.stdout)![1];
     expect(Number(min)).toBeGreaterThanOrEqual(10);
@@ -39,11 +39,11 @@ describe.runIf(isRoot)('the scenario vxlan', () => {
   it('says in a trace where there is no way to the other end, or it would be too narrow', async () => {
     expect(await bash('ip link set dev to-rack mtu 1400')).toMatchObject({ code: 0 });
     expect(await bench.ok('trace', 'h2', 'rack')).toContain('packets of more than 1350 bytes are dropped');
-    expect(await bash('ip route replace unreachable 192.0.2.7/32')).toMatchObject({ code: 0 });
+    expect(await bash('ip route replace unreachable 198.51.100.7/32')).toMatchObject({ code: 0 });
     const lost = await bench.luthier('trace', 'h2', 'rack');
-    expect(await bash('ip route delete unreachable 192.0.2.7/32')).toMatchObject({ code: 0 });
+    expect(await bash('ip route delete unreachable 198.51.100.7/32')).toMatchObject({ code: 0 });
     expect(lost).toMatchObject({ code: 1 });
-    expect(lost.stdout).toMatch(/rack to 192\.0\.2\.7 +machine local has no route to it\nh2 does not reach rack/);
+    expect(lost.stdout).toMatch(/rack to 198\.51\.100\.7 +machine local has no route to it\nh2 does not reach rack/);
     expect(await bench.luthier('trace', 'rack', 'h2')).toMatchObject({ code: 2 });
     expect((await bench.luthier('simulate', join(ROOT, 'scenarios/vxlan/scenario.yaml'))).stderr).toContain(
       'the VXLAN rack leads out of the network',
