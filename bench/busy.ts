@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AgentClient } from '../control/client.js';
 import { pathsFrom } from '../control/paths.js';
-import { engineThread } from '../control/realtime.js';
+import { engineThreads } from '../control/realtime.js';
 import { lanStage } from '../measure/lan-stage.js';
 import type { Arm } from '../measure/stage.js';
 import { median, quantile } from '../measure/statistics.js';
@@ -89,7 +89,7 @@ try {
   const place = { agent: await AgentClient.connect(paths), paths, path: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
   await using stage = await lanStage(place, { mtuSized: false }, stop.signal);
   const [bridge, ours] = stage.arms as readonly [Arm, Arm];
-  const thread = engineThread(ours.switches[0]!)!;
+  const thread = engineThreads(ours.switches[0]!)[0]!;
   for (let n = 0; n < BUSY_PROGRAMS; n++) busy.push(spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
   const kernel: Sample[] = [];
   const samples = ALL.map((): Sample[] => []);

@@ -99,6 +99,11 @@ describe('up', () => {
     expect(await main(['up', scenario, '--memory', size])).toBe(2);
     expect(stderr).toMatch(/^luthier: /);
   });
+
+  it.each(['0', '1000', '1.5', '-1', 'two', ''])("refuses --engines '%s' as wrong input", async (engines) => {
+    expect(await main(['up', scenario, `--engines=${engines}`])).toBe(2);
+    expect(stderr).toMatch(/^luthier: --engines is .*\n {2}leave it out for one/);
+  });
 });
 
 describe('where nothing runs', () => {

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AgentClient, UpOptions } from '../control/client.js';
+import { requireEngines } from '../control/engine-count.js';
 import { isMachineRoot } from '../control/privileges.js';
 import type { Scenario } from '../control/scenario/index.js';
 import { UsageError } from '../model/errors.js';
@@ -19,6 +20,7 @@ const MAX_MEMORY_BYTES = 2 ** 31 - 1;
 
 interface Options {
   readonly memory?: string;
+  readonly engines?: string;
   readonly compensation: boolean;
   readonly plan?: true;
   readonly json?: true;
@@ -33,16 +35,22 @@ export function command(): Command {
       ],
       ['luthier up net.yaml --plan', 'show what would be done, and do nothing'],
       ['luthier up net.yaml --memory 256MiB', 'let each switch process hold more frames'],
+      ['luthier up net.yaml --engines 2', 'have each switch process forward with two processors'],
       ['luthier up net.yaml --no-compensation', 'have the time that switches take themselves on top of delays'],
     ])
       .argument('<file>', 'scenario file')
       .option('--plan', 'show what would be done, and do nothing')
       .option('--memory <size>', 'memory for frames in each switch process, as 64MiB (default: 64MiB)')
+      .option('--engines <n>', 'threads of each switch process that forward frames (default: 1)')
       .option('--no-compensation', 'leave the time that switches take themselves in the delays of links'),
   ).action(async (file: string, options: Options) => {
     const { compensation } = options;
-    const memoryBytes = options.memory === undefined ? undefined : parseMemory(options.memory);
-    const switches = { compensation, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
+    const switches = {
+      compensation,
+      ...(options.memory === undefined ? {} : { memoryBytes: parseMemory(options.memory) }),
+      ...(options.engines === undefined ? {} : { engines: parseEngines(options.engines) }),
+    };
+    if (switches.engines !== undefined) requireEngines(switches.engines, switches.memoryBytes);
     const scenario = await loadForUp(file);
     await refuseNarrow(scenario);
     if (options.plan) {
@@ -66,6 +74,11 @@ export function parseMemory(text: string): number {
   throw new UsageError(`--memory is ${bytes(size)}, and a switch process works with 4 MiB to 2 GiB less one byte`, {
     hint: 'leave it out for 64MiB, which hold 32 768 frames',
   });
+}
+
+function parseEngines(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new UsageError(`--engines is '${text}', and not a number`, { hint: 'leave it out for one' });
 }
 
 /** Checks everything that can be checked before an agent is needed. */
@@ -123,7 +136,7 @@ export async function bringUp(
   agent: AgentClient,
   scenario: Scenario,
   view: ProgressView,
-  switches: Pick<UpOptions, 'memoryBytes' | 'compensation'> = {},
+  switches: Pick<UpOptions, 'memoryBytes' | 'engines' | 'compensation'> = {},
 ): Promise<{ network: NetworkSummary; ms: number; changed: boolean; notices: readonly Notice[] }> {
   // Recorded so that it means the same file wherever it is shown.
   const named = { ...scenario, file: scenario.file === undefined ? undefined : resolve(scenario.file) };

@@ -3,7 +3,7 @@
  * removes networks and answers questions about them, over HTTP on a Unix socket that only its user can open.
  *
  *   GET    /networks                          NetworkSummary[]
- *   POST   /networks                          { scenario, inputs, file, memoryBytes, compensation } → NDJSON of Progress; closing it aborts
+ *   POST   /networks                          { scenario, inputs, file, memoryBytes, engines, compensation } → NDJSON of Progress; closing it aborts
  *   GET    /unreadable                        string[]: why records could not be read
  *   POST   /plan                              { scenario, inputs } → PlanReport: what `POST /networks` would do
  *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
@@ -56,6 +56,7 @@ const UpRequest = z.object({
   inputs,
   file: z.string().optional(),
   memoryBytes: z.number().int().positive(),
+  engines: z.number().default(1),
   compensation: z.boolean().default(true),
 });
 

@@ -74,7 +74,7 @@ const MOST_HELD_DESCRIPTORS = 16_384;
 const DESCRIPTORS_PER_HOST = 2;
 /** Of the keeper and of a switch process, beside those of ports and tunnels: 12 and 32, and some connections. */
 const SPARE_DESCRIPTORS = 64;
-/** Node's own, V8's and the engine's: 12, and one to spare for a restart. */
+/** Node's own, V8's and an engine's: 12, and one to spare for a restart. */
 const THREADS_PER_SWITCH = 13;
 /** MemAvailable over 500 hosts with a port each: 0.45 MiB, of which 0.42 are the kernel's. */
 const BYTES_PER_HOST = 0.6 * 2 ** 20;
@@ -82,9 +82,11 @@ const BYTES_PER_HOST = 0.6 * 2 ** 20;
 const BYTES_PER_PORT = 0.1 * 2 ** 20;
 /** Resident before the first frame: 70 to 80 MiB, a part of them shared by all; frames come to it. */
 const BYTES_PER_SWITCH = 80 * 2 ** 20;
+/** One more engine in it, likewise: 15 MiB of heap, code and counters. */
+const BYTES_PER_ENGINE = 20 * 2 ** 20;
 
-/** `memoryBytes`: for the frames of each switch process. */
-export function demandOf(network: Network, memoryBytes: number): Demand {
+/** `memoryBytes`: for the frames of each switch process; `engines`: of each. */
+export function demandOf(network: Network, memoryBytes: number, engines = 1): Demand {
   const hosts = netnsNodes(network);
   const configs = switchConfigs(network, 1);
   const pairs = tunnels(network, configs);
@@ -97,6 +99,7 @@ export function demandOf(network: Network, memoryBytes: number): Demand {
     tunnels: pairs.length,
     vxlans: vxlans(network).length,
     switchProcesses: configs.size,
+    furtherEngines: configs.size * (engines - 1),
     mostDevices: Math.max(0, ...[...configs.values()].map(({ devices }) => devices.length)),
   };
   return {
@@ -115,6 +118,8 @@ interface Counts {
   readonly tunnels: number;
   readonly vxlans: number;
   readonly switchProcesses: number;
+  /** Of all of them, beside the first of each. */
+  readonly furtherEngines: number;
   /** Of one switch process. */
   readonly mostDevices: number;
 }
@@ -127,13 +132,14 @@ function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runt
     keeperDescriptors: held + DESCRIPTORS_PER_HOST * inner + SPARE_DESCRIPTORS,
     heldDescriptors: held,
     switchDescriptors: counts.mostDevices + SPARE_DESCRIPTORS,
-    threads: 1 + inner + counts.commands + THREADS_PER_SWITCH * switchProcesses,
+    threads: 1 + inner + counts.commands + THREADS_PER_SWITCH * switchProcesses + counts.furtherEngines,
     // A switch process has a view of its own of the file system.
     namespaces: { net: inner, mnt: inner + switchProcesses, uts: inner, pid: inner, ipc: inner },
     memoryBytes:
       inner * BYTES_PER_HOST +
       Math.max(0, ports - hosts) * BYTES_PER_PORT +
-      switchProcesses * (BYTES_PER_SWITCH + memoryBytes),
+      switchProcesses * (BYTES_PER_SWITCH + memoryBytes) +
+      counts.furtherEngines * BYTES_PER_ENGINE,
   };
 }
 
@@ -147,6 +153,7 @@ function demandOfLan(hosts: number, memoryBytes: number): Demand {
     tunnels: 0,
     vxlans: 0,
     switchProcesses: 1,
+    furtherEngines: 0,
     mostDevices: hosts,
   };
   return { ...demandOfCounts(counts, memoryBytes), runtimeBytes: 0, neighbours: { ipv4: 0, ipv6: 0 } };

@@ -52,6 +52,8 @@ export interface OperationOptions {
 export interface UpOptions extends OperationOptions {
   /** Frame memory of each switch process. */
   readonly memoryBytes?: number;
+  /** Threads of each switch process that forward frames: 1. */
+  readonly engines?: number;
   /** Whether links leave out of their delays what the switch process takes itself; by default they do. */
   readonly compensation?: boolean;
 }
@@ -158,7 +160,7 @@ export class AgentClient {
   /** All or nothing; when `signal` aborts, what was made is removed before this rejects. */
   async up(scenario: Scenario, options: UpOptions = {}): Promise<void> {
     const { file, raw, inputs } = scenario;
-    const { memoryBytes = DEFAULT_MEMORY_BYTES, compensation = true } = options;
+    const { memoryBytes = DEFAULT_MEMORY_BYTES, engines = 1, compensation = true } = options;
     const { name } = raw;
     const abort = (): void => {
       // The stream goes on until what was made has been removed; should even this fail, closing it aborts as well.
@@ -168,7 +170,7 @@ export class AgentClient {
     const stop = new AbortController();
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
-      const body = { scenario: raw, inputs, file, memoryBytes, compensation };
+      const body = { scenario: raw, inputs, file, memoryBytes, engines, compensation };
       const request = { ...this.#agent, method: 'POST', path: '/networks', body, signal: stop.signal } as const;
       await this.#follow(await this.#answered(() => openStream(request)), options);
     } finally {

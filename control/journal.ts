@@ -42,6 +42,8 @@ export interface JournalHeader {
   /** ISO 8601 */
   readonly since: string;
   readonly memoryBytes: number;
+  /** Of each switch process; absent: one. */
+  readonly engines?: number;
   /** Whether switch processes leave out of delays what they take themselves; absent: they do. */
   readonly compensation?: boolean;
   /** As it was at some moment, the last of which something was recorded; its events say what it is since. */
@@ -61,7 +63,7 @@ export interface TimeZero {
 export type NetworkStatus = 'starting' | 'running' | 'changing' | 'clearing' | 'stopping';
 
 /** What a change leads to. */
-export type WantedNetwork = Pick<JournalHeader, 'network' | 'file' | 'memoryBytes' | 'compensation'>;
+export type WantedNetwork = Pick<JournalHeader, 'network' | 'file' | 'memoryBytes' | 'engines' | 'compensation'>;
 
 export type JournalEntry =
   /** `running` ends a change, whatever came of it. */

@@ -11,6 +11,7 @@ import type { RawLinkProperties } from '../model/scenario.js';
 import { removeAllLimits } from './actions/hosts.js';
 import type { AgentOptions } from './agent-options.js';
 import { attainableWithoutRoot, readReceiveBufferLimit } from './attainable.js';
+import { requireEngines } from './engine-count.js';
 import { capacityProblems, demandOf, foresee, type Demand } from './capacity.js';
 import { EventWatch } from './event-watch.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
@@ -46,6 +47,8 @@ export interface UpRequest {
   readonly file?: string | undefined;
   /** Frame memory of each switch process. */
   readonly memoryBytes: number;
+  /** Of each switch process. */
+  readonly engines: number;
   /** Whether their links leave out of delays what they take themselves. */
   readonly compensation: boolean;
 }
@@ -138,6 +141,7 @@ export class Networks {
    */
   async up(request: UpRequest, onProgress: OnProgress, abort: AbortController): Promise<void> {
     const { name } = request.scenario.raw;
+    requireEngines(request.engines, request.memoryBytes);
     while (this.#linkChange(name) !== undefined) await this.#linkChange(name);
     await this.#exclusively(name, 'up', abort, async () => {
       const running = this.#live.get(name);
@@ -218,11 +222,12 @@ export class Networks {
     onProgress({ type: 'done', ms: performance.now() - started, summary: `${name} is gone` });
   }
 
-  async #create({ scenario, file, memoryBytes, compensation }: UpRequest, conduct: Conduct): Promise<void> {
+  async #create(request: UpRequest, conduct: Conduct): Promise<void> {
+    const { scenario, file, memoryBytes, engines, compensation } = request;
     const started = performance.now();
     const network = this.#resolve(scenario, undefined, conduct.onProgress);
     const { name } = network;
-    this.#foresee(demandOf(network, memoryBytes), undefined, conduct);
+    this.#foresee(demandOf(network, memoryBytes, engines), undefined, conduct);
     const number = this.#freeNumber(name);
     const header: JournalHeader = {
       luthier: 1,
@@ -233,6 +238,7 @@ export class Networks {
       ...(file === undefined ? {} : { file }),
       since: new Date().toISOString(),
       memoryBytes,
+      engines,
       compensation,
       network,
     };
@@ -252,13 +258,14 @@ export class Networks {
 
   async #change(live: LiveNetwork, request: UpRequest, conduct: Conduct): Promise<void> {
     const started = performance.now();
-    const { scenario, file, memoryBytes, compensation } = request;
+    const { scenario, file, memoryBytes, engines, compensation } = request;
     const { name } = live.header;
     // Left by one that could not be ended when it failed.
     await finish(live, conduct);
     const network = this.#resolve(scenario, live.network, conduct.onProgress);
-    this.#foresee(demandOf(network, memoryBytes), demandOf(live.network, memoryBytes), conduct);
-    const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes, compensation };
+    const demands = [network, live.network].map((of) => demandOf(of, memoryBytes, engines));
+    this.#foresee(demands[0]!, demands[1], conduct);
+    const wanted = { network, ...(file === undefined ? {} : { file }), memoryBytes, engines, compensation };
     const changed = await change(live, wanted, conduct);
     const text = changed ? `${name} is what was asked for` : `${name} runs already`;
     conduct.onProgress({ type: 'done', ms: changed ? performance.now() - started : 0, summary: text });

@@ -1,6 +1,6 @@
 /**
- * Lets the engine of a switch process run as soon as it is woken, whatever else the machine does (SCHED_RR, ADR 17). Only
- * the agent of root can: the process itself has no rights, and the thread keeps its policy when the agent ends.
+ * Lets the engines of a switch process run as soon as they are woken, whatever else the machine does (SCHED_RR, ADR 17). Only
+ * the agent of root can: the process itself has no rights, and a thread keeps its policy when the agent ends.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -18,13 +18,13 @@ export function canRaiseEngines(): boolean {
   return availableParallelism() >= 2 && canSetRealtime();
 }
 
-/** Does nothing where it may not, or the process has ended. */
-export function raiseEngine(pid: number): void {
+/** Does nothing where it may not, the process has ended, or its engines would leave no processor to all else. */
+export function raiseEngines(pid: number): void {
   if (!canRaiseEngines()) return;
-  const thread = engineThread(pid);
-  if (thread === undefined) return;
+  const threads = engineThreads(pid);
+  if (threads.length >= availableParallelism()) return;
   try {
-    native.setRealtime(thread, PRIORITY);
+    for (const thread of threads) native.setRealtime(thread, PRIORITY);
   } catch (error) {
     if ((error as { errno?: string }).errno !== 'ESRCH') throw error;
   }
@@ -42,14 +42,14 @@ function canSetRealtime(): boolean {
   return true;
 }
 
-/** Of a switch process; undefined: it has none (any more). */
-export function engineThread(pid: number): number | undefined {
+/** Of a switch process; none where it has ended. */
+export function engineThreads(pid: number): number[] {
   const threads = `/proc/${pid}/task`;
   try {
     return readdirSync(threads)
       .map(Number)
-      .find((thread) => readFileSync(`${threads}/${thread}/comm`, 'utf8').trim() === ENGINE_THREAD);
+      .filter((thread) => readFileSync(`${threads}/${thread}/comm`, 'utf8').trim() === ENGINE_THREAD);
   } catch {
-    return undefined;
+    return [];
   }
 }

@@ -38,6 +38,7 @@ export interface SwitchStart {
   readonly keeperSocket: string;
   readonly logFile: string;
   readonly memoryBytes: number;
+  readonly engines: number;
   /** Whether its links leave out of delays what it takes itself. */
   readonly compensation: boolean;
   /** Added to its environment: how a sanitizer's build is chosen. */
@@ -66,7 +67,7 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
         // The engine allocates nothing while it runs; small heaps keep the idle process small.
         '--max-semi-space-size=1',
         `${APP_DIRECTORY}/dist/bin/vswitch.js`,
-        ...['--memory', String(start.memoryBytes)],
+        ...['--memory', String(start.memoryBytes), '--engines', String(start.engines)],
         ...(start.compensation ? [] : ['--no-compensation']),
       ],
       {

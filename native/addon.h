@@ -15,6 +15,7 @@
  *   fec-….c        parity over what is sent, and what it brings back; gf256.c: how that is computed
  *   aead.c         keys of tunnels, replay windows; aead-openssl.c, aead-ipsec-mb.c: the libraries that seal
  *   io.c           the arrays that data-path calls work on
+ *   ring.c         copies between the arena and memory that threads share
  *   wait.c         time, epoll
  *   scheduling.c   what the kernel is to know of threads
  *
@@ -199,7 +200,7 @@ int64_t monotonic_ns(void);
   CALL(threadId) CALL(setThreadName) CALL(setTimerSlackNs) CALL(setSliceNs) CALL(setRealtime)                           \
   CALL(tick) CALL(wait) CALL(ringStart) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                       \
   CALL(udpOverruns) CALL(udpWrite) CALL(udpRepaired) CALL(udpUnrepaired)                                               \
-  CALL(parityCreate) CALL(parityDestroy) CALL(parityRows)
+  CALL(parityCreate) CALL(parityDestroy) CALL(parityRows) CALL(gather) CALL(scatter)
 
 #define DECLARE(name) napi_value native_##name(napi_env env, napi_callback_info info);
 NATIVE_CALLS(DECLARE)

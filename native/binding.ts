@@ -329,6 +329,13 @@ export interface Native {
    */
   tapWrite(io: number, fd: number, first: number, firstEntry: number, frames: number, vnetHdr: number): number;
   /**
+   * Copies parts of the arena, of which the scatter list names so many, to `bytes` from `at` on, one behind the other.
+   * `bytes` may be shared memory. 0, or -EINVAL where something is out of bounds.
+   */
+  gather(io: number, bytes: Uint8Array, at: number, entries: number): number;
+  /** The other way round: to the parts of the arena that the scatter list names. */
+  scatter(io: number, bytes: Uint8Array, at: number, entries: number): number;
+  /**
    * Receives datagrams into the slots `iov[0 … slotCount)`: each takes the next `slotsFor(length)` of them, laid out as a
    * frame is. What the kernel merged is taken apart; where `keyring` is not 0 each is opened; those that carry one frame
    * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a

@@ -11,6 +11,7 @@ import type { BridgeConfig } from '../model/messages.js';
 import type { Arena } from './arena.js';
 import { DropReason, type DropSink } from './drops.js';
 import { Fdb } from './fdb.js';
+import type { StackMember } from './stack/member.js';
 
 /** The way out of a bridge at one end: a direction of a link. */
 export interface Egress {
@@ -19,24 +20,37 @@ export interface Egress {
   send(frame: number): void;
 }
 
+/** What takes the frames that come to a bridge: itself, or for another engine's `stack/member.ts`. */
+export interface FrameSink {
+  forward(frame: number, ingress: number): void;
+}
+
 export interface BridgeEnd {
   readonly egress: Egress;
   /** Index of the link. */
   readonly link: number;
   /** Where frames that come in here came by, for `DropSink`. */
   readonly where: number;
-  /** Split horizon: nothing is forwarded between two ends that both have it (RFC 4762, 4.4). */
-  readonly horizon: boolean;
+  readonly horizon: Horizon;
 }
+
+/**
+ * Split horizon: nothing is forwarded between two ends of the same, but for `none` (RFC 4762, 4.4). The bridge has other
+ * parts behind them: on other machines, each of which has such an end to each; or in other engines of this process.
+ */
+export const Horizon = { none: 0, machines: 1, engines: 2 } as const;
+export type Horizon = (typeof Horizon)[keyof typeof Horizon];
 
 /** Most ends of one bridge: what the FDB can say. */
 export const MAX_ENDS = 65535;
 
 const GROUP_BIT = 0x01;
 
-export class Bridge {
+export class Bridge implements FrameSink {
   readonly config: BridgeConfig;
   readonly fdb: Fdb;
+  /** Null: all of it is in this engine. */
+  member: StackMember | null;
   readonly #arena: Arena;
   readonly #drops: DropSink;
   /** By end index; null where an end was removed. */
@@ -45,9 +59,15 @@ export class Bridge {
   constructor(config: BridgeConfig, arena: Arena, drops: DropSink, clock: Clock) {
     this.config = config;
     this.fdb = new Fdb(config.fdbLimit, config.ageingSeconds * 1e9, clock);
+    this.member = null;
     this.#arena = arena;
     this.#drops = drops;
     this.#ends = [];
+  }
+
+  /** Whether a frame that is flooded leaves by an end that is not another engine's. */
+  get isUp(): boolean {
+    return this.#ends.some((end) => end !== null && end.horizon !== Horizon.engines && end.egress.up);
   }
 
   /** Returns the end's index: for `forward`. */
@@ -62,8 +82,21 @@ export class Bridge {
   }
 
   removeEnd(index: number): void {
+    this.forget(index);
+    this.member?.leave(index);
     this.#ends[index] = null;
+  }
+
+  /** Forgets the addresses behind an end, here and in other engines. */
+  forget(index: number): void {
     this.fdb.flush(index);
+    if (this.#ends[index]!.horizon !== Horizon.engines) this.member?.forgot();
+  }
+
+  /** What is to be done once in a while: frees slots of old addresses (see `Fdb.sweep`), tells other engines what is known. */
+  sweep(slots: number): void {
+    this.fdb.sweep(slots);
+    this.member?.tellAnew();
   }
 
   /** Addresses with the link that they are behind, in no order. */
@@ -80,7 +113,9 @@ export class Bridge {
     const sourceHi = (bytes[at + 6]! << 8) | bytes[at + 7]!;
     const sourceLo = (bytes[at + 8]! << 24) | (bytes[at + 9]! << 16) | (bytes[at + 10]! << 8) | bytes[at + 11]!;
 
-    this.fdb.learn(sourceHi, sourceLo, ingress);
+    const isNews = this.fdb.learn(sourceHi, sourceLo, ingress);
+    if (isNews && this.member !== null && this.#ends[ingress]!.horizon !== Horizon.engines)
+      this.member.learned(sourceHi, sourceLo);
 
     if ((bytes[at]! & GROUP_BIT) !== 0) {
       // 7.12.6 and table 7-10: spanning tree, pause, LACP and others are between neighbours.
@@ -112,7 +147,8 @@ export class Bridge {
   }
 
   #mayPass(from: number, to: number): boolean {
-    return from !== to && !(this.#ends[from]!.horizon && this.#ends[to]!.horizon);
+    const { horizon } = this.#ends[from]!;
+    return from !== to && (horizon === Horizon.none || horizon !== this.#ends[to]!.horizon);
   }
 
   #drop(reason: DropReason, frame: number, ingress: number): void {

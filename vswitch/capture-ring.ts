@@ -16,7 +16,7 @@
  *   32      n               the frame, whole, then padding
  */
 import type { Arena } from './arena.js';
-import { RingReader, RingWriter } from './ring.js';
+import { allocateRing, RingReader, RingWriter } from './ring.js';
 
 /** A power of two that holds many super-frames. */
 const RING_BYTES = 4 * 2 ** 20;
@@ -80,7 +80,7 @@ export class CapturePoint extends RingWriter {
 /** The main thread's side. */
 export class CaptureReader extends RingReader {
   constructor() {
-    super(RING_BYTES);
+    super(allocateRing(RING_BYTES));
   }
 
   /** Since the start, those of which no later frame tells yet included. */

@@ -4,14 +4,18 @@
  * breaths (`receiveMessageOnPort`) and never returns to its event loop; so no shared ring has to be written by hand, and
  * shared memory can be passed along.
  */
-import type { DoneChange, LinkChange, ScheduledLink, SwitchConfig } from '../model/messages.js';
+import type { DoneChange, LinkChange, ScheduledLink } from '../model/messages.js';
 import type { EpochKeys } from './device/device.js';
+import type { EngineConfig } from './stack/config.js';
+import type { TrunkOptions } from './stack/trunk.js';
 
 /** `workerData`. */
 export interface EngineStart {
   readonly arenaBytes: number;
   /** Whether bursts of small frames are moved by io_uring, where the kernel lets this process. */
   readonly ioUring: boolean;
+  /** To the other engines of the process, by their number. */
+  readonly trunks: ReadonlyMap<number, TrunkOptions>;
   /** Whether links leave out of delays what the engine takes itself. */
   readonly compensation: boolean;
   /** The eventfd that wakes the engine for a command. */
@@ -44,10 +48,13 @@ export interface Layout {
 
 /** Command → [arguments, answer]. */
 export interface Commands {
-  /** Names of the devices that `apply` needs descriptors for. */
-  devicesToOpen: [config: SwitchConfig, answer: string[]];
-  /** The engine owns the descriptors from here on, also when it refuses. */
-  apply: [arguments: { config: SwitchConfig; fds: ReadonlyMap<string, number> }, answer: Layout];
+  /** Names of the devices that `prepare` needs descriptors for, and of trunks, which need none. */
+  devicesToOpen: [config: EngineConfig, answer: string[]];
+  /** What can fail of a change. The engine owns the descriptors from here on, also when it refuses. */
+  prepare: [arguments: { config: EngineConfig; fds: ReadonlyMap<string, number> }, answer: undefined];
+  /** It is to be what it was prepared for; or is not, where it was. */
+  commit: [arguments: undefined, answer: Layout];
+  abandon: [arguments: undefined, answer: undefined];
   /** All at once, between two breaths; when one of them is unknown, none. */
   setLinks: [links: readonly ScheduledLink[], answer: undefined];
   /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */

@@ -31,23 +31,17 @@ import type {
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
 import { streamCapture } from './capture-stream.js';
-import type { Layout } from './commands.js';
 import { checkInputs, parseConfig, parseIdentity, parseLinks } from './config.js';
-import { linkOf } from './drop-counter.js';
 import { DROP_REASONS } from './drops.js';
-import type { EngineThread } from './engine-thread.js';
+import type { Engines } from './engines.js';
 import type { Handshakes } from './handshake/handshakes.js';
 import { bodyEnd } from './http-stream.js';
 import { log } from './log.js';
 import { streamRecording } from './recording/stream.js';
-import type { StrainWatch } from './strain-watch.js';
-import { Gauge } from './telemetry.js';
 import type { Timer } from './timer.js';
 
 /** A network of thousands of links has a configuration of a few megabytes. */
 const MAX_BODY_BYTES = 64 * 2 ** 20;
-
-const NOTHING: Layout = { portNames: [], linkNames: [], ports: [], links: [] };
 
 class NotFound extends LuthierError {
   constructor(message: string) {
@@ -57,10 +51,9 @@ class NotFound extends LuthierError {
 
 export class Control {
   onQuit: () => void;
-  readonly #engine: EngineThread;
+  readonly #engines: Engines;
   readonly #keeper: KeeperClient;
   readonly #handshakes: Handshakes;
-  readonly #strains: StrainWatch;
   /** For the one recording that there can be. */
   readonly #timer: Timer;
   #config: SwitchConfig | undefined;
@@ -70,28 +63,25 @@ export class Control {
   readonly #emulated: Set<string>;
   /** Of the engine's schedule. */
   readonly #done: DoneChange[];
-  #layout: Layout;
   /** The configuration that is being applied: one after the other. */
   #applying: Promise<unknown>;
   #lastCapture: number;
   #recording: boolean;
 
-  constructor(engine: EngineThread, keeper: KeeperClient, handshakes: Handshakes, strains: StrainWatch, timer: Timer) {
+  constructor(engines: Engines, keeper: KeeperClient, handshakes: Handshakes, timer: Timer) {
     this.onQuit = () => undefined;
-    this.#engine = engine;
+    this.#engines = engines;
     this.#keeper = keeper;
     this.#handshakes = handshakes;
-    this.#strains = strains;
     this.#timer = timer;
     this.#emulated = new Set();
     this.#config = undefined;
     this.#linkStates = new Map();
     this.#done = [];
-    this.#layout = NOTHING;
     this.#applying = Promise.resolve();
     this.#lastCapture = 0;
     this.#recording = false;
-    engine.onScheduleEvent = ({ changes, done }) => {
+    engines.onScheduleEvent = ({ changes, done }) => {
       this.#linksAre(changes);
       this.#done.push(...done);
     };
@@ -111,7 +101,7 @@ export class Control {
           await this.#putConfig(await readBody(request));
           sendJson(response, 200, {});
           // After the answer, since the log is loaded when it is first written to.
-          void log().then((logger) => logger.info({ links: this.#layout.links.length, ...this.#io() }, 'configured'));
+          void log().then((logger) => logger.info({ links: this.#config?.links.length, ...this.#io() }, 'configured'));
           break;
         case 'PUT /links':
           await this.#putLinks(await readBody(request));
@@ -150,15 +140,13 @@ export class Control {
   #putConfig(body: string): Promise<void> {
     const config = parseConfig(parseJson(body));
     return this.#inTurn(async () => {
-      const names = await this.#engine.call('devicesToOpen', config);
-      const fds = this.#descriptors(config.machine, names);
-      this.#layout = await this.#engine.call('apply', { config, fds });
+      const opened = await this.#engines.apply(config, (names) => this.#descriptors(config.machine, names));
       this.#config = config;
       this.#linkStates.clear();
       this.#emulated.clear();
       this.#linksAre(config.links);
       this.#watchStrains();
-      this.#handshakes.configure(config, names);
+      this.#handshakes.configure(config, opened);
     });
   }
 
@@ -169,7 +157,7 @@ export class Control {
       const config = this.#config;
       if (config === undefined) throw new StateError('the switch process has no configuration yet');
       for (const link of links) checkInputs(link, config.inputs);
-      await this.#engine.call('setLinks', links);
+      await this.#engines.setLinks(links);
       this.#linksAre(links);
       this.#watchStrains();
     });
@@ -184,7 +172,7 @@ export class Control {
   }
 
   #watchStrains(): void {
-    this.#strains.watch(this.#layout.links.flatMap(({ name, index }) => (this.#emulated.has(name) ? [index] : [])));
+    this.#engines.watchStrains(this.#emulated);
   }
 
   #changes(query: URLSearchParams): DoneChange[] {
@@ -214,74 +202,51 @@ export class Control {
   }
 
   async #state(): Promise<SwitchState> {
-    const { telemetry } = this.#engine;
-    const bridges = await this.#engine.call('addresses', undefined);
-    const { linkNames, links, ports } = this.#layout;
+    const engines = this.#engines;
+    const bridges = await engines.addresses();
     return {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),
       uptimeNs: Math.round(process.uptime() * 1e9),
       ...this.#io(),
-      arena: {
-        slots: telemetry.gauges[Gauge.slots]!,
-        freeSlots: telemetry.gauges[Gauge.freeSlots]!,
-        starved: telemetry.gauges[Gauge.starved]!,
-      },
-      compensationNs: telemetry.gauges[Gauge.compensationNs]!,
-      devices: ports.map(({ name, index }) => ({ name, ...telemetry.port(index) })),
-      links: links.map(({ name, index }) => ({
-        name,
-        state: this.#linkStates.get(name) ?? 'up',
-        ...telemetry.link(index),
-        ...this.#emulations(index),
-      })),
-      strains: this.#strains.read(),
+      arena: engines.arena(),
+      compensationNs: engines.compensationNs,
+      devices: engines.devices(),
+      links: engines.links().map(({ name, ...counters }) => {
+        return { name, state: this.#linkStates.get(name) ?? 'up', ...counters };
+      }),
+      strains: engines.strains(),
       tunnels: this.#tunnels(),
       bridges: bridges.map(({ bridge, addresses, refused }) => ({
         name: bridge,
         fdb: addresses.map(({ hi, lo, link, ageNs }) => ({
           mac: macOf(hi, lo),
-          link: linkNames[link]!,
+          link,
           ageSeconds: Math.round(ageNs / 1e6) / 1e3,
         })),
         fdbRefused: refused,
       })),
-      drops: telemetry.dropsByReason(),
+      drops: engines.dropsByReason(),
     };
   }
 
   #io(): Pick<SwitchState, 'ioUringError'> {
-    const { ioUringError } = this.#engine;
+    const { ioUringError } = this.#engines;
     return ioUringError === undefined ? {} : { ioUringError };
   }
 
-  #emulations(link: number): Pick<SwitchState['links'][number], 'forwardEmulation' | 'reverseEmulation'> {
-    const forward = this.#engine.telemetry.emulation(link, 0);
-    const reverse = this.#engine.telemetry.emulation(link, 1);
-    return {
-      ...(forward === undefined ? {} : { forwardEmulation: forward }),
-      ...(reverse === undefined ? {} : { reverseEmulation: reverse }),
-    };
-  }
-
   #tunnels(): TunnelState[] {
-    const indices = new Map(this.#layout.ports.map(({ name, index }) => [name, index]));
     return this.#handshakes.states.map((state) => {
-      const index = indices.get(state.name);
-      const tunnel = index === undefined ? undefined : this.#engine.telemetry.tunnel(index);
-      if (tunnel === undefined) return state;
-      const { sinceNs, ...health } = tunnel;
-      const since = new Date(Number(this.#unixNs(sinceNs) / 1_000_000n)).toISOString();
-      return { ...state, health: { since, ...health } };
+      const health = this.#engines.tunnel(state.name);
+      return health === undefined ? state : { ...state, health };
     });
   }
 
   #drops(): DropRecord[] {
-    const { portNames, linkNames } = this.#layout;
-    return this.#engine.recorder.read().map(({ nowNs, reason, where, lengthBytes, header }) => ({
-      unixNs: String(this.#unixNs(nowNs)),
+    return this.#engines.drops().map(({ unixNs, reason, where, lengthBytes, header }) => ({
+      unixNs: String(unixNs),
       reason: DROP_REASONS[reason]!,
-      where: (where >= 0 ? portNames[where] : linkNames[linkOf(where)]) ?? 'unknown',
+      where,
       lengthBytes,
       header: Buffer.from(header).toString('hex'),
     }));
@@ -290,12 +255,13 @@ export class Control {
   async #capture(query: URLSearchParams, response: ServerResponse, until: AbortSignal): Promise<void> {
     const device = query.get('device');
     if (device === null) throw new UsageError('a capture needs ?device=NAME');
-    if (!this.#layout.ports.some(({ name }) => name === device)) throw new NotFound(`there is no device ${device}`);
-    await streamCapture(this.#engine, response, {
+    if (!this.#config?.devices.some(({ name }) => name === device)) throw new NotFound(`there is no device ${device}`);
+    const engine = this.#engines.ofDevice(device);
+    await streamCapture(engine, response, {
       id: ++this.#lastCapture,
       device,
       channel: this.#channelOf(device, query.get('link')),
-      unixNs: (nowNs) => this.#unixNs(nowNs),
+      unixNs: (nowNs) => engine.unixNs(nowNs),
       until,
     });
   }
@@ -316,16 +282,17 @@ export class Control {
       throw new StateError(`none of the links to record does anything to frames`, {
         hint: 'have one do something: luthier set LINK delay=10ms',
       });
+    const engine = this.#engines.ofLinks(links);
     this.#recording = true;
     try {
-      await streamRecording(this.#engine, response, {
+      await streamRecording(engine, response, {
         id: ++this.#lastCapture,
         links: [...new Set(links)],
         network: {
           name: config.network,
           seed: config.seed,
           machine: config.machine,
-          compensationNs: this.#engine.telemetry.gauges[Gauge.compensationNs]!,
+          compensationNs: engine.compensationNs,
         },
         timer: this.#timer,
         until,
@@ -344,10 +311,6 @@ export class Control {
       if ('udp' in end && end.udp === device) return end.channel;
     }
     throw new NotFound(`no link ${linkName} ends at ${device}`);
-  }
-
-  #unixNs(nowNs: number): bigint {
-    return this.#engine.unixStartNs + BigInt(Math.round(nowNs));
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The main thread's end of the engine's thread: starts it, sends commands, reads the shared counters. Used by `main.ts`.
+ * The main thread's end of an engine's thread: starts it, sends commands, reads the shared counters. Used by `engines.ts`.
  */
 import { once } from 'node:events';
 import { getSystemErrorName } from 'node:util';
@@ -18,7 +18,8 @@ import type {
   TunnelEvent,
 } from './commands.js';
 import { FlightRecorder } from './flight-recorder.js';
-import { Telemetry } from './telemetry.js';
+import type { TrunkOptions } from './stack/trunk.js';
+import { Gauge, Telemetry } from './telemetry.js';
 
 /** The engine allocates little outside of its arena: a heap that grows is a mistake that should be seen. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8, codeRangeSizeMb: 16 };
@@ -27,6 +28,8 @@ interface Pending {
   readonly resolve: (result: never) => void;
   readonly reject: (error: Error) => void;
 }
+
+export type EngineOptions = Partial<Pick<EngineStart, 'ioUring' | 'compensation' | 'trunks'>>;
 
 export class EngineThread {
   readonly telemetry: Telemetry;
@@ -73,11 +76,13 @@ export class EngineThread {
   }
 
   /** Resolves when the engine is warm and waits for its first configuration. */
-  static async start(arenaBytes: number, { ioUring = true, compensation = true } = {}): Promise<EngineThread> {
+  static async start(arenaBytes: number, options: EngineOptions = {}): Promise<EngineThread> {
+    const { ioUring = true, compensation = true, trunks = new Map<number, TrunkOptions>() } = options;
     const workerData: EngineStart = {
       arenaBytes,
       ioUring,
       compensation,
+      trunks,
       wakeFd: native.eventfd(),
       telemetry: Telemetry.allocate(),
       recorder: FlightRecorder.allocate(),
@@ -94,6 +99,16 @@ export class EngineThread {
     ended.catch(() => undefined);
     const [ready] = (await once(worker, 'message')) as [EngineReady];
     return new EngineThread(worker, workerData, ended, ready);
+  }
+
+  /** See `Gauge`. */
+  get compensationNs(): number {
+    return this.telemetry.gauges[Gauge.compensationNs]!;
+  }
+
+  /** Of the engine's clock. */
+  unixNs(nowNs: number): bigint {
+    return this.unixStartNs + BigInt(Math.round(nowNs));
   }
 
   /** Rejects with what the engine threw, code and hint included. */

@@ -20,7 +20,6 @@
  */
 import type { Clock } from '../model/clock.js';
 import { StateError } from '../model/errors.js';
-import type { SwitchConfig } from '../model/messages.js';
 import { ActiveList } from './active-list.js';
 import { type Arena, FrameBatch, MAX_FRAME_SLOTS } from './arena.js';
 import { CapturePoint } from './capture-ring.js';
@@ -31,6 +30,7 @@ import { DropReason } from './drops.js';
 import type { Lateness } from './emulation/lateness.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { MAX_BATCH, type Port, READABLE, WRITABLE } from './port.js';
+import type { EngineConfig } from './stack/config.js';
 import { Gauge, Telemetry } from './telemetry.js';
 import { type OpenDevice, type Poller, Topology } from './topology.js';
 import { TransmitList } from './transmit-list.js';
@@ -164,7 +164,7 @@ export class Engine {
   }
 
   /** See `Topology.apply`. */
-  apply(config: SwitchConfig, open: OpenDevice): void {
+  apply(config: EngineConfig, open: OpenDevice): void {
     this.topology.apply(config, open);
   }
 
@@ -329,6 +329,6 @@ export class Engine {
   #sweep(): void {
     const bridges = this.topology.bridgeList;
     this.#sweptBridge = this.#sweptBridge + 1 < bridges.length ? this.#sweptBridge + 1 : 0;
-    if (bridges.length > 0) bridges[this.#sweptBridge]!.fdb.sweep(SWEEP_SLOTS);
+    if (bridges.length > 0) bridges[this.#sweptBridge]!.sweep(SWEEP_SLOTS);
   }
 }

@@ -29,6 +29,8 @@ export class Fdb {
   count: number;
   /** How often an address was not learned because the table was full. */
   refused: number;
+  /** What is seen for the first time since then is news to those who were told of it before (`stack/member.ts`). */
+  toldNs: number;
   readonly #now: Float64Array;
   readonly #endPlus1: Uint16Array;
   readonly #hi: Uint16Array;
@@ -47,6 +49,7 @@ export class Fdb {
     this.ageingNs = ageingNs;
     this.count = 0;
     this.refused = 0;
+    this.toldNs = -Infinity;
     this.#now = clock.now;
     this.#endPlus1 = new Uint16Array(slots);
     this.#hi = new Uint16Array(slots);
@@ -57,27 +60,32 @@ export class Fdb {
     this.#cursor = 0;
   }
 
-  /** 7.8: the address was seen at `end` (0 … 65534), perhaps somewhere else than before. Group addresses are refused. */
-  learn(hi: number, lo: number, end: number): void {
-    if ((hi & 0x100) !== 0) return;
+  /**
+   * 7.8: the address was seen at `end` (0 … 65534), perhaps somewhere else than before. Group addresses are refused. Returns
+   * whether that is news: it is new, was elsewhere, or was not seen since `toldNs`.
+   */
+  learn(hi: number, lo: number, end: number): boolean {
+    if ((hi & 0x100) !== 0) return false;
     let slot = this.#home(hi, lo);
     while (this.#endPlus1[slot] !== 0) {
       if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
+        const isNews = this.#endPlus1[slot] !== end + 1 || this.#seenNs[slot]! < this.toldNs;
         this.#endPlus1[slot] = end + 1;
         this.#seenNs[slot] = this.#now[0]!;
-        return;
+        return isNews;
       }
       slot = (slot + 1) & this.#mask;
     }
     if (this.count === this.limit) {
       this.refused++;
-      return;
+      return false;
     }
     this.#endPlus1[slot] = end + 1;
     this.#hi[slot] = hi;
     this.#lo[slot] = lo;
     this.#seenNs[slot] = this.#now[0]!;
     this.count++;
+    return true;
   }
 
   /** The end that the address is at; -1 when it is not known, or not any more. */

@@ -6,3 +6,11 @@
 /** Devices of all kinds: TAPs, and a tunnel per peer. */
 export const MAX_PORTS = 4096;
 export const MAX_LINKS = 8192;
+
+/** Threads that forward frames: with more, the trunks between them would have too little memory each. */
+export const MAX_ENGINES = 8;
+
+/** For frames. With several engines, each needs memory of its own, and some for its trunks. */
+export function leastMemoryBytes(engines: number): number {
+  return engines === 1 ? 4 * 2 ** 20 : engines * 8 * 2 ** 20;
+}

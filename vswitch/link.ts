@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
 import { StateError } from '../model/errors.js';
 import type { Arena } from './arena.js';
-import type { Bridge, Egress } from './bridge.js';
+import type { Egress, FrameSink } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { DropReason } from './drops.js';
 import { Emulator, type EmulatorState } from './emulation/emulator.js';
@@ -57,7 +57,7 @@ export class LinkDirection implements Egress, EmulatorPlace {
   readonly #telemetry: Telemetry;
   readonly #list: TransmitList;
   /** Exactly one of them: the bridge (and which end of it), or the port (and the channel there). */
-  #bridge: Bridge | null;
+  #bridge: FrameSink | null;
   #port: Port | null;
   #target: number;
   /** The port that its frames come from; null when that is a bridge. */
@@ -95,7 +95,7 @@ export class LinkDirection implements Egress, EmulatorPlace {
     this.#source = null;
   }
 
-  toBridge(bridge: Bridge, end: number): void {
+  toBridge(bridge: FrameSink, end: number): void {
     this.#bridge = bridge;
     this.#target = end;
   }

@@ -11,7 +11,9 @@ import type { LabSwitch, SwitchLab } from '../test/lab/switch-lab.js';
 const labModule = await import('../test/lab/switch-lab.js').catch((error: unknown) => error as Error);
 const unavailable = labModule instanceof Error ? labModule.message : labModule.switchUnavailable();
 
-describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (skipped: ${unavailable})` : ''}`, () => {
+const skipped = unavailable ? ` (skipped: ${unavailable})` : '';
+
+describe.skipIf(unavailable !== undefined).each([1, 2])(`a switch process, engines: %i${skipped}`, (engines) => {
   let lab: SwitchLab;
   let running: LabSwitch;
 
@@ -20,13 +22,15 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     lab = await labModule.SwitchLab.start();
     await lab.host('h1', { address: '10.0.0.1/24', vnetHdr: true });
     await lab.host('h2', { address: '10.0.0.2/24', vnetHdr: true });
-    running = lab.startSwitch(['--memory', String(16 * 2 ** 20)]);
+    running = start();
   });
 
   afterEach(async () => {
     await lab.close();
   });
 
+  const start = (log: 'pipe' | number = 'pipe'): LabSwitch =>
+    lab.startSwitch(['--memory', String(16 * 2 ** 20), '--engines', String(engines)], log);
   const ping = (from: string, to: string): Promise<string> => lab.exec(from, 'ping', '-c1', '-W5', '-q', to);
   const state = async (): Promise<SwitchState> => (await running.call('GET', '/state')).body as SwitchState;
   const configure = (config: SwitchConfig): Promise<{ status: number; body: unknown }> =>
@@ -38,7 +42,8 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     const { arena, bridges, devices, drops, links, pid, rssBytes } = await state();
     expect(pid).toBe(running.process.pid);
     expect(rssBytes).toBeGreaterThan(0);
-    expect(arena.slots).toBe(8192);
+    // Of several, the trunks have a quarter.
+    expect(arena.slots).toBe(engines === 1 ? 8192 : 6144);
     expect(devices).toMatchObject([
       { name: 'tap:h1:eth0', rxPackets: 2, txPackets: 2, rxDropped: 0, txDropped: 0 },
       { name: 'tap:h2:eth0', rxPackets: 2, txPackets: 2 },
@@ -63,7 +68,7 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
 
   it('goes on where its log cannot be written', async () => {
     const full = openSync('/dev/full', 'w');
-    running = lab.startSwitch(['--memory', String(16 * 2 ** 20)], full);
+    running = start(full);
     closeSync(full);
     const config = lab.oneSwitch(true);
     expect((await configure(config)).status).toBe(200);
@@ -226,7 +231,7 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     await configure(lab.oneSwitch(true));
     await running.call('POST', '/quit');
     expect(await exitOf(running)).toEqual([0, null]);
-    running = lab.startSwitch();
+    running = start();
     await configure(lab.oneSwitch(true));
     expect(await ping('h1', '10.0.0.2')).toContain(' 0% packet loss');
     running.process.kill('SIGTERM');
@@ -234,10 +239,16 @@ describe.skipIf(unavailable !== undefined)(`a switch process${unavailable ? ` (s
     expect(running.log).not.toContain('"level":60');
   });
 
-  it('refuses a memory that is too small', async () => {
-    const refused = lab.startSwitch(['--memory', '1000']);
+  it.each([
+    ['1000', '2', '--memory is 1000'],
+    ['16777215', '2', '--memory is 16777215'],
+    ['16777216', '0', '--engines is 0'],
+    ['16777216', '9', '--engines is 9'],
+    ['16777216', 'two', '--engines is two'],
+  ])('refuses --memory %s --engines %s', async (memory, engines, message) => {
+    const refused = lab.startSwitch(['--memory', memory, '--engines', engines]);
     expect(await exitOf(refused)).toEqual([1, null]);
-    expect(refused.log).toContain('--memory is 1000');
+    expect(refused.log).toContain(message);
   });
 
   it('lets go of a TAP whose interface was deleted, without using the processor', async () => {

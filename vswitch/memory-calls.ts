@@ -198,6 +198,34 @@ export class MemoryCalls implements DeviceCalls {
     // There is no interface behind it.
   }
 
+  /** Nobody sleeps. */
+  eventfdSignal(): number {
+    return 0;
+  }
+
+  eventfdDrain(): number {
+    return 0;
+  }
+
+  gather(_: number, bytes: Uint8Array, at: number, entries: number): number {
+    const { arena, iov } = this.#io!;
+    for (let i = 0; i < entries; i++) {
+      const part = arena.subarray(iov[2 * i], iov[2 * i]! + iov[2 * i + 1]!);
+      bytes.set(part, at);
+      at += part.byteLength;
+    }
+    return 0;
+  }
+
+  scatter(_: number, bytes: Uint8Array, at: number, entries: number): number {
+    const { arena, iov } = this.#io!;
+    for (let i = 0; i < entries; i++) {
+      arena.set(bytes.subarray(at, at + iov[2 * i + 1]!), iov[2 * i]);
+      at += iov[2 * i + 1]!;
+    }
+    return 0;
+  }
+
   udpWrite(_: number, fd: number, first: number, firstEntry: number, datagrams: number): number {
     const io = this.#io!;
     const queue = this.#datagrams.get(this.#peers.get(fd)!)!;

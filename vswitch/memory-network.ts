@@ -3,13 +3,14 @@
  * warm-up play frames through. Same engine, same configuration; no system calls.
  */
 import { type Clock, ManualClock } from '../model/clock.js';
-import type { DeviceConfig, SwitchConfig } from '../model/messages.js';
+import type { SwitchConfig } from '../model/messages.js';
 import { Arena, FrameBatch } from './arena.js';
 import type { DeviceContext, PortDevice } from './device/device.js';
 import { MemoryDevice, type MemoryOptions } from './device/memory.js';
 import type { DropSink } from './drops.js';
 import { Engine } from './engine.js';
 import { FlightRecorder } from './flight-recorder.js';
+import type { EngineDevice } from './stack/config.js';
 import { Telemetry } from './telemetry.js';
 
 /** The far ends refuse nothing, and what they drop is no concern of the engine's. */
@@ -55,10 +56,10 @@ export class MemoryNetwork {
   }
 
   /** Makes a pair, gives its near end to the engine and keeps the far one. */
-  readonly open = (config: DeviceConfig, context: DeviceContext): PortDevice => {
+  readonly open = (config: EngineDevice, context: DeviceContext): PortDevice => {
     const far: DeviceContext = { arena: this.arena, clock: this.#clock, drops: IGNORE, index: context.index };
     const [near, farEnd] = MemoryDevice.pair(context, far, {
-      mtuBytes: config.kind === 'udp' ? 65521 : config.mtuBytes,
+      mtuBytes: 'mtuBytes' in config ? config.mtuBytes : 65521,
       ...this.#options,
     });
     this.farEnds.set(config.name, farEnd);

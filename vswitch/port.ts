@@ -3,7 +3,6 @@
  * go out. Called by `engine.ts` (receive, flush) and by the directions that end here (`send`).
  */
 import type { Clock } from '../model/clock.js';
-import type { DeviceConfig } from '../model/messages.js';
 import type { ActiveList } from './active-list.js';
 import { type Arena, FrameBatch } from './arena.js';
 import type { CapturePoint } from './capture-ring.js';
@@ -11,6 +10,7 @@ import type { PortDevice } from './device/device.js';
 import type { DropCounter } from './drop-counter.js';
 import { DropReason } from './drops.js';
 import type { LinkDirection } from './link.js';
+import type { EngineDevice } from './stack/config.js';
 import { PortField, Telemetry } from './telemetry.js';
 
 /** Bits of `Port.interest`, those of EPOLLIN and EPOLLOUT. */
@@ -26,7 +26,7 @@ const FLUSH_FRAMES = 256;
 
 export class Port {
   readonly index: number;
-  readonly config: DeviceConfig;
+  readonly config: EngineDevice;
   readonly device: PortDevice;
   /** Directions that begin here, by channel (0 on devices that have none). */
   readonly directions: (LinkDirection | null)[];
@@ -59,7 +59,7 @@ export class Port {
 
   constructor(
     index: number,
-    config: DeviceConfig,
+    config: EngineDevice,
     device: PortDevice,
     engine: {
       readonly arena: Arena;

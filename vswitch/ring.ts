@@ -1,9 +1,9 @@
 /**
- * Records on their way from the engine's thread to the main thread: one ring in shared memory, one writer, one reader. What
- * does not fit is counted and left out: the writer never waits. What a record is, `capture-ring.ts` and
- * `recording/record-ring.ts` say.
+ * Records on their way from one thread to another: one ring in shared memory, one writer, one reader. What does not fit is
+ * counted and left out: the writer never waits. What a record is, `capture-ring.ts` and `recording/record-ring.ts` say, of
+ * an engine's way to the main thread, and `stack/trunk-ring.ts`, of that from engine to engine.
  *
- *   int32 word 0: written, bytes ever      1: read, bytes ever      2: records that did not fit      3: –
+ *   int32 word 0: written, bytes ever      1: read, bytes ever      2: records that did not fit      3: see `TrunkReader`
  *   then the ring: records, each at a multiple of 8; positions are modulo its size, which is a power of two
  *
  *   offset  bytes  type     field
@@ -37,20 +37,24 @@ class Ring {
   }
 }
 
-/** The engine's side. */
+/** Of a ring with room for so many bytes, a power of two. */
+export function allocateRing(ringBytes: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(PREFIX_BYTES + ringBytes);
+}
+
 export class RingWriter extends Ring {
-  /** What `written` becomes when the record that was reserved last is complete. */
+  /** What `written` becomes when the records that were reserved are complete. */
   #next: number;
 
   constructor(buffer: SharedArrayBuffer) {
     super(buffer);
-    this.#next = 0;
+    this.#next = this.words[WRITTEN]!;
   }
 
   /** Where a record of so many bytes is to be written, its length already is; -1, and it is counted, when it does not fit. */
   protected reserve(bytes: number): number {
     const recordBytes = (bytes + 7) & ~7;
-    const written = this.words[WRITTEN]!;
+    const written = this.#next;
     let at = written & (this.size - 1);
     const toEnd = this.size - at;
     const skipped = recordBytes > toEnd ? toEnd : 0;
@@ -68,7 +72,7 @@ export class RingWriter extends Ring {
     return at;
   }
 
-  /** The record is complete: the reader may have it. */
+  /** What was reserved is complete: the reader may have it. */
   protected publish(): void {
     Atomics.store(this.words, WRITTEN, this.#next);
     Atomics.notify(this.words, WRITTEN);
@@ -100,14 +104,13 @@ export class RingWriter extends Ring {
   }
 }
 
-/** The main thread's side. */
 export class RingReader extends Ring {
   readonly buffer: SharedArrayBuffer;
   /** What `read` becomes when the record that was given last has been read. */
   #next: number;
 
-  constructor(ringBytes: number) {
-    const buffer = new SharedArrayBuffer(PREFIX_BYTES + ringBytes);
+  /** `buffer` is new. */
+  constructor(buffer: SharedArrayBuffer) {
     super(buffer);
     this.buffer = buffer;
     this.#next = 0;
@@ -116,6 +119,11 @@ export class RingReader extends Ring {
   /** Records that did not fit, ever. */
   get lost(): number {
     return Atomics.load(this.words, LOST) >>> 0;
+  }
+
+  /** Whether there is no record that was not read. */
+  get empty(): boolean {
+    return Atomics.load(this.words, WRITTEN) === this.words[READ];
   }
 
   /** Where the oldest record is; -1 when there is none. */

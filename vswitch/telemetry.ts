@@ -80,6 +80,19 @@ const DIRECTION_FIELDS = 11;
 /** Buckets of lateness: the first is 0 ns, the n-th 2ⁿ⁻¹ ns and more, below 2ⁿ. */
 export const LATE_BUCKETS = 64;
 
+/** `SwitchState.links` has the same of a link. */
+export interface LinkCounters {
+  readonly forwardPackets: number;
+  readonly forwardBytes: number;
+  readonly reversePackets: number;
+  readonly reverseBytes: number;
+  /** Absent where nothing was ever emulated. */
+  readonly forwardEmulation?: EmulationCounters;
+  readonly reverseEmulation?: EmulationCounters;
+}
+
+export type TunnelCounters = Omit<TunnelHealthState, 'since'> & { sinceNs: number };
+
 export class Telemetry {
   readonly gauges: Float64Array;
   /** Indexed by `DropReason`. */
@@ -161,19 +174,18 @@ export class Telemetry {
     };
   }
 
-  link(index: number): {
-    forwardPackets: number;
-    forwardBytes: number;
-    reversePackets: number;
-    reverseBytes: number;
-  } {
+  link(index: number): LinkCounters {
     const forward = Telemetry.directionBase(index, 0);
     const reverse = Telemetry.directionBase(index, 1);
+    const forwardEmulation = this.emulation(index, 0);
+    const reverseEmulation = this.emulation(index, 1);
     return {
       forwardPackets: this.directions[forward + DirectionField.packets]!,
       forwardBytes: this.directions[forward + DirectionField.bytes]!,
       reversePackets: this.directions[reverse + DirectionField.packets]!,
       reverseBytes: this.directions[reverse + DirectionField.bytes]!,
+      ...(forwardEmulation === undefined ? {} : { forwardEmulation }),
+      ...(reverseEmulation === undefined ? {} : { reverseEmulation }),
     };
   }
 
@@ -198,7 +210,7 @@ export class Telemetry {
   }
 
   /** Of the tunnel that is port `index`; undefined when it is none. `sinceNs` is of the engine's clock. */
-  tunnel(index: number): (Omit<TunnelHealthState, 'since'> & { sinceNs: number }) | undefined {
+  tunnel(index: number): TunnelCounters | undefined {
     const base = Telemetry.tunnelBase(index);
     const liveness = PEER_STATES[this.tunnels[base + TunnelField.state]!];
     if (liveness === undefined) return undefined;

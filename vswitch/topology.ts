@@ -7,17 +7,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../model/clock.js';
 import type { LinkProperties } from '../model/emulation.js';
 import { StateError } from '../model/errors.js';
-import type {
-  BridgeConfig,
-  DeviceConfig,
-  LinkChange,
-  LinkConfig,
-  LinkEndConfig,
-  SwitchConfig,
-} from '../model/messages.js';
+import type { BridgeConfig, LinkChange } from '../model/messages.js';
 import type { ActiveList } from './active-list.js';
 import type { Arena } from './arena.js';
-import { Bridge } from './bridge.js';
+import { Bridge, Horizon } from './bridge.js';
 import type { DeviceContext, PortDevice } from './device/device.js';
 import type { NativeIo } from './device/native-io.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
@@ -28,6 +21,8 @@ import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { type DirectionState, LinkDirection } from './link.js';
 import { MAX_BATCH, Port } from './port.js';
 import { NO_QDISC } from './qdisc/qdisc.js';
+import type { EngineConfig, EngineDevice, EngineLink, EngineLinkEnd } from './stack/config.js';
+import { StackMember, Trunk } from './stack/member.js';
 import type { Telemetry } from './telemetry.js';
 import type { TransmitList } from './transmit-list.js';
 
@@ -40,8 +35,15 @@ export interface Poller {
   remove(fd: number): void;
 }
 
+/** A configuration whose devices are open. */
+export interface Prepared {
+  readonly config: EngineConfig;
+  /** By name, those that are new. */
+  readonly opened: ReadonlyMap<string, Port>;
+}
+
 /** Makes the device of a configuration; throws what `model/errors.ts` has when it cannot. */
-export type OpenDevice = (config: DeviceConfig, context: DeviceContext) => PortDevice;
+export type OpenDevice = (config: EngineDevice, context: DeviceContext) => PortDevice;
 
 /** What the parts of an engine share. */
 export interface EngineParts {
@@ -61,7 +63,7 @@ export interface EngineParts {
 
 export interface Link {
   readonly index: number;
-  readonly config: LinkConfig;
+  readonly config: EngineLink;
   /** Forward: from the first end to the second. */
   readonly directions: readonly [LinkDirection, LinkDirection];
   /** By end: its index in the bridge there; -1 where the end is a port. */
@@ -129,24 +131,33 @@ export class Topology {
   }
 
   /** Names of the devices that `apply` would open: those that are new, changed, or gone. */
-  devicesToOpen(config: SwitchConfig): string[] {
+  devicesToOpen(config: EngineConfig): string[] {
     return config.devices.filter((device) => !this.#portStays(device)).map(({ name }) => name);
   }
 
   /**
-   * Either all of it is done, or (when there is too much, or a device cannot be opened) nothing: what can fail comes
-   * first. `config` was checked (`config.ts`).
+   * Either all of it is done, or (when there is too much, or a device cannot be opened) nothing. `config` was checked
+   * (`config.ts`).
    */
-  apply(config: SwitchConfig, open: OpenDevice): void {
+  apply(config: EngineConfig, open: OpenDevice): void {
+    this.commit(this.prepare(config, open));
+  }
+
+  /** What can fail of `apply`: other engines may fail in theirs, before anything is changed. */
+  prepare(config: EngineConfig, open: OpenDevice): Prepared {
     refuseMore('devices', config.devices.length, MAX_PORTS);
     refuseMore('links', config.links.length, MAX_LINKS);
-    const opened = this.#openDevices(config, open);
+    return { config, opened: this.#openDevices(config, open) };
+  }
+
+  /** The rest of it. */
+  commit({ config, opened }: Prepared): void {
     this.#setInputs(config);
     const bridgesStay = new Set(config.bridges.filter((bridge) => this.#bridgeStays(bridge)).map(({ name }) => name));
     const portsStay = new Set(config.devices.filter(({ name }) => !opened.has(name)).map(({ name }) => name));
-    const endStays = (end: LinkEndConfig): boolean =>
+    const endStays = (end: EngineLinkEnd): boolean =>
       'bridge' in end ? bridgesStay.has(end.bridge) : portsStay.has(deviceOf(end));
-    const linkStays = (link: LinkConfig): boolean =>
+    const linkStays = (link: EngineLink): boolean =>
       isDeepStrictEqual(this.links.get(link.name)?.config.ends, link.ends) && link.ends.every(endStays);
     const linksStay = new Set(config.links.filter(linkStays).map(({ name }) => name));
 
@@ -164,6 +175,12 @@ export class Topology {
       this.#setLink(this.links.get(link.name)!, link.forward, link.reverse);
     }
     this.bridgeList.splice(0, this.bridgeList.length, ...this.bridges.values());
+    this.#showPresence();
+  }
+
+  /** Closes what `prepare` opened. */
+  abandon({ opened }: Prepared): void {
+    for (const port of opened.values()) this.#closePort(port);
   }
 
   /**
@@ -173,6 +190,7 @@ export class Topology {
   setLinks(changes: readonly LinkChange[]): void {
     for (const { name } of changes) if (!this.links.has(name)) throw new StateError(`there is no link ${name}`);
     for (const { name, forward, reverse } of changes) this.#setLink(this.links.get(name)!, forward, reverse);
+    this.#showPresence();
   }
 
   /** See `LinkDirection.restart`. */
@@ -223,11 +241,16 @@ export class Topology {
   /** Forgets the addresses that a link's bridges have learnt from it. */
   #forget({ bridgeEnds, config }: Link): void {
     config.ends.forEach((end, i) => {
-      if ('bridge' in end) this.bridges.get(end.bridge)!.fdb.flush(bridgeEnds[i]!);
+      if ('bridge' in end) this.bridges.get(end.bridge)!.forget(bridgeEnds[i]!);
     });
   }
 
-  #setCarrier({ ends }: LinkConfig, state: 'up' | 'down'): void {
+  /** Other engines need not send what they flood to bridges that have no way out here. */
+  #showPresence(): void {
+    for (const bridge of this.bridgeList) bridge.member?.showPresence();
+  }
+
+  #setCarrier({ ends }: EngineLink, state: 'up' | 'down'): void {
     for (const end of ends) if ('tap' in end) this.ports.get(end.tap)!.device.setCarrier?.(state === 'up');
   }
 
@@ -238,12 +261,12 @@ export class Topology {
     for (const port of this.ports.values()) this.#removePort(port);
   }
 
-  #setInputs({ seed, inputs: { traces, distributions } }: SwitchConfig): void {
+  #setInputs({ seed, inputs: { traces, distributions } }: EngineConfig): void {
     const tables = Object.entries(distributions).map(([name, table]) => [name, new QuantileTable(table)] as const);
     this.#inputs = { seed, traces, distributions: new Map(tables) };
   }
 
-  #portStays(config: DeviceConfig): boolean {
+  #portStays(config: EngineDevice): boolean {
     const port = this.ports.get(config.name);
     return port !== undefined && !port.gone && isDeepStrictEqual(port.config, config);
   }
@@ -252,7 +275,7 @@ export class Topology {
     return isDeepStrictEqual(this.bridges.get(config.name)?.config, config);
   }
 
-  #openDevices(config: SwitchConfig, open: OpenDevice): Map<string, Port> {
+  #openDevices(config: EngineConfig, open: OpenDevice): Map<string, Port> {
     const opened = new Map<string, Port>();
     try {
       for (const device of config.devices) {
@@ -265,7 +288,7 @@ export class Topology {
     return opened;
   }
 
-  #openPort(config: DeviceConfig, open: OpenDevice): Port {
+  #openPort(config: EngineDevice, open: OpenDevice): Port {
     const { arena, clock, drops, io, poller, telemetry } = this.#parts;
     const index = this.#portIndices.take();
     const context: DeviceContext = { arena, clock, drops, index, telemetry, ...(io === undefined ? {} : { io }) };
@@ -308,7 +331,7 @@ export class Topology {
     this.#closePort(port);
   }
 
-  #addLink(config: LinkConfig): void {
+  #addLink(config: EngineLink): void {
     const index = this.#linkIndices.take();
     const directions = [
       new LinkDirection(index, 0, NO_QDISC, this.#parts),
@@ -316,8 +339,8 @@ export class Topology {
     ] as const;
     const [first, second] = config.ends;
     const bridgeEnds = [
-      this.#join(first, index, directions[1], directions[0]),
-      this.#join(second, index, directions[0], directions[1]),
+      this.#join(first, second, index, directions[1], directions[0]),
+      this.#join(second, first, index, directions[0], directions[1]),
     ] as const;
     this.links.set(config.name, { index, config, directions, bridgeEnds, state: 'up' });
     this.linkNames[index] = config.name;
@@ -328,15 +351,34 @@ export class Topology {
   }
 
   /** Joins one end of a link: `arriving` ends there, `leaving` begins there. Returns the index of the end of a bridge. */
-  #join(end: LinkEndConfig, link: number, arriving: LinkDirection, leaving: LinkDirection): number {
+  #join(
+    end: EngineLinkEnd,
+    other: EngineLinkEnd,
+    link: number,
+    arriving: LinkDirection,
+    leaving: LinkDirection,
+  ): number {
     if ('bridge' in end) {
       const bridge = this.bridges.get(end.bridge)!;
-      const index = bridge.addEnd({ egress: leaving, link, where: whereLink(link), horizon: end.horizon ?? false });
+      const where = whereLink(link);
+      if ('trunk' in other) {
+        const { presence } = this.ports.get(other.trunk)!.device;
+        bridge.member ??= new StackMember(bridge, this.#parts);
+        const index = bridge.member.join(new Trunk(leaving, presence!, other.channel), link, where);
+        arriving.toBridge(bridge.member, index);
+        return index;
+      }
+      const index = bridge.addEnd({
+        egress: leaving,
+        link,
+        where,
+        horizon: end.horizon ? Horizon.machines : Horizon.none,
+      });
       arriving.toBridge(bridge, index);
       return index;
     }
     const port = this.ports.get(deviceOf(end))!;
-    const channel = 'udp' in end ? end.channel : 0;
+    const channel = channelOf(end);
     arriving.toPort(port, channel);
     leaving.fromPort(port);
     while (port.directions.length <= channel) port.directions.push(null);
@@ -354,7 +396,7 @@ export class Topology {
     }
     link.config.ends.forEach((end, i) => {
       if ('bridge' in end) this.bridges.get(end.bridge)!.removeEnd(link.bridgeEnds[i]!);
-      else this.ports.get(deviceOf(end))!.directions['udp' in end ? end.channel : 0] = null;
+      else this.ports.get(deviceOf(end))!.directions[channelOf(end)] = null;
     });
     this.links.delete(link.config.name);
     this.#linkIndices.giveBack(link.index);
@@ -368,7 +410,13 @@ function refuseMore(what: string, count: number, limit: number): void {
   });
 }
 
+type PortEnd = Exclude<EngineLinkEnd, { bridge: string }>;
+
 /** The name of the device that an end of a link is at. */
-export function deviceOf(end: Exclude<LinkEndConfig, { bridge: string }>): string {
-  return 'tap' in end ? end.tap : 'udp' in end ? end.udp : end.vxlan;
+export function deviceOf(end: PortEnd): string {
+  return 'tap' in end ? end.tap : 'udp' in end ? end.udp : 'vxlan' in end ? end.vxlan : end.trunk;
+}
+
+function channelOf(end: PortEnd): number {
+  return 'channel' in end ? end.channel : 0;
 }

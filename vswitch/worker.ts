@@ -26,13 +26,15 @@ import { LinkRecordings } from './recording/link-recordings.js';
 import { Rehearsal } from './rehearsal.js';
 import { Schedule } from './schedule.js';
 import { Gauge, Telemetry } from './telemetry.js';
-import type { Poller } from './topology.js';
+import type { Poller, Prepared } from './topology.js';
 import { monotonicNowNs, unixNowNs } from './unix-time.js';
 import { Waiter } from './waiter.js';
 import { warmUp } from './warmup.js';
 
 /** Token of the eventfd; ports have their index. */
 const WAKE = -1;
+/** Of a device that has none of its own. */
+const NO_FD = -1;
 /** The shortest that there is: among threads that share time, it so comes first when it is woken. */
 const SLICE_NS = 100_000;
 
@@ -82,24 +84,41 @@ const recordings = new LinkRecordings(engine.topology, io.arena, io);
 const schedule = new Schedule();
 let clockStartNs = 0;
 let ended = false;
+/** A change that is begun. */
+let prepared: Prepared | undefined;
 
 const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[Name][1] } = {
   devicesToOpen: (config) => engine.topology.devicesToOpen(config),
 
-  apply: ({ config, fds }) => {
+  prepare: ({ config, fds }) => {
     const unused = new Map(fds);
     try {
-      engine.apply(config, (device, context) => {
-        const fd = unused.get(device.name);
+      prepared = engine.topology.prepare(config, (device, context) => {
+        const fd = device.kind === 'trunk' ? NO_FD : unused.get(device.name);
         if (fd === undefined) throw new StateError(`no descriptor came for ${device.name}`);
         unused.delete(device.name);
-        return openDevice(device, { ...context, tunnelEvents: eventsOf(device.name) }, fd, config.networkNumber);
+        const { trunks } = start;
+        const all = { ...context, trunks, tunnelEvents: eventsOf(device.name) };
+        return openDevice(device, all, fd, config.networkNumber);
       });
     } finally {
       for (const fd of unused.values()) native.close(fd);
     }
-    schedule.replaceAll(config.links);
+    return undefined;
+  },
+
+  commit: () => {
+    if (prepared === undefined) throw new StateError('there is no change to commit');
+    engine.topology.commit(prepared);
+    schedule.replaceAll(prepared.config.links);
+    prepared = undefined;
     return layout();
+  },
+
+  abandon: () => {
+    if (prepared !== undefined) engine.topology.abandon(prepared);
+    prepared = undefined;
+    return undefined;
   },
 
   setLinks: (links) => {

@@ -33,6 +33,7 @@ const config: SwitchConfig = {
   })),
 };
 const engine = await EngineThread.start(ARENA_BYTES, { ioUring: by === 'io_uring' });
-await engine.call('apply', { config, fds: new Map(taps.map(({ name, fd }) => [name, fd])) });
+await engine.call('prepare', { config, fds: new Map(taps.map(({ name, fd }) => [name, fd])) });
+await engine.call('commit', undefined);
 console.log(engine.threadId);
 await engine.ended;

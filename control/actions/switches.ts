@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { LuthierError } from '../../model/errors.js';
 import type { LiveNetwork } from '../live.js';
 import type { Pair } from '../plan.js';
-import { raiseEngine } from '../realtime.js';
+import { raiseEngines } from '../realtime.js';
 import { endProcess, isAlive } from '../process.js';
 import { startSwitch } from '../switch-process.js';
 import { emptyConfig, switchConfigs } from '../wiring.js';
@@ -18,7 +18,7 @@ const SWITCH_GRACE_MS = 300;
 
 /** In place of one that ended, the new process gets its descriptors from the keeper: hosts see no carrier change. */
 export function startSwitches({ live }: Target, { machines }: Machines): void {
-  const { memoryBytes, compensation = true } = live.journal.state.change?.header ?? live.header;
+  const { memoryBytes, engines = 1, compensation = true } = live.journal.state.change?.header ?? live.header;
   for (const machine of machines) {
     const running = live.processOf(`switch:${machine}`);
     if (running !== undefined && isAlive(running)) continue;
@@ -26,6 +26,7 @@ export function startSwitches({ live }: Target, { machines }: Machines): void {
       machine,
       uid: live.header.uid,
       memoryBytes,
+      engines,
       compensation,
       env: live.switchEnv,
       socket: live.switchSocket(machine),
@@ -52,7 +53,7 @@ export async function configureSwitches({ live, to }: Target, { machines }: Mach
         const client = live.switchOf(machine);
         if (identity !== undefined) await client.identify(identity);
         await client.configure(config);
-        raiseEngine(live.process(`switch:${machine}`).pid);
+        raiseEngines(live.process(`switch:${machine}`).pid);
       } catch (cause) {
         throw isAlive(live.process(`switch:${machine}`)) ? cause : endedError(live, machine, cause);
       }

@@ -6,10 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../model/clock.js';
 import { Arena } from '../../vswitch/arena.js';
 import type { DeviceContext } from '../../vswitch/device/device.js';
-import { NativeIo } from '../../vswitch/device/native-io.js';
+import { type DeviceCalls, NativeIo } from '../../vswitch/device/native-io.js';
 import { PcapDevice } from '../../vswitch/device/pcap.js';
 import { TapDevice } from '../../vswitch/device/tap.js';
 import { MemoryDevice } from '../../vswitch/device/memory.js';
+import { MemoryCalls } from '../../vswitch/memory-calls.js';
+import { allocateWay, TrunkDevice } from '../../vswitch/stack/trunk.js';
 import { portDeviceCompliance, type DevicePair } from './port-device.js';
 import { RecordingSink } from './recording-sink.js';
 
@@ -41,6 +43,34 @@ portDeviceCompliance('memory, within an engine', { channels: true, superFrames: 
   const arena = new Arena(new Uint8Array(4 * MiB));
   return memoryPair(arena, arena);
 });
+
+/** Of two engines. `bells`: eventfds, or -1 twice. */
+function trunkPair(calls: () => DeviceCalls, bells: readonly [number, number], close: () => void): DevicePair {
+  const [there, back] = [allocateWay(MiB, bells[0]), allocateWay(MiB, bells[1])];
+  const ios = [calls, calls].map((make) => new NativeIo(make(), 2 * MiB));
+  const [a, b] = ios.map((io, index) => ({ ...plainContext(io.arena, index), io }));
+  const devices = [
+    new TrunkDevice(a!, { out: there, in: back }),
+    new TrunkDevice(b!, { out: back, in: there }),
+  ] as const;
+  return {
+    a: { device: devices[0], ...a! },
+    b: { device: devices[1], ...b! },
+    close: () => {
+      for (const device of devices) device.close();
+      for (const io of ios) io.close();
+      close();
+    },
+  };
+}
+
+portDeviceCompliance('trunk, in memory', { channels: true, superFrames: true }, () =>
+  trunkPair(
+    () => new MemoryCalls(() => 0),
+    [-1, -1],
+    () => undefined,
+  ),
+);
 
 /** Each writes the file that the other reads. */
 function pcapPair(): DevicePair {
@@ -100,6 +130,23 @@ const unavailable = await import('../lab/switch-lab.js').then(
   ({ labUnavailable }) => labUnavailable(),
   (error: unknown) => (error as Error).message,
 );
+
+const addon = await import('../../native/binding.js').catch(() => undefined);
+if (addon === undefined) {
+  it.skip('PortDevice: trunk: there is no addon');
+} else {
+  const { native } = addon;
+  portDeviceCompliance('trunk', { channels: true, superFrames: true }, () => {
+    const bells = [native.eventfd(), native.eventfd()] as const;
+    return trunkPair(
+      () => native,
+      bells,
+      () => {
+        for (const bell of bells) native.close(bell);
+      },
+    );
+  });
+}
 
 if (unavailable === undefined) {
   const { Io } = await import('../../native/fixture.js');

@@ -7,7 +7,7 @@ import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { loadText } from '../../control/scenario/index.js';
 import { gone, processId } from '../../control/process.js';
-import { canRaiseEngines, engineThread } from '../../control/realtime.js';
+import { canRaiseEngines, engineThreads } from '../../control/realtime.js';
 import type { NetworkState, NetworkSummary } from '../../model/messages.js';
 import { Bundle } from '../chaos/bundle.js';
 import { processesOnRecord } from '../chaos/victims.js';
@@ -104,7 +104,9 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
   const after = await state();
   // The engines in their place come before all else again, where that can be had.
   const policy = canRaiseEngines() ? SCHED_RR : SCHED_OTHER;
-  await until(() => Promise.resolve(after.switchProcesses.every(({ pid }) => policyOf(engineThread(pid)!) === policy)));
+  await until(() =>
+    Promise.resolve(after.switchProcesses.every(({ pid }) => policyOf(engineThreads(pid)[0]!) === policy)),
+  );
   await kill(agentPidOf(bench.directory)!);
   expect(await listed()).toEqual([expect.objectContaining({ name: 'killed', status: 'running' })]);
   await kill(agentPidOf(bench.directory)!, after.switchProcesses[0]!.pid);

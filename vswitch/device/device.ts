@@ -9,6 +9,7 @@ import type { Clock } from '../../model/clock.js';
 import type { AeadAlgorithm } from '../../native/binding.js';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DropSink } from '../drops.js';
+import type { TrunkOptions } from '../stack/trunk.js';
 import type { Telemetry } from '../telemetry.js';
 import type { NativeIo } from './native-io.js';
 
@@ -54,6 +55,9 @@ export interface PortDevice {
   /** Keys and handshakes, where it is a tunnel that may be sealed. Not on a frame's way. */
   readonly tunnel?: TunnelControl;
 
+  /** Of its channels, where it is a trunk. */
+  readonly presence?: ChannelPresence;
+
   /**
    * Whether there is nobody at the other end any more, as far as it knows; absent where that cannot be known. It becomes
    * true in `poll` alone.
@@ -65,6 +69,13 @@ export interface PortDevice {
 
   /** Releases what it holds (descriptors, queued and half-rebuilt frames). Idempotent. */
   close(): void;
+}
+
+/** Whether what is flooded into a channel has a way out at its other end: each end shows it to the other. */
+export interface ChannelPresence {
+  show(channel: number, isUp: boolean): void;
+  /** As the other end shows it: at first it is not. */
+  isUp(channel: number): boolean;
 }
 
 /** What one epoch brings: a secret of 44 bytes (key, IV) for each lane, by way. */
@@ -126,6 +137,8 @@ export interface DeviceContext {
   readonly index: number;
   /** Where a tunnel's events go; absent where nobody asks. */
   readonly tunnelEvents?: TunnelEvents;
+  /** To other engines of the process, by their number; absent where there are none. */
+  readonly trunks?: ReadonlyMap<number, TrunkOptions>;
   /** Where a tunnel's health is shown; absent where nobody looks. */
   readonly telemetry?: Telemetry;
 }

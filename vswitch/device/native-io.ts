@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../../model/clock.js';
 import type { IoArrays, Native } from '../../native/binding.js';
-import { Arena } from '../arena.js';
+import { Arena, SLOT_BYTES } from '../arena.js';
 import { ENDPOINT_BYTES } from '../tunnel/roaming/endpoint.js';
 
 /** Most frames or datagrams in one call. */
@@ -24,6 +24,9 @@ export type DeviceCalls = Pick<
   Native,
   | 'arenaCreate'
   | 'close'
+  | 'eventfdDrain'
+  | 'eventfdSignal'
+  | 'gather'
   | 'ioCreate'
   | 'ioDestroy'
   | 'tapRead'
@@ -38,6 +41,7 @@ export type DeviceCalls = Pick<
   | 'parityDestroy'
   | 'parityRows'
   | 'random'
+  | 'scatter'
   | 'udpConnect'
   | 'udpDisconnect'
   | 'udpFeatures'
@@ -142,6 +146,25 @@ export class NativeIo implements Clock {
   /** The first `count` of the slots offered last were filled and are the caller's. */
   takeOffered(count: number): void {
     this.#stockAt += count;
+  }
+
+  /** Adds a frame's parts to the scatter list from entry `at` on; returns the entry after them. */
+  scatterList(frame: number, at: number): number {
+    const { arena, iov } = this;
+    let left = arena.length[frame]!;
+    let start = arena.start(frame);
+    let room = SLOT_BYTES - arena.offset[frame]!;
+    for (let slot = frame; left > 0;) {
+      const n = left < room ? left : room;
+      iov[2 * at] = start;
+      iov[2 * at + 1] = n;
+      at++;
+      left -= n;
+      slot = arena.next[slot]!;
+      start = slot * SLOT_BYTES;
+      room = SLOT_BYTES;
+    }
+    return at;
   }
 
   /** Gives the stock back to the arena and forgets the arrays. Nothing may use it afterwards. */

@@ -2,15 +2,16 @@
  * From a device's configuration to the device: one line per kind. Called by the engine's thread (`worker.ts`), which has
  * the descriptors.
  */
-import type { DeviceConfig } from '../../model/messages.js';
+import type { EngineDevice } from '../stack/config.js';
+import { TrunkDevice } from '../stack/trunk.js';
 import { UdpDevice } from '../tunnel/udp.js';
 import { VxlanDevice } from '../vxlan/vxlan.js';
 import type { DeviceContext, PortDevice } from './device.js';
 import { TapDevice } from './tap.js';
 
-/** The device owns `fd` from here on, and closes it. */
+/** The device owns `fd` from here on, and closes it; a trunk needs none. */
 export function openDevice(
-  config: DeviceConfig,
+  config: EngineDevice,
   context: DeviceContext,
   fd: number,
   networkNumber: number,
@@ -22,5 +23,7 @@ export function openDevice(
       return new UdpDevice(context, { fd, networkNumber, ...config });
     case 'vxlan':
       return new VxlanDevice(context, { fd, ...config });
+    case 'trunk':
+      return new TrunkDevice(context, context.trunks!.get(config.engine)!);
   }
 }

@@ -245,7 +245,7 @@ export class TapDevice implements PortDevice {
         if (n === 0) this.#drop(tooLong ? DropReason.tooLong : DropReason.malformed, frame);
         return n;
       }
-      const end = this.#scatter(frame, entries);
+      const end = this.#io.scatterList(frame, entries);
       this.#io.lengths[n] = end - entries;
       entries = end;
     }
@@ -256,25 +256,6 @@ export class TapDevice implements PortDevice {
   #describe(index: number, frame: number): boolean {
     if (this.#vnetHdr === 1) return this.#vnet.write(index, frame);
     return this.#arena.csumState[frame] !== Checksum.partial || completeFrameChecksum(this.#arena, frame);
-  }
-
-  /** Adds the frame's parts to the scatter list from entry `at` on; returns the entry after them. */
-  #scatter(frame: number, at: number): number {
-    const { iov } = this.#io;
-    let left = this.#arena.length[frame]!;
-    let start = this.#arena.start(frame);
-    let room = SLOT_BYTES - this.#arena.offset[frame]!;
-    for (let slot = frame; left > 0;) {
-      const n = left < room ? left : room;
-      iov[2 * at] = start;
-      iov[2 * at + 1] = n;
-      at++;
-      left -= n;
-      slot = this.#arena.next[slot]!;
-      start = slot * SLOT_BYTES;
-      room = SLOT_BYTES;
-    }
-    return at;
   }
 
   /** Returns how many frames that was: one. */

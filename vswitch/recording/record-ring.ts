@@ -21,7 +21,7 @@
 import type { LinkProperties } from '../../model/emulation.js';
 import type { Arena } from '../arena.js';
 import type { DropReason } from '../drops.js';
-import { RingReader, RingWriter } from '../ring.js';
+import { allocateRing, RingReader, RingWriter } from '../ring.js';
 
 /** Half a second of 100 Mbit/s, in and out: longer than the main thread is ever kept from reading on a machine that is not overloaded. */
 const RING_BYTES = 16 * 2 ** 20;
@@ -139,7 +139,7 @@ export class RecordPoint extends RingWriter {
 /** The main thread's side. */
 export class RecordReader extends RingReader {
   constructor() {
-    super(RING_BYTES);
+    super(allocateRing(RING_BYTES));
   }
 
   /** The oldest one, as a copy; undefined when there is none. */
