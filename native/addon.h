@@ -72,7 +72,7 @@ struct io {
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
   int32_t ready_count;
-  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake, then how long it was */
+  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake, then how long it was; [3]: pace */
   double paced_ns; /* when it was, or is to be, woken last, as if it were always at its pace */
   int32_t waker;   /* the token of who woke it last */
   int64_t start_ns; /* CLOCK_MONOTONIC at ioCreate */

@@ -124,7 +124,7 @@ describe('memory and time', () => {
   it('accepts arrays over shared memory', () => {
     const shared = <T>(make: new (buffer: SharedArrayBuffer) => T, bytes: number) =>
       new make(new SharedArrayBuffer(bytes));
-    const clock = shared(Float64Array, 24);
+    const clock = shared(Float64Array, 32);
     const io = native.ioCreate({
       arena: shared(Uint8Array, SLOT_BYTES),
       iov: shared(Int32Array, 64),
@@ -172,8 +172,13 @@ describe('memory and time', () => {
     const [paceNs, saved] = [40_000, 32];
 
     /** Waits so often, each time as it is made ready; nanoseconds. */
-    const waits = (count: number, ready: (i: number, io: Io, fds: readonly number[]) => void): number => {
+    const waits = (
+      count: number,
+      ready: (i: number, io: Io, fds: readonly number[]) => void,
+      pace = paceNs,
+    ): number => {
       const io = new Io(1);
+      io.arrays.clock[3] = pace;
       const epoll = own(native.epollCreate());
       const fds = [own(native.eventfd()), own(native.eventfd())];
       fds.forEach((fd, i) => {
@@ -199,22 +204,33 @@ describe('memory and time', () => {
       expect(ns).toBeGreaterThanOrEqual((more - 1) * paceNs);
     });
 
-    it('is not late where two sides wait for each other', () => {
-      const count = 20_000;
-      const ns = waits(count, (i, _, fds) => {
-        native.eventfdDrain(fds[1 - (i & 1)]!);
-        native.eventfdSignal(fds[i & 1]!);
-      });
-      expect(ns).toBeLessThan(0.9 * count * paceNs);
-    });
-
-    it('is not late for what is due sooner, and owes nothing for it', () => {
-      const count = 20_000;
-      const ns = waits(count, (i, { arrays }, [one]) => {
-        native.eventfdSignal(one!);
-        if (i < count - 1) arrays.clock[1] = arrays.clock[0]! + 1;
-      });
-      expect(ns).toBeLessThan(0.9 * count * paceNs);
+    const count = 2000;
+    it.each<[string, Parameters<typeof waits>]>([
+      ['where it has none', [count, (_, __, [one]) => native.eventfdSignal(one!), 0]],
+      [
+        'where two sides wait for each other',
+        [
+          count,
+          (i, _, fds) => {
+            native.eventfdDrain(fds[1 - (i & 1)]!);
+            native.eventfdSignal(fds[i & 1]!);
+          },
+        ],
+      ],
+      [
+        'for what is due sooner, and owes nothing for it',
+        [
+          count,
+          (i, { arrays }, [one]) => {
+            native.eventfdSignal(one!);
+            if (i < count - 1) arrays.clock[1] = arrays.clock[0]! + 1;
+          },
+        ],
+      ],
+    ])('has no pace %s', (_, given) => {
+      // On a machine that is busy, the shortest of some is what it takes.
+      const ns = Math.min(...Array.from({ length: 10 }, () => waits(...given)));
+      expect(ns).toBeLessThan(0.9 * (count - saved) * paceNs);
     });
   });
 
@@ -304,7 +320,7 @@ describe('memory and time', () => {
     const source = `
       const { parentPort, workerData } = require('node:worker_threads');
       const native = require(workerData);
-      const clock = Float64Array.of(0, Infinity, 0);
+      const clock = Float64Array.of(0, Infinity, 0, 0);
       const arrays = () => ({ arena: new Uint8Array(native.arenaCreate(2048)), iov: new Int32Array(8),
         lengths: new Int32Array(8), cuts: new Int32Array(8), ecn: new Uint8Array(8), sources: new Int32Array(8),
         endpoint: new Uint8Array(18), vnet: new Uint8Array(96), ready: new Int32Array(8), clock });
@@ -510,7 +526,7 @@ describe('data-path calls', () => {
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(6 * VNET_HDR_BYTES),
       ready: new Int32Array(4),
-      clock: new Float64Array(3),
+      clock: new Float64Array(4),
     };
     const io = native.ioCreate(arrays);
     if (by === 'io_uring') native.ringStart(io);

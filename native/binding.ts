@@ -54,7 +54,8 @@ export interface IoArrays {
   /**
    * `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
    * Infinity for no deadline; `clock[2]`: how long before that it stays awake, looking, so that it is not late (0: not at
-   * all); after it, how long it did. Here and not arguments: a double that crosses a call is an allocation.
+   * all); after it, how long it did. `clock[3]`: its pace, how far apart wakings by one descriptor again and again are made (0: they
+   * are as they come). Here and not arguments: a double that crosses a call is an allocation.
    */
   readonly clock: Float64Array;
 }

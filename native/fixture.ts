@@ -181,7 +181,7 @@ export class Io {
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
-      clock: new Float64Array(3),
+      clock: new Float64Array(4),
     };
     this.handle = native.ioCreate(this.arrays);
     handles.add(this.handle);

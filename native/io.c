@@ -106,9 +106,9 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     io_free(env, io);
     return NULL;
   }
-  if (clock < 3) {
+  if (clock < 4) {
     io_free(env, io);
-    throw_range(env, "clock", "shorter than three");
+    throw_range(env, "clock", "shorter than four");
     return NULL;
   }
   const char *shorter = cuts < lengths ? "cuts" : ecn < lengths ? "ecn" : sources < lengths ? "sources" : NULL;

@@ -74,18 +74,17 @@ static long io_sleep(struct io *io, int epoll, double left_ns) {
 
 /*
  * Where frames come fast from one side, a thread that is woken for each of them spends most of its time on being woken, and
- * takes as much from whoever wakes it. So, as network cards do with their interrupts, it is woken once in PACE_NS where that
+ * takes as much from whoever wakes it. So, as network cards do with their interrupts, it is woken once in `pace_ns` where that
  * goes on; what comes meanwhile is taken together. Wakings that were not used are saved up, so that frames which are no
  * nearer to each other than that are not late. In an exchange, where each side waits for the other, somebody else wakes it
  * each time: then it has saved all it can. What has a deadline is not late, and takes of what is saved, but no more.
  */
-#define PACE_NS 40e3
 #define SAVED_WAKINGS 32
 
 /* Sleeps, whatever becomes ready, until the thread may wake again, or that time. */
-static void io_pace(struct io *io, double until_ns) {
-  double now_ns = io->clock[0], saved_ns = now_ns - SAVED_WAKINGS * PACE_NS;
-  double wake_ns = (io->paced_ns > saved_ns ? io->paced_ns : saved_ns) + PACE_NS;
+static void io_pace(struct io *io, double pace_ns, double until_ns) {
+  double now_ns = io->clock[0], saved_ns = now_ns - SAVED_WAKINGS * pace_ns;
+  double wake_ns = (io->paced_ns > saved_ns ? io->paced_ns : saved_ns) + pace_ns;
   if (wake_ns > until_ns) wake_ns = until_ns;
   io->paced_ns = wake_ns;
   if (wake_ns <= now_ns) return;
@@ -96,12 +95,13 @@ static void io_pace(struct io *io, double until_ns) {
 
 /*
  * A sleeping thread is woken some 50 us late (more where its processor sleeps deeply), one that is awake in time: so the
- * last moments before a deadline can be spent looking. How often that may be is decided in vswitch/waiter.ts.
+ * last moments before a deadline can be spent looking. How often that may be, and when there is a pace, is decided in
+ * vswitch/waiter.ts.
  */
 static int io_wait(struct io *io, int epoll) {
-  double until_ns = io->clock[1], awake_ns = io->clock[2], spent_ns = 0;
+  double until_ns = io->clock[1], awake_ns = io->clock[2], pace_ns = io->clock[3], spent_ns = 0;
   /* Not where there is something to do at once. */
-  if (until_ns - awake_ns > io_now(io)) io_pace(io, until_ns - awake_ns);
+  if (pace_ns > 0 && until_ns - awake_ns > io_now(io)) io_pace(io, pace_ns, until_ns - awake_ns);
   long got = io_sleep(io, epoll, until_ns - awake_ns - io_now(io));
   if (got == 0 && awake_ns > 0) {
     double woken_ns = io_now(io);
@@ -121,7 +121,7 @@ napi_value native_wait(napi_env env, napi_callback_info info) {
   int32_t n[2];
   struct io *io;
   if (!numbers(env, info, 2, n) || (io = io_of(env, n[0])) == NULL || isnan(io->clock[1]) ||
-      isnan(io->clock[2]))
+      isnan(io->clock[2]) || isnan(io->clock[3]))
     return make_int(env, -EINVAL);
   return make_int(env, io_wait(io, n[1]));
 }

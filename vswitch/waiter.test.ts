@@ -9,7 +9,7 @@ const AWAKE_NS = 60_000;
 const WOKEN_LATE_NS = 50_000;
 
 class Bench {
-  readonly now = new Float64Array([1e12, 0, 0]);
+  readonly now = new Float64Array([1e12, 0, 0, 0]);
   readonly left = new Float64Array([-Infinity]);
   readonly rehearsal: Rehearsal;
   readonly waiter: Waiter;
@@ -17,6 +17,8 @@ class Bench {
   readyNs = Infinity;
   rehearsals = 0;
   awakeNs = 0;
+  /** All that it waited at. */
+  readonly paces = new Set<number>();
   readonly #rehearsalNs: number;
 
   constructor(rehearsalNs = 200_000) {
@@ -68,6 +70,7 @@ class Bench {
 
   /** As `Native.wait`. */
   #wait(): number {
+    this.paces.add(this.now[3]!);
     const [nowNs, untilNs, awakeNs] = this.now as unknown as [number, number, number];
     this.now[2] = 0;
     if (this.readyNs <= untilNs) {
@@ -97,6 +100,17 @@ describe('waiting for what an emulated link holds', () => {
     const bench = new Bench();
     expect(bench.wait(10e6, 0)).toBe(WOKEN_LATE_NS);
     expect([bench.rehearsals, bench.awakeNs]).toEqual([0, 0]);
+    bench.rehearsal.close();
+  });
+
+  it('reads at no pace while an emulated link holds something, in a dense row neither', () => {
+    const bench = new Bench();
+    bench.wait(10e6);
+    const fromNs = bench.now[0]! + 1e6;
+    bench.pass(Array.from({ length: 100 }, (_, i) => fromNs + i * 50_000));
+    expect(bench.paces).toEqual(new Set([0]));
+    bench.wait(10e6, 0);
+    expect(bench.paces.size).toBe(2);
     bench.rehearsal.close();
   });
 

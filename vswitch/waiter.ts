@@ -12,6 +12,8 @@
  * Where frames leave in a dense row, a wake-up for each would cost more than all else: there one serves all that are due
  * within `SLACK_NS`, and nobody stays awake. That is about when the engine wakes, and never about when frames are due.
  *
+ * While no emulated link holds anything, nobody asks when exactly a frame was read: there the engine is woken at a pace.
+ *
  * Called by `worker.ts` between two breaths; allocates nothing.
  */
 import type { NativeIo } from './device/native-io.js';
@@ -24,6 +26,8 @@ const DENSE_NS = 100_000;
 const DENSE_ROW = 32;
 /** As late as without it a thread that sleeps is woken. */
 const SLACK_NS = 50_000;
+/** Where one descriptor wakes it again and again (native/wait.c). */
+const PACE_NS = 40_000;
 const AWAKE_SHARE = 0.1;
 /** And never more than this of it at once. */
 const AWAKE_BURST_NS = 10e6;
@@ -40,7 +44,7 @@ export class Waiter {
   /** `[0]`: how much of that tenth is left, as of `[1]`. */
   readonly #share: Float64Array;
 
-  /** `wait`: as `Native.wait`, told by `io.now[1]` and `[2]`; `left`: `Engine.left`. */
+  /** `wait`: as `Native.wait`, told by `io.now[1]` to `[3]`; `left`: `Engine.left`. */
   constructor(
     io: Pick<NativeIo, 'now' | 'tick'>,
     left: Float64Array,
@@ -65,6 +69,7 @@ export class Waiter {
     const now = this.#now;
     const dueNs = now[1]!;
     const awakeNs = now[2]!;
+    now[3] = awakeNs === 0 ? PACE_NS : 0;
     if (awakeNs === 0) return this.#wait();
     if (this.#isDense()) {
       now[1] = dueNs + SLACK_NS;

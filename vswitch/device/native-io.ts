@@ -91,7 +91,7 @@ export class NativeIo implements Clock {
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
-      clock: new Float64Array(3),
+      clock: new Float64Array(4),
     };
     this.native = native;
     this.arena = new Arena(arrays.arena);
