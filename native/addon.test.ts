@@ -286,7 +286,7 @@ describe('memory and time', () => {
       const refused = (call) => { try { call(); } catch (error) { return error.errno ?? error.name; } };
       native.setThreadName('engine');
       native.setSliceNs(native.threadId(), 100_000);
-      native.setSliceNs(native.threadId(), 0);
+      native.setSliceNs(0, 0);
       const task = '/proc/self/task/' + native.threadId();
       parentPort.postMessage({
         name: readFileSync(task + '/comm', 'utf8'),

@@ -282,7 +282,8 @@ export interface Native {
   /** PR_SET_TIMERSLACK for this thread. */
   setTimerSlackNs(ns: number): void;
   /**
-   * How long a thread is to run at a time, 0.1 to 100 ms, or 0 for as long as others: of two that share time, the one with
+   * How long a thread (0: this one, which is all that an ordinary user's switch process may name) is to run at a time, 0.1 to
+   * 100 ms, or 0 for as long as others: of two that share time, the one with
    * the shorter slice may interrupt the other when it is woken (EEVDF). Kernels before Linux 6.12 take it and do nothing.
    */
   setSliceNs(thread: number, ns: number): void;

@@ -49,7 +49,7 @@ napi_value native_setSliceNs(napi_env env, napi_callback_info info) {
   napi_value argument[2];
   int64_t thread, ns;
   arguments(env, info, 2, argument);
-  if (!get_int(env, argument[0], "thread", 1, INT32_MAX, &thread) || !get_int(env, argument[1], "ns", 0, 100000000, &ns))
+  if (!get_int(env, argument[0], "thread", 0, INT32_MAX, &thread) || !get_int(env, argument[1], "ns", 0, 100000000, &ns))
     return NULL;
   if (ns != 0 && ns < 100000) {
     throw_range(env, "ns", "shorter than any slice");

@@ -43,7 +43,7 @@ const port = parentPort!;
 
 native.setThreadName(ENGINE_THREAD);
 native.setTimerSlackNs(1);
-native.setSliceNs(native.threadId(), SLICE_NS);
+native.setSliceNs(0, SLICE_NS);
 const io = new NativeIo(native, start.arenaBytes);
 const ringError = start.ioUring ? native.ringStart(io.handle) : 0;
 const epoll = native.epollCreate();
