@@ -250,6 +250,6 @@ function emptyArrays(): Parameters<typeof import('../native/binding.js').native.
     endpoint: new Uint8Array(18),
     vnet: new Uint8Array(12),
     ready: new Int32Array(1),
-    clock: new Float64Array(3),
+    clock: new Float64Array(4),
   };
 }
