@@ -125,11 +125,6 @@ export class Engine {
     return this.#transmitList.nextNs <= this.#pollNs && this.#transmitList.nextNs < Infinity ? SPIN_NS : 0;
   }
 
-  /** `[0]`: when frames left emulated links last, and had been written. */
-  get left(): Float64Array {
-    return this.#lateness.told;
-  }
-
   /** The poller says that a port's descriptor is readable, or writable where that was asked for. */
   portReady(index: number): void {
     const port = this.topology.portsByIndex[index];

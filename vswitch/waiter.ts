@@ -9,9 +9,6 @@
  * Both together take at most a tenth of all time, lest deadlines that never end take a processor; what there is of it goes to
  * being awake first.
  *
- * Where frames leave in a dense row, a wake-up for each would cost more than all else: there one serves all that are due
- * within `SLACK_NS`, and nobody stays awake. That is about when the engine wakes, and never about when frames are due.
- *
  * While no emulated link holds anything, nobody asks when exactly a frame was read: there the engine is woken at a pace.
  *
  * Called by `worker.ts` between two breaths; allocates nothing.
@@ -21,11 +18,6 @@ import type { Rehearsal } from './rehearsal.js';
 
 /** After so long a sleep, caches have lost what a frame's way needs. */
 const COLD_NS = 2e6;
-/** A row is dense where something is due so soon after the last has left, as often as this in a row: no answers, and no chain of short links. */
-const DENSE_NS = 100_000;
-const DENSE_ROW = 32;
-/** As late as without it a thread that sleeps is woken. */
-const SLACK_NS = 50_000;
 /** Where one descriptor wakes it again and again (native/wait.c). */
 const PACE_NS = 40_000;
 const AWAKE_SHARE = 0.1;
@@ -36,24 +28,16 @@ export class Waiter {
   readonly #io: Pick<NativeIo, 'now' | 'tick'>;
   readonly #wait: () => number;
   readonly #now: Float64Array;
-  readonly #left: Float64Array;
-  /** How often something was due soon after the last had left; `[0]`: when that was. */
-  #row: number;
-  readonly #seen: Float64Array;
   readonly #rehearsal: Pick<Rehearsal, 'run' | 'took' | 'leadNs'>;
   /** `[0]`: how much of that tenth is left, as of `[1]`. */
   readonly #share: Float64Array;
 
-  /** `wait`: as `Native.wait`, told by `io.now[1]` to `[3]`; `left`: `Engine.left`. */
+  /** `wait`: as `Native.wait`, told by `io.now[1]` to `[3]`. */
   constructor(
     io: Pick<NativeIo, 'now' | 'tick'>,
-    left: Float64Array,
     rehearsal: Pick<Rehearsal, 'run' | 'took' | 'leadNs'>,
     wait: () => number,
   ) {
-    this.#left = left;
-    this.#row = 0;
-    this.#seen = new Float64Array(1);
     this.#io = io;
     this.#wait = wait;
     this.#now = io.now;
@@ -71,11 +55,6 @@ export class Waiter {
     const awakeNs = now[2]!;
     now[3] = awakeNs === 0 ? PACE_NS : 0;
     if (awakeNs === 0) return this.#wait();
-    if (this.#isDense()) {
-      now[1] = dueNs + SLACK_NS;
-      now[2] = 0;
-      return this.#wait();
-    }
     this.#earn();
     if (dueNs - now[0]! > COLD_NS && this.#share[0]! >= this.#rehearsal.leadNs[0]! + awakeNs) {
       now[1] = dueNs - awakeNs - this.#rehearsal.leadNs[0]!;
@@ -89,14 +68,6 @@ export class Waiter {
     const ready = this.#wait();
     this.#share[0]! -= now[2];
     return ready;
-  }
-
-  #isDense(): boolean {
-    const leftNs = this.#left[0]!;
-    if (this.#now[1]! - leftNs >= DENSE_NS) this.#row = 0;
-    else if (leftNs !== this.#seen[0]!) this.#row++;
-    this.#seen[0] = leftNs;
-    return this.#row > DENSE_ROW;
   }
 
   #earn(): void {

@@ -303,7 +303,7 @@ port.postMessage({
   threadId: native.threadId(),
   ...(ringError === 0 ? {} : { ioUringErrno: -ringError }),
 } satisfies EngineReady);
-run(new Waiter(io, engine.left, rehearsal, () => native.wait(io.handle, epoll)));
+run(new Waiter(io, rehearsal, () => native.wait(io.handle, epoll)));
 engine.close();
 rehearsal.close();
 io.close();

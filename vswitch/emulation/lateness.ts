@@ -11,8 +11,6 @@ const CAPACITY = 4096;
 export class Lateness {
   /** How many are noted. */
   count: number;
-  /** `[0]`: when it was told last. */
-  readonly told: Float64Array;
   readonly #now: Float64Array;
   readonly #telemetry: Telemetry;
   readonly #dueNs: Float64Array;
@@ -23,7 +21,6 @@ export class Lateness {
 
   constructor({ clock, telemetry }: { readonly clock: Clock; readonly telemetry: Telemetry }) {
     this.count = 0;
-    this.told = new Float64Array([-Infinity]);
     this.#now = clock.now;
     this.#telemetry = telemetry;
     this.#dueNs = new Float64Array(CAPACITY);
@@ -47,6 +44,5 @@ export class Lateness {
       this.#telemetry.countLate(this.#base[i]!, late);
     }
     this.count = 0;
-    this.told[0] = this.#now[0]!;
   }
 }
