@@ -54,6 +54,7 @@ export class Supervisor {
   async between<Result>(work: () => Promise<Result>): Promise<Result> {
     while (this.#repair !== undefined) await this.#repair;
     const done = work();
+    // Who asked for it is told that it failed; who waits here only wants it over.
     this.#work = done.catch(() => undefined);
     try {
       return await done;

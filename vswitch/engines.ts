@@ -16,8 +16,7 @@ import { NOTHING_PLACED, shard, shardLinks, type Shards } from './stack/shards.j
 import { allocateWay, type TrunkOptions, type TrunkWay } from './stack/trunk.js';
 import { StrainWatch } from './strain-watch.js';
 import { Gauge, type LinkCounters, type TunnelCounters } from './telemetry.js';
-import { SystemTimer } from './timer.js';
-import { monotonicNowNs } from './unix-time.js';
+import type { Timer } from './timer.js';
 
 /** Of the memory for frames, what the trunks have together where there are several engines. */
 const TRUNKS_PART = 1 / 4;
@@ -41,6 +40,23 @@ export interface BridgeAddresses {
 
 export type Drop = Omit<RecordedDrop, 'nowNs' | 'where'> & { readonly unixNs: bigint; readonly where: string };
 
+export interface EnginesStart {
+  /** For frames, of all of them together. */
+  readonly memoryBytes: number;
+  /** How many. */
+  readonly engines: number;
+  /** Whether links leave out of delays what an engine takes itself. */
+  readonly compensation: boolean;
+}
+
+/** The process's clocks, which its entry makes. */
+export interface Clocks {
+  /** A timer for one who waits. */
+  readonly timer: () => Timer;
+  /** CLOCK_MONOTONIC, now. */
+  readonly monotonicNs: () => number;
+}
+
 /** One engine. */
 interface Part {
   readonly thread: EngineThread;
@@ -62,13 +78,13 @@ export class Engines {
   /** Link → engine, also while they become that. */
   #owners: ReadonlyMap<string, number>;
 
-  private constructor(threads: readonly EngineThread[]) {
+  private constructor(threads: readonly EngineThread[], { timer, monotonicNs }: Clocks) {
     this.ended = Promise.all(threads.map(({ ended }) => ended));
     // Who waits for it later is told then.
     this.ended.catch(() => undefined);
     this.onScheduleEvent = () => undefined;
     this.#parts = threads.map((thread) => {
-      const strains = new StrainWatch(thread.telemetry, thread.threadId, new SystemTimer(), monotonicNowNs());
+      const strains = new StrainWatch(thread.telemetry, thread.threadId, timer(), monotonicNs());
       const layout = { portNames: [], linkNames: [], ports: [], links: [] };
       return { thread, strains, layout, ports: new Map(), links: new Map() };
     });
@@ -89,10 +105,10 @@ export class Engines {
   }
 
   /** Resolves when all are warm and wait for their first configuration. */
-  static async start(memoryBytes: number, count: number, compensation: boolean): Promise<Engines> {
-    const { arenaBytes, ringBytes } = divided(memoryBytes, count);
+  static async start({ memoryBytes, engines, compensation }: EnginesStart, clocks: Clocks): Promise<Engines> {
+    const { arenaBytes, ringBytes } = divided(memoryBytes, engines);
     const each = <Value>(value: (engine: number) => Value): Value[] =>
-      Array.from({ length: count }, (_, i) => value(i));
+      Array.from({ length: engines }, (_, i) => value(i));
     const ways = each((from) => each((to) => (from === to ? undefined : allocateWay(ringBytes, native.eventfd()))));
     const threads = await Promise.all(
       each((engine) => EngineThread.start(arenaBytes, { compensation, trunks: trunksOf(engine, ways) })),
@@ -101,7 +117,7 @@ export class Engines {
     void Promise.allSettled(threads.map(({ ended }) => ended)).then(() => {
       for (const way of ways.flat()) if (way !== undefined) native.close(way.bell);
     });
-    return new Engines(threads);
+    return new Engines(threads, clocks);
   }
 
   /** The engine that has all tunnels. */

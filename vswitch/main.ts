@@ -15,10 +15,11 @@ import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../model/errors.js';
 import { KeeperClient } from '../native/keeper.js';
-import { Engines } from './engines.js';
+import { Engines, type EnginesStart } from './engines.js';
 import { leastMemoryBytes, MAX_ENGINES } from './limits.js';
 import { log } from './log.js';
 import { SystemTimer } from './timer.js';
+import { monotonicNowNs } from './unix-time.js';
 
 const CONTROL_FD = 3;
 const KEEPER_FD = 4;
@@ -26,13 +27,7 @@ const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
 /** Slots are counted in 32 bits, their bytes addressed in a double; beyond this nothing was tried. */
 const MAX_MEMORY_BYTES = 2 ** 31;
 
-interface Settings {
-  readonly memoryBytes: number;
-  readonly engines: number;
-  readonly compensation: boolean;
-}
-
-function settings(argv: readonly string[]): Settings {
+function settings(argv: readonly string[]): EnginesStart {
   const { values } = parseArgs({
     args: [...argv],
     options: {
@@ -52,16 +47,17 @@ function settings(argv: readonly string[]): Settings {
 }
 
 async function main(): Promise<void> {
-  const { memoryBytes, engines: count, compensation } = settings(process.argv.slice(2));
+  const start = settings(process.argv.slice(2));
+  const timer = (): SystemTimer => new SystemTimer();
   // All take their time, on several cores side by side.
   const [engines, { Control }, { handshakesOf }] = await Promise.all([
-    Engines.start(memoryBytes, count, compensation),
+    Engines.start(start, { timer, monotonicNs: monotonicNowNs }),
     import('./control.js'),
     import('./handshake/switch-sealing.js'),
   ]);
   const keeper = KeeperClient.on(KEEPER_FD);
-  const handshakes = handshakesOf(engines.ofTunnels, new SystemTimer());
-  const control = new Control(engines, keeper, handshakes, new SystemTimer());
+  const handshakes = handshakesOf(engines.ofTunnels, timer());
+  const control = new Control(engines, keeper, handshakes, timer());
   // A request may go on for as long as somebody captures.
   const server = createServer({ requestTimeout: 0 }, (request, response) => {
     void control.handle(request, response);

@@ -87,6 +87,7 @@ try {
     console.log(`round trip h1 ⇄ ${to}, p50 in µs\n            ${beside(one, more, (us) => us)}`);
   }
 } finally {
+  // One that was not brought up, by an error that is told, cannot be taken down.
   for (const { name } of arms) await agent.down(name).catch(() => undefined);
   rmSync(directory, { recursive: true, force: true });
 }

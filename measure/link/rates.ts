@@ -107,7 +107,7 @@ async function flooded(
 ): Promise<{ seconds: number; sentBps: number; receivedBps: number }> {
   const server = execArguments(to, ['iperf3', '-s', '-1', '--forceflush']);
   const listening = spawn(server.file, server.args, { env: to.env, stdio: ['ignore', 'pipe', 'ignore'], signal });
-  // Aborted, or it could not be started: then nothing arrives, which is told below.
+  // Aborted, or one of the two could not be started: then nothing arrives, which is told below.
   const ended = once(listening, 'exit').catch(() => undefined);
   await Promise.race([once(listening.stdout, 'data', { signal }), ended]);
   const flood = ['-u', '-b', String(Math.round(payloadBps)), '-l', String(payloadBytes), '-t', '3600'];
