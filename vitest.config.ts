@@ -19,6 +19,8 @@ export default defineConfig({
           setupFiles: ['test/properties.ts'],
           expect: { poll: PATIENCE },
           testTimeout: process.env.FUZZ_RUNS === undefined ? 30_000 : 600_000,
+          // Some wait until a tunnel takes its peer for dead, which is seconds, or start a lab.
+          hookTimeout: 30_000,
           // A file of them takes a second, and a process of its own for it half a second more.
           isolate: false,
           // Some wait most of their time.
@@ -32,6 +34,8 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
+          // As above.
+          isolate: false,
           expect: { poll: PATIENCE },
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -1,20 +1,28 @@
 /** What `luthier bench link` prints: a table for each part that was measured. */
 import { LINK_GOALS } from '../measure/link/goals.js';
-import type { LinkBenchReport } from '../model/bench-link.js';
+import type { DelayReport, LinkBenchReport, MachineLateness } from '../model/bench-link.js';
 import { bytes, colors, duration, table } from './output.js';
 
 export function renderLinkReport(report: LinkBenchReport): string {
   const { cpus, cpuModel, kernel, node } = report.machine;
   return [
     `${cpus} × ${cpuModel}, Linux ${kernel}, Node ${node}; ${duration(report.ms / 1000)} in all`,
-    ...[rttTable(report), jitterTable(report), tcpTable(report), udpTable(report), costTable(report)].flat(),
+    ...[rttTables(report), jitterTable(report), tcpTable(report), udpTable(report), costTable(report)].flat(),
     ...otherLines(report),
   ].join('\n\n');
 }
 
-function rttTable({ rtt, compensationNs = 0 }: LinkBenchReport): string[] {
-  if (rtt === undefined) return [];
-  const rows = rtt.flatMap((report) => {
+function rttTables({ rtt, busy, compensationNs = 0, machineLateness }: LinkBenchReport): string[] {
+  const compensation = `compensation: a link leaves ${(compensationNs / 1e3).toFixed(1)} µs out of its delay`;
+  const machine = machineLateness === undefined ? [] : [latenessLine(machineLateness)];
+  return [
+    ...(rtt === undefined ? [] : [[rttTable('RTT, µs', rtt), compensation, ...machine].join('\n')]),
+    ...(busy === undefined ? [] : [rttTable('RTT BESIDE BUSY LOOPS, µs', busy)]),
+  ];
+}
+
+function rttTable(title: string, reports: readonly DelayReport[]): string {
+  const rows = reports.flatMap((report) => {
     const { delayNs, reference, plain, emulated, uncompensated, uncompensatedError } = report;
     const series = [
       ['kernel bridge', reference, report.referenceError],
@@ -24,26 +32,34 @@ function rttTable({ rtt, compensationNs = 0 }: LinkBenchReport): string[] {
         ? [['without compensation', uncompensated, uncompensatedError] as const]
         : []),
     ] as const;
-    return series.map(([title, { sent, received, oneWaySigmaUs, meanUs }, off]) => {
-      const isOurs = title === 'switch, emulated';
+    return series.map(([way, { sent, received, oneWaySigmaUs, meanUs }, off]) => {
+      const isOurs = way === 'switch, emulated';
       const within = (value: number, goal: number): string => judged(value.toFixed(0), isOurs, Math.abs(value) <= goal);
       return [
         `${delayNs / 1e6} ms`,
-        title,
+        way,
         meanUs.toFixed(0),
         within(off.meanUs, LINK_GOALS.rttMeanUs),
         off.p50Us.toFixed(0),
         within(off.p99Us, LINK_GOALS.rttP99Us),
         within(off.p999Us, LINK_GOALS.rttP999Us),
+        off.interfaceMeanUs.toFixed(0),
+        off.interfaceP50Us.toFixed(0),
+        off.interfaceP99Us.toFixed(0),
         off.oneWayMeanUs.toFixed(0),
         within(oneWaySigmaUs, LINK_GOALS.sigmaUs),
         sent === received ? '' : `${sent - received} of ${sent}`,
       ];
     });
   });
-  const columns = ['>DELAY', 'RTT, µs', '>MEAN', '>ERROR', '>P50', '>P99', '>P99.9', '>ERROR ONE WAY', '>σ', 'LOST'];
-  const compensation = `compensation: a link leaves ${(compensationNs / 1e3).toFixed(1)} µs out of its delay`;
-  return [`${table(columns, rows)}\n${compensation}`];
+  const pings = ['>ERROR', '>P50', '>P99', '>P99.9'];
+  const interfaces = ['>AT INTERFACE', '>P50', '>P99', '>ONE WAY', '>σ'];
+  return table(['>DELAY', title, '>MEAN', ...pings, ...interfaces, 'LOST'], rows);
+}
+
+function latenessLine({ p50Us, p99Us, p999Us }: MachineLateness): string {
+  const [p50, p99, p999] = [p50Us, p99Us, p999Us].map((us) => us.toFixed(0));
+  return `the machine itself: a thread that is awake for a moment and has nothing else to do sees it ${p50} µs late, p99 ${p99}, p99.9 ${p999}`;
 }
 
 function jitterTable({ jitter }: LinkBenchReport): string[] {
@@ -103,7 +119,7 @@ function costTable({ cost }: LinkBenchReport): string[] {
     row(`${megabits(rateBps)} Mbit/s, ${delayNs / 1e6} ms`, emulated),
     ['ratio', '', judged(cpuRatio.toFixed(2), true, cpuRatio <= LINK_GOALS.cpuRatio), ownCpuRatio.toFixed(2)],
   ];
-  return [table(['CPU', '>GOODPUT, Mbit/s', '>MACHINE, s/GB', '>SWITCH, s/GB'], rows)];
+  return [table(['CPU', '>GOODPUT, Mbit/s', '>IN ALL, s/GB', '>SWITCH, s/GB'], rows)];
 }
 
 function otherLines({ change, memory }: LinkBenchReport): string[] {

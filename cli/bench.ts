@@ -53,7 +53,7 @@ export function command(): Command {
     ['luthier bench tunnel --underlay uncut cut-gro', 'on two of them'],
     ['luthier bench peers --svg peers.svg', 'all that one would take instead, as far as it is installed'],
     ['luthier bench peers --only vde,ovs', 'some of it'],
-    ['luthier bench link --full --svg link.svg', 'how exact emulated links are; in about two minutes without --full'],
+    ['luthier bench link --full --svg link.svg', 'how exact emulated links are; in about three minutes without --full'],
     ['luthier bench link --only rtt,tcp', 'parts of it'],
     ['luthier bench lan --json lan.json', 'every value of every pair into a file; - is standard output'],
   ])

@@ -7,6 +7,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { processId } from '../control/process.js';
 import { leftOf, type Footprint } from './leftovers.js';
 
+/** A busy machine is no failure. */
+const PATIENCE_MS = 20_000;
 const NOTHING: Footprint = { processes: [], namespaces: new Set(), paths: [], sharedFolders: [] };
 
 let folder: string;
@@ -32,8 +34,8 @@ it('finds a process by its pid, and one that it does not know by its namespace, 
   } finally {
     child.kill('SIGKILL');
   }
-  expect(await leftOf(known)).toEqual([]);
-  expect(await leftOf(unknown)).toEqual([]);
+  expect(await leftOf(known, PATIENCE_MS)).toEqual([]);
+  expect(await leftOf(unknown, PATIENCE_MS)).toEqual([]);
 });
 
 it("finds the network's own folders, and shared ones that nobody uses any more", async () => {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { getSystemErrorName, promisify } from 'node:util';
 import type { CapacityProblem } from '../control/capacity.js';
 import { isMachineRoot } from '../control/privileges.js';
+import { leastArrays } from '../native/least-arrays.js';
 import { readCgroupHierarchies } from '../vhost/cgroup-hierarchies.js';
 import { ownPaths } from './connection.js';
 import { installCommand, privileges, readableProgram, tunDevice, userNamespaces } from './requirements.js';
@@ -69,7 +70,7 @@ async function addon(): Promise<Check> {
     for (const tool of ['keeper', 'nsrun']) accessSync(join(nativeDirectory, tool), constants.X_OK);
     // epoll_pwait2 (Linux 5.11) is what the engine waits with: a wait that only looks is a call of it.
     const epoll = native.epollCreate();
-    const io = native.ioCreate(emptyArrays());
+    const io = native.ioCreate(leastArrays());
     const ready = native.wait(io, epoll);
     native.ioDestroy(io);
     native.close(epoll);
@@ -160,7 +161,7 @@ async function smallFrames(): Promise<Check> {
   if (existsSync(sysctl) && readFileSync(sysctl, 'latin1').trim() !== '0')
     return { name, status: 'limited', detail, mend: 'sysctl kernel.io_uring_disabled=0' };
   const { native } = await import('../native/binding.js');
-  const io = native.ioCreate(emptyArrays());
+  const io = native.ioCreate(leastArrays());
   const error = native.ringStart(io);
   native.ioDestroy(io);
   if (error === 0) return { name, status: 'ok', detail: 'bursts of small frames take one system call' };
@@ -237,19 +238,4 @@ function searchPath(): NodeJS.ProcessEnv {
 function firstLine(error: unknown): string {
   const { stderr = '', message } = error as Error & { stderr?: string };
   return (stderr.trim() || message).split('\n')[0]!;
-}
-
-function emptyArrays(): Parameters<typeof import('../native/binding.js').native.ioCreate>[0] {
-  return {
-    arena: new Uint8Array(2048),
-    iov: new Int32Array(2),
-    lengths: new Int32Array(1),
-    cuts: new Int32Array(1),
-    ecn: new Uint8Array(1),
-    sources: new Int32Array(1),
-    endpoint: new Uint8Array(18),
-    vnet: new Uint8Array(12),
-    ready: new Int32Array(1),
-    clock: new Float64Array(4),
-  };
 }

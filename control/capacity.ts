@@ -5,6 +5,7 @@
  * `demandOf` and `capacityProblems` are pure; `readMachineLimits` (`machine-limits.ts`) says what there is. What things cost
  * was measured: see the constants. Called by `networks.ts` before it begins.
  */
+import { isEmulated } from '../model/emulation.js';
 import { CapacityError } from '../model/errors.js';
 import type { Notice } from '../model/messages.js';
 import type { Network } from '../model/network.js';
@@ -101,6 +102,7 @@ export function demandOf(network: Network, memoryBytes: number, engines = 1): De
     switchProcesses: configs.size,
     furtherEngines: configs.size * (engines - 1),
     mostDevices: Math.max(0, ...[...configs.values()].map(({ devices }) => devices.length)),
+    areEmulated: network.links.some(isEmulated),
   };
   return {
     ...demandOfCounts(counts, memoryBytes),
@@ -122,6 +124,8 @@ interface Counts {
   readonly furtherEngines: number;
   /** Of one switch process. */
   readonly mostDevices: number;
+  /** Some links do something to frames: beside each TAP there is what tells when frames came (`actions/arrivals.ts`). */
+  readonly areEmulated: boolean;
 }
 
 function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runtimeBytes' | 'neighbours'> {
@@ -129,7 +133,7 @@ function demandOfCounts(counts: Counts, memoryBytes: number): Omit<Demand, 'runt
   const held = ports + 2 * counts.tunnels + counts.vxlans;
   const inner = hosts + counts.played;
   return {
-    keeperDescriptors: held + DESCRIPTORS_PER_HOST * inner + SPARE_DESCRIPTORS,
+    keeperDescriptors: held + (counts.areEmulated ? ports : 0) + DESCRIPTORS_PER_HOST * inner + SPARE_DESCRIPTORS,
     heldDescriptors: held,
     switchDescriptors: counts.mostDevices + SPARE_DESCRIPTORS,
     threads: 1 + inner + counts.commands + THREADS_PER_SWITCH * switchProcesses + counts.furtherEngines,
@@ -155,6 +159,7 @@ function demandOfLan(hosts: number, memoryBytes: number): Demand {
     switchProcesses: 1,
     furtherEngines: 0,
     mostDevices: hosts,
+    areEmulated: false,
   };
   return { ...demandOfCounts(counts, memoryBytes), runtimeBytes: 0, neighbours: { ipv4: 0, ipv6: 0 } };
 }

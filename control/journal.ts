@@ -17,18 +17,19 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Link, Network, NetworkEvent } from '../model/network.js';
-import { LuthierError, StateError, SyscallError } from '../model/errors.js';
+import { LuthierError, StateError } from '../model/errors.js';
 import type { ProcessId } from './process.js';
-import type { Paths } from './paths.js';
+import { recordError } from './journal-files.js';
 import { advance, eventKey, withLink } from './schedule.js';
+
+export { journalFiles } from './journal-files.js';
 
 export interface JournalHeader {
   readonly luthier: 1;
@@ -280,20 +281,6 @@ function parseFile(file: string): { state: JournalState; bytes: number; complete
   }
 }
 
-/** Files of all journals below the state directory. */
-export function journalFiles(paths: Paths): string[] {
-  let entries: string[];
-  try {
-    entries = readdirSync(paths.state);
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw recordError(paths.state, cause);
-  }
-  return entries
-    .filter((entry) => /^[0-9a-f]{8}$/.test(entry))
-    .map((entry) => join(paths.state, entry, 'journal.jsonl'));
-}
-
 function emptyState(header: JournalHeader): JournalState {
   return {
     header,
@@ -390,13 +377,4 @@ function syncDirectory(directory: string): void {
   } finally {
     closeSync(fd);
   }
-}
-
-function recordError(path: string, cause: unknown): Error {
-  if (cause instanceof LuthierError) return cause;
-  const { syscall = 'write', code = 'EIO', message } = cause as NodeJS.ErrnoException;
-  return new SyscallError(syscall, code, `cannot record the network in ${path}: ${message}`, {
-    cause,
-    hint: code === 'ENOSPC' ? 'free some disk space there' : `check who owns ${dirname(path)}`,
-  });
 }

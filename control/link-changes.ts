@@ -7,16 +7,17 @@
  * written and not synced, as it is of use to this boot alone.
  */
 import { LuthierError, UsageError } from '../model/errors.js';
-import { linkState } from '../model/emulation.js';
+import { isEmulated, linkState } from '../model/emulation.js';
 import type { RawLinkProperties } from '../model/scenario.js';
 import type { Link, Network } from '../model/network.js';
+import { watchArrivals } from './actions/arrivals.js';
 import { announceHosts } from './actions/hosts.js';
 import type { LiveNetwork } from './live.js';
 import { isAlive } from './process.js';
 import { comingEvents, momentsOf, withLink } from './schedule.js';
 import { changeLink } from './scenario/index.js';
 import { moved } from './stations.js';
-import { scheduledLinks } from './wiring.js';
+import { scheduledLinks, switchConfigs } from './wiring.js';
 
 /** Between the announcement of time zero and time zero: all switch processes have their events by then, unless busy. */
 const LEAD_NS = 20e6;
@@ -87,6 +88,16 @@ async function tellLinks(live: LiveNetwork, names: ReadonlySet<string>): Promise
   const { zero } = live.header;
   if (zero === undefined) throw new LuthierError('E_INTERNAL', `network ${live.header.name} has no time zero`);
   const told = scheduledLinks(live.network, names, zero.monotonicNs);
+  const anew = [...told].flatMap(([machine, links]) =>
+    links.some(isEmulated) && !live.watchedMachines.has(machine) ? [machine] : [],
+  );
+  if (anew.length > 0) {
+    const configs = switchConfigs(live.network, live.header.number, zero.monotonicNs);
+    watchArrivals(
+      live,
+      anew.map((machine) => configs.get(machine)!),
+    );
+  }
   await Promise.all(
     [...told].map(async ([machine, links]) => {
       try {

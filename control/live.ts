@@ -25,6 +25,8 @@ export class LiveNetwork {
   isTended = false;
   /** Hosts that have announced themselves, and when they are to do so once more, by `performance.now()`. */
   readonly announced = new Map<string, number>();
+  /** Of which the kernel has been asked to write down when hosts send (`actions/arrivals.ts`). */
+  readonly watchedMachines = new Set<string>();
   #keeper: KeeperClient | undefined;
   #network: Network | undefined;
   #recorded: Network | undefined;

@@ -37,6 +37,7 @@ function state(forward: EmulationCounters | undefined = counters(), more: Partia
     uptimeNs: 61e9,
     arena: { slots: 1, freeSlots: 1, starved: 0 },
     compensationNs: 9_000,
+    unwatchedTaps: 0,
     devices: [],
     links: [{ name: 'h1--s1', state: 'up', ...counted, forwardEmulation: forward }],
     strains: [],
@@ -89,6 +90,8 @@ const tunnel = (peer: string, health: Partial<TunnelHealthState>): TunnelState =
   },
 });
 
+const NOTHING = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, rxDropped: 0, txDropped: 0 };
+
 const lines = (given: Run): string[] => verdictOf(given).reasons.map(({ where, message }) => `${where}: ${message}`);
 
 const LATE = counters({ late: 310, lateness: [9_690, ...Array.from({ length: 20 }, () => 0), 310] });
@@ -124,6 +127,7 @@ describe('verdictOf', () => {
         arena: { slots: 1, freeSlots: 0, starved: 3 },
         drops: { arenaFull: 5, lost: 9 },
         tunnels,
+        devices: [{ name: 'vxlan:rack:0a1b2c3d', ...NOTHING, rxOverruns: 6 }],
       }),
       taps: [
         { port: 'h1:eth0', dropped: 190 },
@@ -136,6 +140,7 @@ describe('verdictOf', () => {
       'switch of a: dropped 5 frames for want of memory, before a link had them',
       'tap:h1:eth0: 190 packets dropped before the switch read them',
       'tunnel b–a: 4 datagrams dropped before the switch of a read them',
+      'vxlan rack: 6 datagrams dropped before the switch of a read them',
     ]);
     for (const { hint } of verdictOf(given).reasons) expect(hint).toBeDefined();
   });
@@ -183,6 +188,12 @@ describe('verdictOf', () => {
       faithful: true,
       notes: [{ ...COMPENSATION, message }],
     });
+  });
+
+  it('says where delays count from when frames are read', () => {
+    const { faithful, notes } = verdictOf(run(ofState(undefined, { unwatchedTaps: 2 })));
+    expect(faithful).toBe(true);
+    expect(notes.map(({ code }) => code)).toEqual(['compensation', 'arrivals']);
   });
 
   it('names five strains, and counts the others', () => {

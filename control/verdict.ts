@@ -63,6 +63,7 @@ export function verdictOf(run: Run): Verdict {
     ...run.switches.flatMap(memoryReasons),
     ...run.taps.flatMap(tapReasons),
     ...run.switches.flatMap(tunnelDropReasons),
+    ...run.switches.flatMap(vxlanDropReasons),
     ...run.links.flatMap((link) => tunnelTimeReasons(run, link)),
     ...run.switches.flatMap((each) => unknownReasons(run, each)),
   ];
@@ -73,7 +74,7 @@ export function verdictOf(run: Run): Verdict {
     network: run.network,
     faithful: reasons.length === 0,
     reasons: isStrainToBlame ? [...reasons, ...strains] : reasons,
-    notes: [...(isStrainToBlame ? [] : strains), ...run.switches.flatMap(compensationNotes)],
+    notes: [...(isStrainToBlame ? [] : strains), ...run.switches.flatMap(switchNotes)],
     directions: ways.map(directionVerdict),
   };
 }
@@ -149,6 +150,8 @@ function tapReasons({ port, dropped }: Run['taps'][number]): Finding[] {
   ];
 }
 
+const SOCKET_HINT = 'give the machine more cores, or larger socket buffers (luthier doctor)';
+
 function tunnelDropReasons({ machine, state }: Run['switches'][number]): Finding[] {
   return (state?.tunnels ?? []).flatMap(({ peer, health }): Finding[] => {
     const overruns = health?.rxOverruns ?? 0;
@@ -158,7 +161,21 @@ function tunnelDropReasons({ machine, state }: Run['switches'][number]): Finding
         code: 'tunnel-drops',
         where: `tunnel ${peer}–${machine}`,
         message: `${overruns} datagrams dropped before the switch of ${machine} read them`,
-        hint: 'give the machine more cores, or larger socket buffers (luthier doctor)',
+        hint: SOCKET_HINT,
+      },
+    ];
+  });
+}
+
+function vxlanDropReasons({ machine, state }: Run['switches'][number]): Finding[] {
+  return (state?.devices ?? []).flatMap(({ name, rxOverruns = 0 }): Finding[] => {
+    if (rxOverruns === 0) return [];
+    return [
+      {
+        code: 'tunnel-drops',
+        where: `vxlan ${name.split(':')[1]!}`,
+        message: `${rxOverruns} datagrams dropped before the switch of ${machine} read them`,
+        hint: SOCKET_HINT,
       },
     ];
   });
@@ -199,14 +216,24 @@ function unknownReasons({ zeroNs, askedNs }: Run, { machine, state }: Run['switc
   return [{ code: 'unknown', where, message, hint: 'an up begins a new run, after a down' }];
 }
 
-/** It makes nothing unfaithful, but whoever measures delays is to know of it. */
-function compensationNotes({ machine, state }: Run['switches'][number]): Finding[] {
+/** These make nothing unfaithful, but whoever measures delays is to know of them. */
+function switchNotes({ machine, state }: Run['switches'][number]): Finding[] {
   if (state === undefined) return [];
-  const message =
+  const where = `switch of ${machine}`;
+  const compensation =
     state.compensationNs === 0
       ? 'leaves nothing out of delays: what it takes itself comes on top (up --no-compensation)'
       : `leaves ${durationText(state.compensationNs)} out of delays, the time it takes itself`;
-  return [{ code: 'compensation', where: `switch of ${machine}`, message }];
+  const notes: Finding[] = [{ code: 'compensation', where, message: compensation }];
+  // One from before there was such a thing does not say it.
+  if (state.unwatchedTaps !== 0)
+    notes.push({
+      code: 'arrivals',
+      where,
+      message: 'counts delays from when it reads a frame, some time after its host sent it',
+      hint: 'as root, the kernel writes down when hosts send, and delays count from then',
+    });
+  return notes;
 }
 
 function strainFindings({ switches, busy, zeroNs }: Run): Finding[] {

@@ -4,8 +4,15 @@
  */
 import type { MachineFacts } from './bench.js';
 
-export const LINK_PARTS = ['rtt', 'jitter', 'tcp', 'udp', 'cost', 'change', 'memory'] as const;
+export const LINK_PARTS = ['rtt', 'busy', 'jitter', 'tcp', 'udp', 'cost', 'change', 'memory'] as const;
 export type LinkPart = (typeof LINK_PARTS)[number];
+
+/** How much later than a moment it was seen, in real time where that is allowed. */
+export interface MachineLateness {
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+}
 
 export interface LinkBenchReport {
   readonly name: 'link';
@@ -15,7 +22,11 @@ export interface LinkBenchReport {
   readonly machine: MachineFacts;
   /** What links of the switch process leave out of their delays (docs/emulation.md); with `rtt`. */
   readonly compensationNs?: number;
+  /** Of a thread that has nothing to do but to be there at a moment; with `rtt`. */
+  readonly machineLateness?: MachineLateness;
   readonly rtt?: readonly DelayReport[];
+  /** The same beside programs that keep every processor busy. */
+  readonly busy?: readonly DelayReport[];
   readonly jitter?: readonly JitterReport[];
   readonly tcp?: readonly GoodputReport[];
   readonly udp?: readonly UdpRateReport[];
@@ -46,6 +57,10 @@ export interface RttError {
   readonly p50Us: number;
   readonly p99Us: number;
   readonly p999Us: number;
+  /** The same of round trips from and to the first host's interface, which ping's own wake-up is no part of. */
+  readonly interfaceMeanUs: number;
+  readonly interfaceP50Us: number;
+  readonly interfaceP99Us: number;
 }
 
 export interface DelayReport {
@@ -57,7 +72,7 @@ export interface DelayReport {
   /** Over a switch of ours, nothing emulated. */
   readonly plain: RttSeries;
   readonly emulated: RttSeries;
-  /** By a switch process that leaves nothing out of delays; absent where the delay is 0, as nothing can be. */
+  /** By a switch process that leaves nothing out of delays; absent where the delay is 0, as nothing can be, and from `busy`. */
   readonly uncompensated?: RttSeries;
   readonly error: RttError;
   readonly uncompensatedError?: RttError;
@@ -117,7 +132,7 @@ export interface CostReport {
 
 export interface TransferCost {
   readonly goodputBps: number;
-  /** Busy time of the whole machine for 10⁹ bytes of frames; of this, the switch process’s. */
+  /** Of the switch process and the two programs for 10⁹ bytes of frames; of this, the switch process’s. */
   readonly cpuSecondsPerGB: number;
   readonly ownCpuSecondsPerGB: number;
 }

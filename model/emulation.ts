@@ -31,6 +31,17 @@ export function linkState(link: { readonly forward: LinkProperties; readonly rev
   return link.forward.state === 'down' && link.reverse.state === 'down' ? 'down' : 'up';
 }
 
+/** Whether either direction of a link does something to frames, or will. */
+export function isEmulated(link: {
+  readonly forward: LinkProperties;
+  readonly reverse: LinkProperties;
+  readonly later?: readonly { readonly forward: LinkProperties; readonly reverse: LinkProperties }[] | undefined;
+}): boolean {
+  return [link, ...(link.later ?? [])].some(
+    ({ forward, reverse }) => forward.emulation !== undefined || reverse.emulation !== undefined,
+  );
+}
+
 /** Bounds of what a direction can be asked for: docs/scenario.md has them, with their reasons. */
 export const MIN_RATE_BPS = 1000;
 export const MAX_RATE_BPS = 100e9;

@@ -49,6 +49,11 @@ export interface BridgeConfig {
 }
 
 /** A device's descriptor is held by the keeper under the device's name. */
+/** What the keeper has the times under when frames came to a TAP, where they are written down. */
+export function arrivalsName(tap: string): string {
+  return `${tap}/arrivals`;
+}
+
 export type DeviceConfig = TapConfig | UdpConfig | VxlanConfig;
 
 export interface TapConfig {
@@ -153,6 +158,8 @@ export interface PortCounters {
   readonly txBytes: number;
   readonly rxDropped: number;
   readonly txDropped: number;
+  /** Of a VXLAN: datagrams that the kernel dropped as its socket was full. Absent while there are none. */
+  readonly rxOverruns?: number;
 }
 
 /** `GET /state` of a switch process. */
@@ -160,12 +167,17 @@ export interface SwitchState {
   readonly pid: number;
   readonly rssBytes: number;
   readonly uptimeNs: number;
-  /** Why bursts of small frames take a system call each instead of io_uring (an errno's name); absent where they do not. */
+  /**
+   * Why bursts of small frames take a system call each instead of io_uring, since the start or by now (an errno's name); absent
+   * where they do not.
+   */
   readonly ioUringError?: string;
   /** Frame memory; `starved`: how often a device was left unread until there was some again. */
   readonly arena: { readonly slots: number; readonly freeSlots: number; readonly starved: number };
-  /** What emulated links leave out of their delays: the engine's own time from the TAP that it reads to the one that it writes. */
+  /** What emulated links leave out of their delays: the engine's own time from when a frame is due to the TAP that it writes. */
   readonly compensationNs: number;
+  /** TAPs of which nobody writes down when their hosts sent, though links are emulated: delays count from when frames are read. */
+  readonly unwatchedTaps: number;
   readonly devices: readonly ({ readonly name: string } & PortCounters)[];
   /** Per link: forward is from the first end to the second. */
   readonly links: readonly {

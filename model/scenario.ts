@@ -245,7 +245,11 @@ const event = strict({
   ),
   link: text('the name of a link'),
   from: name('a node').meta({ description: 'Only the direction that leaves this node.' }).optional(),
-  set: direction.refine((changes) => Object.keys(changes).length > 0, { error: 'an event sets at least one property' }),
+  set: direction.refine((changes) => Object.keys(changes).length > 0, {
+    error: 'an event sets at least one property\nwrite "set: { delay: 20ms }"',
+    // A key that is unknown is what is wrong then.
+    when: ({ issues }) => issues.length === 0,
+  }),
 });
 
 const lan = strict({

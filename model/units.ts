@@ -144,7 +144,10 @@ export function parsePackets(text: string): number {
 export function parseRatio(value: string | number): number {
   if (typeof value === 'number') {
     if (value >= 0 && value <= 1) return value;
-    throw new UsageError(`${value} is not a ratio`, { hint: `a ratio is from 0 to 1, or a percentage: "${value}%"?` });
+    const percentage = value > 1 && value <= 100 ? `${value}%` : '0.1%';
+    throw new UsageError(`${value} is not a ratio`, {
+      hint: `a ratio is from 0 to 1, or a percentage: "${percentage}"`,
+    });
   }
   const written = /^([0-9]{1,20}(?:\.[0-9]{1,20})?)(%?)$/.exec(value);
   if (written === null) {

@@ -69,6 +69,7 @@ export interface Finding {
     | 'tunnel-time'
     | 'strain'
     | 'compensation'
+    | 'arrivals'
     | 'unknown'
     | 'nothing-asked';
   /** `link h1--s1`, `tap:h1:eth0`, `tunnel a–b`, `host CPU` … */

@@ -48,6 +48,11 @@ struct fec_encoder *encoder_of(napi_env env, int32_t handle) {
   return state == NULL ? NULL : table_get(&state->encoders, handle);
 }
 
+struct arrivals *arrivals_of(napi_env env, int32_t handle) {
+  struct state *state = state_of(env);
+  return state == NULL ? NULL : table_get(&state->arrivals, handle);
+}
+
 /* The environment ends. Descriptors are the caller's: only memory is given back. */
 static void state_free(napi_env env, void *data, void *hint) {
   (void)hint;
@@ -61,11 +66,15 @@ static void state_free(napi_env env, void *data, void *hint) {
   for (size_t i = 0; i < state->receivers.count; i++) {
     if (state->receivers.items[i] != NULL) receiver_free(state->receivers.items[i]);
   }
+  for (size_t i = 0; i < state->arrivals.count; i++) {
+    if (state->arrivals.items[i] != NULL) arrivals_free(state->arrivals.items[i]);
+  }
   free(state->ios.items);
   free(state->keyrings.items);
   for (size_t i = 0; i < state->encoders.count; i++) free(state->encoders.items[i]);
   free(state->receivers.items);
   free(state->encoders.items);
+  free(state->arrivals.items);
   free(state);
 }
 

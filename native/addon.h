@@ -8,6 +8,7 @@
  *   netns.c        a thread's visit to another network namespace
  *   tap.c          TAPs: open
  *   burst.c        TAPs: batch read, batch write
+ *   arrivals.c     TAPs: when frames came
  *   uring.c        io_uring, for batches of small frames
  *   udp.c          sockets of tunnels: open, connect, ask
  *   udp-send.c     datagrams out: segmented sends, sealing
@@ -62,31 +63,37 @@ struct io {
   int32_t slot_count; /* whole slots in the arena */
   int32_t *iov;
   int32_t iov_count;
+  int32_t *slots; /* free ones, to read into */
+  int32_t slots_count;
   int32_t *lengths;
   int32_t lengths_count;
-  int32_t *cuts; /* as long as `lengths`, and so are `ecn` and `sources` */
+  int32_t *cuts; /* as long as `lengths`, and so are `ecn`, `sources` and `came` */
   uint8_t *ecn;
   int32_t *sources;
+  double *came;
   uint8_t *endpoint;
   uint8_t *vnet;
   int32_t vnet_count; /* whole headers */
   int32_t *ready;
   int32_t ready_count;
-  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake, then how long it was; [3]: pace */
+  double *clock; /* [0]: now; [1]: until when to wait; [2]: how long before that to stay awake, then how long it was; [3]: pace;
+                    [4]: how late the sleep ended, -1 where it did not */
   double paced_ns; /* when it was, or is to be, woken last, as if it were always at its pace */
   int32_t waker;   /* the token of who woke it last */
-  int64_t start_ns; /* CLOCK_MONOTONIC at ioCreate */
+  int64_t start_ns; /* CLOCK_MONOTONIC where the clock is 0 */
 
-  /* Scratch, as large as any call can need: a header and every entry of `iov`; a message for every length. */
+  /* Scratch, as large as any call can need: a header and every entry of `iov` or `slots`; a message for every length. */
   struct iovec *parts;
   struct mmsghdr *messages;
   struct epoll_event *events;
   struct send *send; /* udp-send.c */
+  bool tap_is_empty; /* burst.c: the last read left nothing */
   uint8_t *burst;    /* burst.c: buffers, and what is done with them */
   struct transfer *transfers;
   struct uring *ring; /* NULL: system calls are made one by one */
+  int ring_error;     /* why, where there was to be one: an errno; else 0 */
 
-  napi_ref references[10]; /* keep the arrays' memory alive */
+  napi_ref references[12]; /* keep the arrays' memory alive */
 };
 
 /* One per environment: each worker thread that loads the addon has its own. */
@@ -95,6 +102,7 @@ struct state {
   struct table keyrings;  /* aead.h */
   struct table receivers; /* udp-receive.c */
   struct table encoders;  /* fec.h */
+  struct table arrivals;  /* arrivals.c */
 };
 
 /* NULL for a handle that is not in use. */
@@ -102,9 +110,11 @@ struct io *io_of(napi_env env, int32_t handle);
 struct keyring *keyring_of(napi_env env, int32_t handle);
 struct receiver *receiver_of(napi_env env, int32_t handle);
 struct fec_encoder *encoder_of(napi_env env, int32_t handle);
+struct arrivals *arrivals_of(napi_env env, int32_t handle);
 void io_free(napi_env env, struct io *io);
 void keyring_free(struct keyring *ring);
 void receiver_free(struct receiver *receiver);
+void arrivals_free(struct arrivals *arrivals);
 bool burst_create(struct io *io);
 void burst_free(struct io *io);
 struct send *send_create(void);
@@ -150,7 +160,7 @@ bool netns_enter(napi_env env, const char *path, int *home);
 /* Moves the thread back. A thread that cannot go back would act on the wrong network: then the process is aborted. */
 void netns_leave(int home);
 
-/* --- frames in slots (io.c) -------------------------------------------------------------------------------------- */
+/* --- frames in slots ---------------------------------------------------------------------------------------------- */
 
 /* How many slots a frame of this many bytes takes: slotsFor in arena.ts. */
 static inline int32_t slots_for(int64_t bytes) {
@@ -158,16 +168,35 @@ static inline int32_t slots_for(int64_t bytes) {
 }
 
 /*
- * Scatter list for one frame to read: `count` slots from `iov[at]` on, headroom left free in the first. False when one
+ * Scatter list for one frame to read: `count` slots from `slots[at]` on, headroom left free in the first. False when one
  * is no slot of the arena.
  */
-bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *parts);
+static inline bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
+  for (int32_t i = 0; i < count; i++) {
+    int32_t slot = io->slots[at + i];
+    if (slot < 0 || slot >= io->slot_count) return false;
+    size_t headroom = i == 0 ? HEADROOM_BYTES : 0;
+    parts[i].iov_base = io->arena + (size_t)slot * SLOT_BYTES + headroom;
+    parts[i].iov_len = SLOT_BYTES - headroom;
+  }
+  return true;
+}
 
 /*
  * Scatter list for one frame to write: `count` pairs from `iov[2 * at]` on. Returns false when there are none, or one
  * lies outside the arena.
  */
-bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts);
+static inline bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
+  if (at < 0 || count < 1 || (int64_t)at + count > io->iov_count / 2) return false;
+  for (int32_t i = 0; i < count; i++) {
+    int32_t offset = io->iov[2 * (at + i)];
+    int32_t bytes = io->iov[2 * (at + i) + 1];
+    if (offset < 0 || bytes < 0 || (size_t)offset + (size_t)bytes > io->arena_bytes) return false;
+    parts[i].iov_base = io->arena + offset;
+    parts[i].iov_len = (size_t)bytes;
+  }
+  return true;
+}
 
 /* --- where datagrams come from and go to (udp.c) ------------------------------------------------------------------ */
 
@@ -190,7 +219,7 @@ int64_t monotonic_ns(void);
 #define NATIVE_CALLS(CALL)                                                                                             \
   CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
   CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
-  CALL(tapOpen) CALL(tapSetCarrier) CALL(udpOpen) CALL(udpAddress) CALL(udpRouteMtu) CALL(udpReceiveBufferBytes)       \
+  CALL(tapOpen) CALL(tapSetCarrier) CALL(arrivalsOpen) CALL(arrivalsCreate) CALL(arrivalsDestroy) CALL(udpOpen) CALL(udpAddress) CALL(udpRouteMtu) CALL(udpReceiveBufferBytes)       \
   CALL(udpFeatures)                                                                                                    \
   CALL(udpReceiverCreate) CALL(udpReceiverDestroy) CALL(udpConnect) CALL(udpDisconnect) CALL(udpPeer) CALL(udpSource)  \
   CALL(keyringCreate) CALL(keyringAdd) CALL(keyringRemove) CALL(keyringDestroy) CALL(random)                           \
@@ -198,7 +227,7 @@ int64_t monotonic_ns(void);
   CALL(arenaCreate) CALL(ioCreate) CALL(ioDestroy)                                                                     \
   CALL(epollCreate) CALL(epollAdd) CALL(epollModify) CALL(epollRemove)                                          \
   CALL(threadId) CALL(setThreadName) CALL(setTimerSlackNs) CALL(setSliceNs) CALL(setRealtime)                           \
-  CALL(tick) CALL(wait) CALL(ringStart) CALL(tapRead) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                       \
+  CALL(tick) CALL(wait) CALL(ringStart) CALL(ringError) CALL(tapRead) CALL(arrivalTimes) CALL(tapWrite) CALL(udpRead) CALL(udpMore)                       \
   CALL(udpOverruns) CALL(udpWrite) CALL(udpRepaired) CALL(udpUnrepaired)                                               \
   CALL(parityCreate) CALL(parityDestroy) CALL(parityRows) CALL(gather) CALL(scatter)
 

@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <limits.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/if_ether.h>
@@ -37,6 +39,16 @@ struct advertisement {
 };
 _Static_assert(sizeof(struct advertisement) == 32, "RFC 4861, 4.4: 24 bytes, and 8 of the option");
 
+/*
+ * Until the kernel has noted that a device has its carrier again, which a thread of its own does (net/core/link_watch.c), it drops what is sent.
+ * Who asks for the carrier makes it do so first.
+ */
+static void settle_carrier(int sock, struct ifreq *request) {
+  struct ethtool_value carrier = {.cmd = ETHTOOL_GLINK};
+  request->ifr_data = (void *)&carrier;
+  ioctl(sock, SIOCETHTOOL, request);
+}
+
 /* False with errno, as all below. */
 static bool find_link(const char *name, struct link *link) {
   struct ifreq request = {0};
@@ -51,6 +63,7 @@ static bool find_link(const char *name, struct link *link) {
     *link = (struct link){.name = name, .index = request.ifr_ifindex};
     found = ioctl(sock, SIOCGIFHWADDR, &request) == 0;
     memcpy(link->mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
+    settle_carrier(sock, &request);
   }
   if (sock >= 0) close(sock);
   return found;

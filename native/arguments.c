@@ -99,7 +99,9 @@ bool get_option(napi_env env, napi_value object, const char *name, napi_value *o
 
 napi_value make_int(napi_env env, int64_t value) {
   napi_value result;
-  napi_create_int64(env, value, &result);
+  /* Most are small, and those V8 makes no object for. */
+  if (value == (int32_t)value) napi_create_int32(env, (int32_t)value, &result);
+  else napi_create_int64(env, value, &result);
   return result;
 }
 

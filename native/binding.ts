@@ -19,11 +19,10 @@ import { LuthierError, SyscallError } from '../model/errors.js';
 export interface IoArrays {
   /** The arena's bytes, from `arenaCreate`. */
   readonly arena: Uint8Array;
-  /**
-   * In: for `tapRead` and `udpRead` the free slots to read into (slot indices); for writes the scatter list, pairs of
-   * (byte offset in the arena, bytes).
-   */
+  /** In for writes: the scatter list, pairs of (byte offset in the arena, bytes). */
   readonly iov: Int32Array;
+  /** In for `tapRead` and `udpRead`: free slots to read into (slot indices). */
+  readonly slots: Int32Array;
   /** Out for reads: bytes per frame or datagram. In for writes: scatter entries per frame or datagram. */
   readonly lengths: Int32Array;
   /**
@@ -37,6 +36,8 @@ export interface IoArrays {
    * sent with; out of `udpRead`, the one that it came with, the same for all that were joined.
    */
   readonly ecn: Uint8Array;
+  /** Out of `arrivalTimes`, as long as `lengths`: when frames came, as `clock[0]`; 0 where that is not known. */
+  readonly came: Float64Array;
   /**
    * Out of `udpRead`, as long as `lengths`: 0 of a datagram that came from `endpoint`, or where the socket is connected; else
    * a number for `udpSource`.
@@ -52,10 +53,11 @@ export interface IoArrays {
   /** Out of `wait`: tokens of the ready descriptors. */
   readonly ready: Int32Array;
   /**
-   * `clock[0]`: CLOCK_MONOTONIC in ns since `ioCreate`, written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
+   * `clock[0]`: CLOCK_MONOTONIC in ns since its zero (`ioCreate`), written by `wait` and `tick`. `clock[1]`: until when `wait` waits,
    * Infinity for no deadline; `clock[2]`: how long before that it stays awake, looking, so that it is not late (0: not at
    * all); after it, how long it did. `clock[3]`: its pace, how far apart wakings by one descriptor again and again are made (0: they
-   * are as they come). Here and not arguments: a double that crosses a call is an allocation.
+   * are as they come). `clock[4]`, after it: how much later than it was to its sleep ended, before it stayed awake; -1 where a
+   * descriptor ended it, or it did not sleep. Here and not arguments: a double that crosses a call is an allocation.
    */
   readonly clock: Float64Array;
 }
@@ -204,6 +206,14 @@ export interface Native {
   tapOpen(options: TapOptions): number;
   /** TUNSETCARRIER. */
   tapSetCarrier(fd: number, on: boolean): void;
+  /**
+   * From now on the kernel writes down when the TAP's host sends frames: returns the memory's descriptor, which can only be
+   * read. Throws EPERM without CAP_BPF.
+   */
+  arrivalsOpen(tap: number): number;
+  /** Maps that memory, as an argument of `arrivalTimes`; the descriptor stays the caller's. */
+  arrivalsCreate(fd: number): number;
+  arrivalsDestroy(arrivals: number): void;
   /** Non-blocking UDP socket, IP_PMTUDISC_PROBE so that it never fragments, FD_CLOEXEC. */
   udpOpen(options: UdpOptions): number;
   /** MTU of the route to `connect`, by `device` where one is said; 0 where there is no route. Sends nothing. */
@@ -265,8 +275,9 @@ export interface Native {
   /**
    * Registers the arrays, which may stand in a SharedArrayBuffer; returns a handle for the data-path calls below. The
    * arrays' sizes bound every call: one that asks for more than they hold, or names a slot outside the arena, is -EINVAL.
+   * `zeroNs`: CLOCK_MONOTONIC where the clock is 0, not in the future; absent: now.
    */
-  ioCreate(arrays: IoArrays): number;
+  ioCreate(arrays: IoArrays, zeroNs?: number): number;
   ioDestroy(io: number): void;
   epollCreate(): number;
   /** `events`: EPOLLIN 1, EPOLLOUT 4. `token` comes back in `ready`. Level-triggered. */
@@ -306,8 +317,10 @@ export interface Native {
    * -errno: it cannot be had (ENOSYS, EPERM, or EINVAL before Linux 6.1), and all is done one by one, as before.
    */
   ringStart(io: number): number;
+  /** Why there is no ring though it was asked for one, which it cannot have, or has lost since: an errno; else 0. */
+  ringError(io: number): number;
   /**
-   * Reads up to `maxFrames` frames into the slots `iov[0 … slotCount)`. Each frame takes the next `slotsFor(length)`
+   * Reads up to `maxFrames` frames into the first `slotCount` of `slots`. Each frame takes the next `slotsFor(length)`
    * slots in order: data from HEADROOM_BYTES in its first, from 0 in the others (arena.ts). Stops at EAGAIN, or when
    * fewer than `minSlots` slots are left (the largest frame this TAP can give). Out: `lengths[i]`; `vnet` where `vnetHdr`.
    * `ahead`, where it is not 0: small frames are expected, about so many; others cost a copy. No more are read at once than
@@ -323,11 +336,16 @@ export interface Native {
     ahead: number,
   ): number;
   /**
+   * Of the frames that `tapRead` has just read, so many, when their host sent them: `came[i]`. To be called after each read of
+   * that TAP that brought some, with all of them. 0, or -EINVAL.
+   */
+  arrivalTimes(io: number, arrivals: number, frames: number): number;
+  /**
    * Writes frames from the scatter list: frame i has `lengths[i]` entries; `vnet` header i goes first where `vnetHdr`.
    * Starts at frame `first`, whose scatter entries start at `iov[2 * firstEntry]`. Returns how many were written, 0 when
    * the device is full; a frame that the kernel refuses (not EAGAIN) ends the batch before it, and is `-errno` when it
-   * is the first. Or, where later ones were written in one system call with it, it counts among the written, and
-   * `lengths` has `-errno` for it.
+   * is the first. Or, where it was tried with others in one system call, it counts among the written, and `lengths` has
+   * `-errno` for it.
    */
   tapWrite(io: number, fd: number, first: number, firstEntry: number, frames: number, vnetHdr: number): number;
   /**
@@ -338,7 +356,7 @@ export interface Native {
   /** The other way round: to the parts of the arena that the scatter list names. */
   scatter(io: number, bytes: Uint8Array, at: number, entries: number): number;
   /**
-   * Receives datagrams into the slots `iov[0 … slotCount)`: each takes the next `slotsFor(length)` of them, laid out as a
+   * Receives datagrams into the first `slotCount` of `slots`: each takes the next `slotsFor(length)` of them, laid out as a
    * frame is. What the kernel merged is taken apart; where `keyring` is not 0 each is opened; those that carry one frame
    * on in a row are joined to one with a longer payload. Out: `lengths[i]`, without the tag; a negative one is a
    * `UdpRefusal`, and took no slot. What found no slots waits in `receiver` for the next call. `isOpen` is 1 for a socket

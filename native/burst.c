@@ -66,9 +66,10 @@ void burst_free(struct io *io) {
 static uint8_t *burst_buffer(const struct io *io, int i) { return io->burst + (size_t)i * BURST_BUFFER_BYTES; }
 
 /* One that failed is not used again. */
-static void ring_lose(struct io *io) {
+static void ring_lose(struct io *io, int error) {
   uring_free(io->ring);
   io->ring = NULL;
+  io->ring_error = error;
 }
 
 static int32_t read_once(int fd, void *buffer, size_t bytes) {
@@ -103,8 +104,8 @@ static int burst_read(struct io *io, int fd, uint32_t bytes, int count) {
     int error = uring_read(io->ring, fd, transfers, (unsigned)count);
     /* With holes: a frame may come right after a read that found none. */
     int frames = gather(transfers, count);
-    if (error != 0 || frames == -EOPNOTSUPP) ring_lose(io);
-    else return frames;
+    if (error == 0 && frames != -EOPNOTSUPP) return frames;
+    ring_lose(io, error == 0 ? EOPNOTSUPP : error);
     if (frames > 0) return frames;
   }
   int tried = 0;
@@ -113,7 +114,7 @@ static int burst_read(struct io *io, int fd, uint32_t bytes, int count) {
   return gather(transfers, tried);
 }
 
-/* From a buffer to as many slots from `iov[at]` on as it takes; false when one is no slot of the arena. */
+/* From a buffer to as many of `slots` from `at` on as it takes; false when one is no slot of the arena. */
 static bool put_in_slots(const struct io *io, int32_t at, const uint8_t *from, int32_t bytes) {
   int32_t count = slots_for(bytes);
   if (!io_slots(io, at, count, io->parts)) return false;
@@ -140,13 +141,14 @@ static int tap_read_burst(struct io *io, int fd, int32_t slots, int32_t min_slot
     if (count > (slots - used) / min_slots) count = (slots - used) / min_slots;
     if (count < 1) break;
     int got = burst_read(io, fd, (uint32_t)bytes, count);
+    io->tap_is_empty = got < count;
     if (got < 0) return frames > 0 || got == -EAGAIN ? frames : got;
     for (int i = 0; i < got; i++) {
       const uint8_t *buffer = io->transfers[i].buffer;
       int32_t length = io->transfers[i].result - header_bytes;
       if (length < 0) return frames > 0 ? frames : -EIO; /* not a TAP with vnet headers */
       if (!put_in_slots(io, used, buffer + header_bytes, length)) return frames > 0 ? frames : -EINVAL;
-      if (header_bytes > 0) memcpy(io->vnet + (size_t)frames * VNET_HDR_BYTES, buffer, (size_t)header_bytes);
+      if (header_bytes > 0) memcpy(io->vnet + (size_t)frames * VNET_HDR_BYTES, buffer, VNET_HDR_BYTES);
       io->lengths[frames++] = length;
       used += slots_for(length);
     }
@@ -159,8 +161,9 @@ static int tap_read_burst(struct io *io, int fd, int32_t slots, int32_t min_slot
 
 static int tap_read(struct io *io, int fd, int32_t slots, int32_t min_slots, int32_t max_frames, bool vnet_hdr,
                     int32_t ahead) {
-  if (slots < 0 || slots > io->iov_count || min_slots < 1 || min_slots > io->iov_count) return -EINVAL;
+  if (slots < 0 || slots > io->slots_count || min_slots < 1 || min_slots > io->slots_count) return -EINVAL;
   if (max_frames < 0 || max_frames > io->lengths_count || (vnet_hdr && max_frames > io->vnet_count)) return -EINVAL;
+  io->tap_is_empty = false;
   if (ahead > 0) return tap_read_burst(io, fd, slots, min_slots, max_frames, vnet_hdr ? VNET_HDR_BYTES : 0, ahead);
   int header = vnet_hdr ? 1 : 0;
   int32_t used = 0;
@@ -172,7 +175,8 @@ static int tap_read(struct io *io, int fd, int32_t slots, int32_t min_slots, int
     do got = readv(fd, io->parts, min_slots + header);
     while (got < 0 && errno == EINTR);
     if (got < 0) {
-      if (errno == EAGAIN || frames > 0) break;
+      io->tap_is_empty = errno == EAGAIN;
+      if (io->tap_is_empty || frames > 0) break;
       return -errno;
     }
     if (vnet_hdr) got -= VNET_HDR_BYTES;
@@ -199,12 +203,24 @@ static int32_t small_frames(const struct io *io, int32_t first, int32_t entry, i
   return most;
 }
 
+/* Whether the ring did nothing about a transfer: there was no room, or it is not to be used (any more). */
+static bool is_undone(int32_t result) { return result == -EAGAIN || result == -ECANCELED || result == -EOPNOTSUPP; }
+
 /*
- * Writes `count` small frames from `first` on, or fewer where one is refused; returns how many, or -errno of the first.
- *
- * The ring goes on behind a frame that is refused. So where a later one was written, what a refused one was refused for
- * takes the place of its length, and it counts as consumed: as if the caller had dropped it and gone on.
+ * By the ring, which goes on behind a frame that is refused. So what one was refused for takes the place of its length, and it
+ * counts as consumed: as if the caller had dropped it and gone on. Returns how many are consumed.
  */
+static int32_t ring_write(struct io *io, int fd, int32_t first, int32_t count) {
+  struct transfer *transfers = io->transfers;
+  int error = uring_write(io->ring, fd, transfers, (unsigned)count);
+  if (error != 0 || transfers[0].result == -EOPNOTSUPP) ring_lose(io, error == 0 ? EOPNOTSUPP : error);
+  while (count > 0 && is_undone(transfers[count - 1].result)) count--;
+  for (int32_t i = 0; i < count; i++)
+    if (transfers[i].result < 0) io->lengths[first + i] = transfers[i].result;
+  return count;
+}
+
+/* Writes `count` small frames from `first` on, or fewer where one is refused; returns how many, or -errno of the first. */
 static int32_t burst_write(struct io *io, int fd, int32_t first, int32_t entry, int32_t count, bool vnet_hdr) {
   struct transfer *transfers = io->transfers;
   size_t header_bytes = vnet_hdr ? VNET_HDR_BYTES : 0;
@@ -212,24 +228,17 @@ static int32_t burst_write(struct io *io, int fd, int32_t first, int32_t entry, 
     uint8_t *buffer = burst_buffer(io, i);
     if (!io_pairs(io, entry + i, 1, io->parts)) count = i;
     if (i == count) break;
-    if (vnet_hdr) memcpy(buffer, io->vnet + (size_t)(first + i) * VNET_HDR_BYTES, header_bytes);
+    if (vnet_hdr) memcpy(buffer, io->vnet + (size_t)(first + i) * VNET_HDR_BYTES, VNET_HDR_BYTES);
     memcpy(buffer + header_bytes, io->parts[0].iov_base, io->parts[0].iov_len);
     transfers[i] = (struct transfer){.buffer = buffer, .bytes = (uint32_t)(header_bytes + io->parts[0].iov_len)};
   }
   if (count == 0) return -EINVAL;
-  /* An interface that is down refuses all: then it is not asked about each of them for every one that is dropped. */
-  int32_t written = 0, alone = io->ring != NULL && count > MIN_RING ? 1 : count;
-  for (; written < alone; written++) {
+  int32_t written = io->ring != NULL && count >= MIN_RING ? ring_write(io, fd, first, count) : 0;
+  if (written > 0) return written;
+  for (; written < count; written++) {
     int32_t result = write_once(fd, transfers[written].buffer, transfers[written].bytes);
     if (result < 0) return written > 0 ? written : result;
   }
-  if (alone == count) return written;
-  int error = uring_write(io->ring, fd, transfers + 1, (unsigned)count - 1);
-  if (error != 0 || transfers[1].result == -EOPNOTSUPP) ring_lose(io);
-  written = count;
-  while (written > 1 && transfers[written - 1].result < 0) written--;
-  for (int32_t i = 1; i < written; i++)
-    if (transfers[i].result < 0) io->lengths[first + i] = transfers[i].result;
   return written;
 }
 
@@ -280,5 +289,13 @@ napi_value native_ringStart(napi_env env, napi_callback_info info) {
   if (!numbers(env, info, 1, &handle) || (io = io_of(env, handle)) == NULL) return make_int(env, -EINVAL);
   int error = 0;
   if (io->ring == NULL) io->ring = uring_create(&error);
-  return make_int(env, io->ring == NULL ? -error : 0);
+  io->ring_error = io->ring == NULL ? error : 0;
+  return make_int(env, -io->ring_error);
+}
+
+napi_value native_ringError(napi_env env, napi_callback_info info) {
+  int32_t handle;
+  struct io *io;
+  if (!numbers(env, info, 1, &handle) || (io = io_of(env, handle)) == NULL) return make_int(env, -EINVAL);
+  return make_int(env, io->ring_error);
 }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { native } from './binding.js';
-import { hasEnded, isRoot, KeeperFixture, nsrunPath, processStatus, until } from './fixture.js';
+import { hasEnded, isRoot, KeeperFixture, nsrunPath, PATIENCE_MS, processStatus, until } from './fixture.js';
 
 const env = [`PATH=${process.env['PATH'] ?? ''}`];
 
@@ -133,9 +133,9 @@ describe.skipIf(!isRoot)('ending a command', () => {
     const init = keeper.host('h1');
     const pid = await start(keeper, 'h1', 'trap "" TERM; echo ready; while :; do sleep 0.01; done');
     const client = native.seqpacketConnect(keeper.socket);
-    native.sendMessage(client, Buffer.from('pid'), [], 1000);
-    native.receiveMessage(client, 10_000);
-    native.sendMessage(client, Buffer.from(['end', 'h1', keeper.path('h1.exit'), '50'].join('\0')), [], 1000);
+    native.sendMessage(client, Buffer.from('pid'), [], PATIENCE_MS);
+    native.receiveMessage(client, PATIENCE_MS);
+    native.sendMessage(client, Buffer.from(['end', 'h1', keeper.path('h1.exit'), '50'].join('\0')), [], PATIENCE_MS);
     expect(keeper.client.hosts()).toHaveLength(1); // the request before has been passed on
     await keeper.kill();
     native.close(client);

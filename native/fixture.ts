@@ -108,11 +108,16 @@ export function commandLine(pid: number): string {
   return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
 }
 
-/** Resolves with what `look` gives as soon as that is neither undefined nor false. */
+/** A busy machine is no failure. */
+export const PATIENCE_MS = 20_000;
+
+/** Resolves with what `look` gives as soon as that is neither undefined nor false; throws, with its text, where it never is. */
 export async function until<T>(look: () => T | undefined | false): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) return found;
+    if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${String(look)}`);
     await setTimeout(2);
   }
 }
@@ -174,14 +179,16 @@ export class Io {
     this.arrays = {
       arena: new Uint8Array(native.arenaCreate(slots * SLOT_BYTES)),
       iov: new Int32Array(entries),
+      slots: new Int32Array(slots),
       lengths: new Int32Array(frames),
       cuts: new Int32Array(frames),
       ecn: new Uint8Array(frames),
       sources: new Int32Array(frames),
+      came: new Float64Array(frames),
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(frames * VNET_HDR_BYTES),
       ready: new Int32Array(16),
-      clock: new Float64Array(4),
+      clock: new Float64Array(5),
     };
     this.handle = native.ioCreate(this.arrays);
     handles.add(this.handle);
@@ -189,6 +196,6 @@ export class Io {
 
   /** Slots 0, 1, 2 … to read into. */
   offerSlots(count: number): void {
-    for (let i = 0; i < count; i++) this.arrays.iov[i] = i;
+    for (let i = 0; i < count; i++) this.arrays.slots[i] = i;
   }
 }

@@ -10,29 +10,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-bool io_slots(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
-  for (int32_t i = 0; i < count; i++) {
-    int32_t slot = io->iov[at + i];
-    if (slot < 0 || slot >= io->slot_count) return false;
-    size_t headroom = i == 0 ? HEADROOM_BYTES : 0;
-    parts[i].iov_base = io->arena + (size_t)slot * SLOT_BYTES + headroom;
-    parts[i].iov_len = SLOT_BYTES - headroom;
-  }
-  return true;
-}
-
-bool io_pairs(const struct io *io, int32_t at, int32_t count, struct iovec *parts) {
-  if (at < 0 || count < 1 || (int64_t)at + count > io->iov_count / 2) return false;
-  for (int32_t i = 0; i < count; i++) {
-    int32_t offset = io->iov[2 * (at + i)];
-    int32_t bytes = io->iov[2 * (at + i) + 1];
-    if (offset < 0 || bytes < 0 || (size_t)offset + (size_t)bytes > io->arena_bytes) return false;
-    parts[i].iov_base = io->arena + offset;
-    parts[i].iov_len = (size_t)bytes;
-  }
-  return true;
-}
-
 /* --- arenaCreate ------------------------------------------------------------------------------------------------- */
 
 static void arena_free(napi_env env, void *data, void *bytes) {
@@ -85,20 +62,27 @@ void io_free(napi_env env, struct io *io) {
 }
 
 napi_value native_ioCreate(napi_env env, napi_callback_info info) {
-  napi_value arrays;
+  napi_value argument[2];
+  napi_valuetype zero;
   struct state *state;
-  size_t arena, iov, lengths, cuts, ecn, sources, endpoint, vnet, ready, clock;
-  arguments(env, info, 1, &arrays);
+  int64_t start_ns = monotonic_ns();
+  size_t arena, iov, slots, lengths, cuts, ecn, sources, came, endpoint, vnet, ready, clock;
+  arguments(env, info, 2, argument);
+  napi_typeof(env, argument[1], &zero);
+  if (zero != napi_undefined && !get_int(env, argument[1], "zeroNs", 0, start_ns, &start_ns)) return NULL;
+  napi_value arrays = argument[0];
   napi_get_instance_data(env, (void **)&state);
   struct io *io = calloc(1, sizeof *io);
   if (io == NULL) return throw_errno(env, "calloc", ENOMEM);
   napi_ref *reference = io->references;
   if (!take_array(env, arrays, "arena", napi_uint8_array, (void **)&io->arena, &arena, reference++) ||
       !take_array(env, arrays, "iov", napi_int32_array, (void **)&io->iov, &iov, reference++) ||
+      !take_array(env, arrays, "slots", napi_int32_array, (void **)&io->slots, &slots, reference++) ||
       !take_array(env, arrays, "lengths", napi_int32_array, (void **)&io->lengths, &lengths, reference++) ||
       !take_array(env, arrays, "cuts", napi_int32_array, (void **)&io->cuts, &cuts, reference++) ||
       !take_array(env, arrays, "ecn", napi_uint8_array, (void **)&io->ecn, &ecn, reference++) ||
       !take_array(env, arrays, "sources", napi_int32_array, (void **)&io->sources, &sources, reference++) ||
+      !take_array(env, arrays, "came", napi_float64_array, (void **)&io->came, &came, reference++) ||
       !take_array(env, arrays, "endpoint", napi_uint8_array, (void **)&io->endpoint, &endpoint, reference++) ||
       !take_array(env, arrays, "vnet", napi_uint8_array, (void **)&io->vnet, &vnet, reference++) ||
       !take_array(env, arrays, "ready", napi_int32_array, (void **)&io->ready, &ready, reference++) ||
@@ -106,12 +90,12 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     io_free(env, io);
     return NULL;
   }
-  if (clock < 4) {
+  if (clock < 5) {
     io_free(env, io);
-    throw_range(env, "clock", "shorter than four");
+    throw_range(env, "clock", "shorter than five");
     return NULL;
   }
-  const char *shorter = cuts < lengths ? "cuts" : ecn < lengths ? "ecn" : sources < lengths ? "sources" : NULL;
+  const char *shorter = cuts < lengths ? "cuts" : ecn < lengths ? "ecn" : sources < lengths ? "sources" : came < lengths ? "came" : NULL;
   if (shorter != NULL || endpoint < ENDPOINT_BYTES) {
     io_free(env, io);
     if (shorter != NULL) throw_range(env, shorter, "shorter than lengths");
@@ -121,10 +105,11 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
   io->arena_bytes = arena;
   io->slot_count = (int32_t)(arena / SLOT_BYTES);
   io->iov_count = (int32_t)iov;
+  io->slots_count = (int32_t)slots;
   io->lengths_count = (int32_t)lengths;
   io->vnet_count = (int32_t)(vnet / VNET_HDR_BYTES);
   io->ready_count = (int32_t)ready;
-  io->parts = calloc(1 + iov, sizeof *io->parts);
+  io->parts = calloc(1 + (iov > slots ? iov : slots), sizeof *io->parts);
   io->messages = calloc(lengths, sizeof *io->messages);
   io->events = calloc(ready, sizeof *io->events);
   io->send = send_create();
@@ -135,7 +120,7 @@ napi_value native_ioCreate(napi_env env, napi_callback_info info) {
     io_free(env, io);
     return throw_errno(env, "calloc", ENOMEM);
   }
-  io->start_ns = monotonic_ns();
+  io->start_ns = start_ns;
   io->clock[0] = 0;
   return make_int(env, handle);
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { native } from './binding.js';
-import { isRoot, KeeperFixture, until } from './fixture.js';
+import { isRoot, KeeperFixture, PATIENCE_MS, until } from './fixture.js';
 
 const ROUNDS = 20;
 
@@ -25,7 +25,7 @@ it.skipIf(!isRoot)('leaves no host behind that its client was not told of', asyn
     await using keeper = await KeeperFixture.start();
     const name = `unborn-${process.pid}-${round}`;
     const client = native.seqpacketConnect(keeper.socket);
-    native.sendMessage(client, Buffer.from(['host', name, name, keeper.directory].join('\0')), [], 1000);
+    native.sendMessage(client, Buffer.from(['host', name, name, keeper.directory].join('\0')), [], PATIENCE_MS);
     // The moment that the init exists: it has its namespaces still to furnish, and the keeper has not answered.
     const { pid } = keeper.process;
     while (readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8') === '');

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { native } from './binding.js';
-import { hasEnded, isRoot, KeeperFixture, nsrunPath, processStatus, until } from './fixture.js';
+import { hasEnded, isRoot, KeeperFixture, nsrunPath, PATIENCE_MS, processStatus, until } from './fixture.js';
 import { KeeperClient } from './keeper.js';
 
 const env = [`PATH=${process.env['PATH'] ?? ''}`];
@@ -14,8 +14,8 @@ function inside(pid: number, ...argv: string[]): string {
 
 /** One request as bytes, and the fields of its answer. */
 function raw(fd: number, request: string, fds: readonly number[] = []): string[] {
-  native.sendMessage(fd, Buffer.from(request), fds, 1000);
-  return native.receiveMessage(fd, 1000).data.toString().split('\0');
+  native.sendMessage(fd, Buffer.from(request), fds, PATIENCE_MS);
+  return native.receiveMessage(fd, PATIENCE_MS).data.toString().split('\0');
 }
 
 describe('the keeper', () => {
@@ -135,7 +135,7 @@ describe('the keeper', () => {
     for (let i = 0; i < 600; i++) keeper.client.put(`${i}${'x'.repeat(250)}`, event);
     native.close(event);
     const deaf = native.seqpacketConnect(keeper.socket);
-    for (let i = 0; i < 8; i++) native.sendMessage(deaf, Buffer.from('list'), [], 1000);
+    for (let i = 0; i < 8; i++) native.sendMessage(deaf, Buffer.from('list'), [], PATIENCE_MS);
     expect(keeper.client.list()).toHaveLength(600);
     native.close(deaf);
     expect(keeper.client.list()).toHaveLength(600);
@@ -288,10 +288,10 @@ describe.skipIf(!isRoot)('a host', () => {
     for (let round = 0; round < 25; round++) {
       const others = Array.from({ length: 8 }, () => native.seqpacketConnect(keeper.socket));
       for (const other of others) raw(other, 'pid');
-      native.sendMessage(client, Buffer.from(`host\0h${round}\0h\0${keeper.directory}`), [], 1000);
+      native.sendMessage(client, Buffer.from(`host\0h${round}\0h\0${keeper.directory}`), [], PATIENCE_MS);
       for (const other of others) native.close(other);
       process.kill(keeper.client.hosts().find(({ name }) => name === 'other')!.pid, 'SIGKILL');
-      expect(native.receiveMessage(client, 5000).data.toString()).toMatch(/^ok\0/);
+      expect(native.receiveMessage(client, PATIENCE_MS).data.toString()).toMatch(/^ok\0/);
       await until(() => !keeper.client.hosts().some(({ name }) => name === 'other'));
       keeper.host('other');
     }

@@ -42,7 +42,7 @@ it.each(['WIRE_VERSION', 'DATAGRAM_HEADER_BYTES', 'NETWORK_AT', 'TAG_BYTES'])(
   },
 );
 
-it.each(['udp-send.c', 'udp-receive.c'])('CHUNK_HEADER_BYTES is the same in %s and on the wire', (file) => {
+it.each(['udp-send.c', 'udp-join.c'])('CHUNK_HEADER_BYTES is the same in %s and on the wire', (file) => {
   const value = number(file, /^#define CHUNK_HEADER_BYTES (\d+)$/m);
   expect(number('../vswitch/tunnel/wire.ts', /^export const CHUNK_HEADER_BYTES = (\d+);$/m)).toBe(value);
 });

@@ -184,9 +184,10 @@ describe.skipIf(!isRoot)('a TAP', () => {
     await using keeper = await KeeperFixture.start();
     const [h1, h2] = [port(keeper, 'h1', 1), port(keeper, 'h2', 2)];
     await Promise.all([up(h1.pid, '10.9.9.1/24'), up(h2.pid, '10.9.9.2/24')]);
-    const work = run(h1.pid, ['ping', '-c', '3', '-i', '0.01', '-s', '1300', '-W', '5', '10.9.9.2']);
+    const work = run(h1.pid, ['ping', '-c', '3', '-i', '0.01', '-s', '1300', '-w', '60', '10.9.9.2']);
     await joinTaps(h1.fd, h2.fd, [by, 8], 0, work);
-    expect((await work)[1]).toMatch(/3 packets transmitted, 3 received/);
+    // More than three where the loop came late: answers that wait are all read. Fewer by the deadline are a status of their own.
+    expect(await work).toEqual([0, expect.stringMatching(/ \d+ received/)]);
     disown(h1.fd);
     expect((await run(h1.pid, ['cat', '/sys/class/net/eth0/carrier']))[1]).toBe('1\n');
     const again = own(keeper.client.get('tap:h1'));
@@ -229,19 +230,18 @@ describe.skipIf(!isRoot)('a TAP', () => {
       const { pid, fd } = port(keeper, 'h1', 1);
       const io = ioBy(by, 8);
       expect(native.tapRead(io.handle, fd, 4, 1, 4, 0, ahead)).toBe(0);
+      // It says nothing by itself, and asks for each neighbour once.
+      const quiet = ['net.ipv6.conf.eth0.disable_ipv6=1', 'net.ipv4.neigh.eth0.retrans_time_ms=60000'];
+      expect(await run(pid, ['sysctl', '-qw', ...quiet])).toEqual([0, '']);
       await up(pid, '10.9.9.1/24');
-      // Ten frames wait (ARP requests, to begin with); room for two at a time, one slot kept back.
-      await run(pid, ['sh', '-c', 'for i in 1 2 3 4 5 6; do ping -c1 -W0.001 10.9.9.10$i; done']);
+      // Ten frames wait, ARP requests; room for two at a time, one slot kept back.
+      await run(pid, ['sh', '-c', 'for i in 0 1 2 3 4 5 6 7 8 9; do ping -c1 -W0.001 10.9.9.10$i; done']);
       io.offerSlots(8);
       expect(native.tapRead(io.handle, fd, 2, 1, 4, 0, ahead)).toBe(2);
       expect(native.tapRead(io.handle, fd, 3, 2, 4, 0, ahead)).toBe(2);
       expect(native.tapRead(io.handle, fd, 1, 2, 4, 0, ahead)).toBe(0);
       const ethertype = io.arrays.arena.subarray(HEADROOM_BYTES + 12, HEADROOM_BYTES + 14);
-      expect([
-        [0x08, 0x06],
-        [0x08, 0x00],
-        [0x86, 0xdd],
-      ]).toContainEqual([...ethertype]);
+      expect([...ethertype]).toEqual([0x08, 0x06]);
       // More asked for than there are: those that came, and then none.
       expect(native.tapRead(io.handle, fd, 8, 1, 8, 0, ahead)).toBeGreaterThan(0);
       expect(native.tapRead(io.handle, fd, 8, 1, 8, 0, ahead)).toBeLessThan(8);

@@ -131,13 +131,13 @@ export class Line {
   }
 
   /** All that has come, joined as the addon joins it; refusals as numbers. */
-  receive(ring = 0, slots = 90): (Buffer | number)[] {
+  receive(ring = 0, slots = 90, isOpen = 0): (Buffer | number)[] {
     const { arrays, handle } = this.io;
     const all: (Buffer | number)[] = [];
     this.ecn.length = 0;
     for (;;) {
       this.io.offerSlots(slots);
-      const n = native.udpRead(handle, this.buffers, this.b, slots, ring, 0);
+      const n = native.udpRead(handle, this.buffers, this.b, slots, ring, isOpen);
       expect(n).toBeGreaterThanOrEqual(0);
       let slot = 0;
       for (let i = 0; i < n; i++) {

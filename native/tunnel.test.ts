@@ -107,6 +107,14 @@ describe('a long datagram', () => {
     expect(line.receive(ring).map((data) => (data as Buffer).byteLength - HEADERS)).toEqual([6000, 6000]);
   });
 
+  it('is known for a repeat though another lane of its sender came in between', () => {
+    const [p0, p1, p2, p3] = pieces as [Buffer, Buffer, Buffer, Buffer];
+    const other = datagram({ payload: bytes(3000), lane: 1, counter: 5n });
+    for (const one of [p0, p1, other, p1, p2, p3]) expect(line.send([one], { segments: 0 })).toBe(1);
+    const got = line.receive().map((data) => (data as Buffer).byteLength - HEADERS);
+    expect(got).toEqual([6000, 3000, 3000, 4066]);
+  });
+
   it('is refused where it cannot be', () => {
     const refused = -22;
     expect(line.send([long], { cuts: [3000], segments: 0 })).toBe(refused);
@@ -336,6 +344,38 @@ describe('a replay window', () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('a socket that hears everybody', () => {
+  it('knows copies from elsewhere for such, 63 datagrams of their lane later, whatever other lanes sent', () => {
+    const bind = { address: '127.0.0.1', port: 0 };
+    const fd = own(native.udpOpen({ bind, receiveBufferBytes: 4 << 20 }));
+    const connect = native.udpAddress(fd);
+    const [peer, other] = [0, 1].map(() => new Line(own(native.udpOpen({ bind, connect })), fd)) as [Line, Line];
+    const lanes = [0, 1, 2, 3, 4, 5, 6, 7];
+    const opening = keyring(false);
+    for (const lane of lanes.slice(1))
+      native.keyringAdd(opening, { epoch: 7, lane, algorithm: 'aes-256-gcm', seals: false, secret: SECRET });
+    const sealed = Array.from({ length: 64 }, (_, counter) =>
+      lanes.map((lane) =>
+        seal(datagram({ epoch: 7, lane, counter: BigInt(counter), payload: bytes(100) }), 'aes-256-gcm'),
+      ),
+    );
+    const receive = (from: Line): (Buffer | number)[] => {
+      const all: (Buffer | number)[] = [];
+      for (const one of sealed) {
+        expect(from.send(one)).toBe(lanes.length);
+        all.push(...peer.receive(opening, 90, 1));
+      }
+      return all;
+    };
+    expect(receive(peer).filter((one) => typeof one === 'number')).toEqual([]);
+    const all = sealed.length * lanes.length;
+    expect(receive(other)).toEqual(new Array(all).fill(UdpRefusal.twin));
+    // Once: then it is a replay.
+    expect(receive(other)).toEqual(new Array(all).fill(UdpRefusal.replayed));
+    for (const one of [peer, other]) one.close();
   });
 });
 

@@ -102,7 +102,10 @@ static int io_wait(struct io *io, int epoll) {
   double until_ns = io->clock[1], awake_ns = io->clock[2], pace_ns = io->clock[3], spent_ns = 0;
   /* Not where there is something to do at once. */
   if (pace_ns > 0 && until_ns - awake_ns > io_now(io)) io_pace(io, pace_ns, until_ns - awake_ns);
-  long got = io_sleep(io, epoll, until_ns - awake_ns - io_now(io));
+  double left_ns = until_ns - awake_ns - io_now(io);
+  long got = io_sleep(io, epoll, left_ns);
+  /* None where a descriptor ended it, or there was no time to sleep. */
+  io->clock[4] = got == 0 && left_ns > 0 ? io_now(io) - (until_ns - awake_ns) : -1;
   if (got == 0 && awake_ns > 0) {
     double woken_ns = io_now(io);
     while (got == 0 && io_now(io) < until_ns) got = io_sleep(io, epoll, 0);

@@ -21,6 +21,8 @@ await build({
   splitting: true,
   platform: 'node',
   target: 'node20.19',
+  // Constants become numbers where they are used. As variables, which they are in a bundle, they are read anew for each frame.
+  minifySyntax: true,
   format: 'esm',
   // Libraries in CommonJS call `require` for Node's own modules.
   banner: {

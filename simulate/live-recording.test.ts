@@ -7,6 +7,7 @@ import type { SwitchConfig } from '../model/messages.js';
 import type { Network } from '../model/network.js';
 import { RandomStream } from '../vswitch/emulation/random.js';
 import { LinkRecordings } from '../vswitch/recording/link-recordings.js';
+import { MergedRecords } from '../vswitch/recording/merged-records.js';
 import { RecordReader } from '../vswitch/recording/record-ring.js';
 import { RecordingLines } from '../vswitch/recording/stream.js';
 import { Arrivals } from './arrivals.js';
@@ -65,7 +66,11 @@ function apply(to: SwitchConfig): void {
 
 function start(links: readonly string[]): void {
   recordings.start(1, links, reader.buffer);
-  lines = new RecordingLines(reader, links, { name: 'n', seed: network.seed, machine: 'local' });
+  lines = new RecordingLines(new MergedRecords([{ reader, links }]), {
+    name: 'n',
+    seed: network.seed,
+    machine: 'local',
+  });
 }
 
 function take(): void {
@@ -173,6 +178,56 @@ describe('a recording of links that were in use before', () => {
     expect(recording.endNs).toBeLessThan(STARTED_NS + 3000e6);
     const report = replayed(recording);
     expect(report.difference).toBeUndefined();
+    expect(report.frames).toBeGreaterThan(1000);
+  });
+
+  test('in two engines is one, and is replayed to the nanosecond', () => {
+    const parts = [
+      { its: machine, to: reader, links: ['h1--s1'] },
+      { its: new VirtualSwitch(clock, MEMORY_BYTES), to: new RecordReader(), links: ['h2--s1', 'h3--s1'] },
+    ].map((part) => {
+      const { engine, arena } = part.its;
+      return { ...part, follows: new LinkRecordings(engine.topology, arena, clock) };
+    });
+    parts[1]!.its.apply(config, () => {
+      throw new RangeError('one machine has no tunnels');
+    });
+    const records = new MergedRecords(parts.map(({ to, links }) => ({ reader: to, links })));
+    lines = new RecordingLines(records, { name: 'n', seed: network.seed, machine: 'local' });
+    for (const { follows, links, to } of parts) {
+      follows.start(1, links, to.buffer);
+      clock.advance(1000);
+    }
+    const arrivals = new Arrivals(flowsOf(network, TRAFFIC));
+    const lateness = new RandomStream(1, 'lateness', 0, 'test');
+    for (let turn = 0; clock.nowNs() < STARTED_NS + 2000e6; turn++) {
+      const dueNs = Math.min(arrivals.nextNs + STARTED_NS, ...parts.map(({ its }) => its.nextNs));
+      clock.advance(Math.max(0, dueNs - clock.nowNs()));
+      while (arrivals.nextNs + STARTED_NS <= clock.nowNs()) {
+        const { host, port, bytes } = arrivals.take();
+        parts[host === 'h1' ? 0 : 1]!.its.offer(tapName(host, port), { bytes });
+      }
+      for (const [i, { its, follows }] of parts.entries()) {
+        clock.advance((lateness.next32() >>> 0) % 1_000_000);
+        its.changeLinks();
+        its.settle();
+        if (turn % (70 + 50 * i) === 0) follows.mark(1);
+      }
+      if (turn % 40 === 0) take();
+    }
+    for (const { follows } of parts) {
+      follows.stop(1);
+      clock.advance(1_000_000);
+    }
+    records.end();
+    take();
+    const recording = parseRecording(text, 'run.jsonl');
+    const times = recording.causes.map(({ at }) => at);
+    expect(times).toEqual([...times].sort((x, y) => x - y));
+    expect(new Set(recording.causes.map(({ link }) => link))).toEqual(new Set(LINKS));
+    const report = replayed(recording);
+    expect(report.difference).toBeUndefined();
+    expect(report.same).toBe(recording.outcomes.length);
     expect(report.frames).toBeGreaterThan(1000);
   });
 

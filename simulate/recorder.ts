@@ -26,12 +26,12 @@ export class Recorder implements LinkObserver {
     this.#clock = clock;
   }
 
-  came(frame: number): void {
+  came(frame: number, given: Float64Array | null): void {
     const { csumState, csumStart, csumOffset, gsoSize } = this.#arena;
     const isSuper = gsoSize[frame]! > 0;
     this.#target.cause({
       ...this.#of,
-      at: this.#clock.nowNs(),
+      at: given === null ? this.#clock.nowNs() : given[GivenTime.came]!,
       frame: {
         bytes: this.#arena.read(frame),
         ...(isSuper ? { gsoSize: gsoSize[frame]! } : {}),
@@ -85,9 +85,9 @@ export class Both implements LinkObserver {
     this.#second = second;
   }
 
-  came(frame: number): void {
-    this.#first.came(frame);
-    this.#second.came(frame);
+  came(frame: number, given: Float64Array | null): void {
+    this.#first.came(frame, given);
+    this.#second.came(frame, given);
   }
 
   left(frame: number, given: Float64Array | null): void {

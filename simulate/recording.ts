@@ -107,6 +107,8 @@ export function parseRecording(text: string, file: string): Recording {
   causes.length = end.counts[0];
   outcomes.length = end.counts[1];
   gone.length = end.counts[2];
+  // A frame may have come before the engine came to it, which had to do with another direction before. The sort is stable.
+  causes.sort((a, b) => a.at - b.at);
   const first = causes[0];
   const startNs = first !== undefined && 'begun' in first ? first.at : 0;
   return { network, seed, compensationNs: compensation, startNs, endNs: end.at, causes, outcomes, gone };

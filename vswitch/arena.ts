@@ -7,7 +7,7 @@
  *   │ 128 B    │  │ 2048 B   │  │ …        │             next[id] → second slot → … → -1
  *   ├──────────┤  │          │  │          │
  *   │ data     │  │          │  │          │             data starts at `offset[id]` of the first slot (128 unless
- *   │ 1920 B   │  │          │  │          │             headers were pushed or pulled) and at 0 of every other
+ *   │ 1920 B   │  │          │  │          │             headers were pulled, or it was cut) and at 0 of every other
  *   └──────────┘  └──────────┘  └──────────┘
  *
  * Fields of a frame stand in arrays indexed by frame id. Frames are reference counted: flooding retains, every way out
@@ -42,6 +42,8 @@ export function slotsFor(frameBytes: number): number {
 export class Arena {
   /** The slots' bytes: slot `i` starts at `i * SLOT_BYTES`. */
   readonly bytes: Uint8Array;
+  /** The same, for numbers of more than a byte. */
+  readonly view: DataView;
   readonly slotCount: number;
   /** Slot → next slot of the same frame, or -1. */
   readonly next: Int32Array;
@@ -60,6 +62,8 @@ export class Arena {
    */
   readonly csumStart: Uint16Array;
   readonly csumOffset: Uint16Array;
+  /** When it came to where the engine had it from, by the engine's clock; 0: when the engine comes to it. */
+  readonly cameNs: Float64Array;
   /** As many as there are entries in emulated links (`emulation/entries.ts`): more than 16 bits. */
   readonly refs: Uint32Array;
 
@@ -70,6 +74,7 @@ export class Arena {
   constructor(bytes: Uint8Array) {
     const slots = Math.floor(bytes.byteLength / SLOT_BYTES);
     this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.slotCount = slots;
     this.next = new Int32Array(slots).fill(-1);
     this.length = new Int32Array(slots);
@@ -78,6 +83,7 @@ export class Arena {
     this.csumState = new Uint8Array(slots);
     this.csumStart = new Uint16Array(slots);
     this.csumOffset = new Uint16Array(slots);
+    this.cameNs = new Float64Array(slots);
     this.refs = new Uint32Array(slots);
     // A stack: the slot that was freed last, still in cache, is used first; memory never used is never touched.
     this.#free = new Int32Array(slots);
@@ -106,6 +112,7 @@ export class Arena {
     this.offset[slot] = HEADROOM_BYTES;
     this.gsoSize[slot] = 0;
     this.csumState[slot] = Checksum.unknown;
+    this.cameNs[slot] = 0;
     this.refs[slot] = 1;
     return slot;
   }
@@ -132,13 +139,48 @@ export class Arena {
   /** Gives up one reference; the last one frees the slots. */
   release(frame: number): void {
     if (--this.refs[frame]! > 0) return;
-    let slot = frame;
-    while (slot !== -1) {
+    const second = this.next[frame]!;
+    this.#free[this.#freeCount++] = frame;
+    if (second !== -1) this.#releaseChain(frame, second);
+  }
+
+  #releaseChain(first: number, second: number): void {
+    this.next[first] = -1;
+    for (let slot = second; slot !== -1;) {
       const next = this.next[slot]!;
-      this.next[slot] = -1;
-      this.#free[this.#freeCount++] = slot;
+      this.returnSlot(slot);
       slot = next;
     }
+  }
+
+  /** The same for frames `from` to before `to` of a batch. */
+  releaseAll({ ids }: FrameBatch, from: number, to: number): void {
+    for (let i = from; i < to;) {
+      i = this.#releaseSingles(ids, i, to);
+      if (i < to) this.release(ids[i++]!);
+    }
+  }
+
+  /** Up to the first that is in several slots, or held by others. It calls nothing, so that the arrays are looked up once for all frames. */
+  #releaseSingles(ids: Int32Array, from: number, to: number): number {
+    const { next, refs } = this;
+    const free = this.#free;
+    let count = this.#freeCount;
+    let i = from;
+    for (; i < to; i++) {
+      const frame = ids[i]!;
+      if (refs[frame] !== 1 || next[frame] !== -1) break;
+      refs[frame] = 0;
+      free[count++] = frame;
+    }
+    this.#freeCount = count;
+    return i;
+  }
+
+  /** How many slots its bytes are in. */
+  slotsOf(frame: number): number {
+    const beyondFirst = this.length[frame]! - (SLOT_BYTES - this.offset[frame]!);
+    return beyondFirst <= 0 ? 1 : 1 + Math.ceil(beyondFirst / SLOT_BYTES);
   }
 
   /** Where the frame's first byte stands in `bytes`. Headers up to `FIRST_SLOT_BYTES` are contiguous from here. */
@@ -206,6 +248,31 @@ export class FrameBatch {
     this.ids[this.count] = frame;
     this.channels[this.count] = channel;
     this.count++;
+  }
+
+  /** Appends frames of another batch, `from` to before `to`; the caller has seen that there is room. */
+  append(frames: FrameBatch, from: number, to: number, channel: number): void {
+    const { ids, channels, count } = this;
+    const shift = count - from;
+    for (let i = from; i < to; i++) {
+      ids[i + shift] = frames.ids[i]!;
+      channels[i + shift] = channel;
+    }
+    this.count = to + shift;
+  }
+
+  /** Makes it a batch of this frame. */
+  only(frame: number): this {
+    this.count = 0;
+    this.push(frame, 0);
+    return this;
+  }
+
+  /** Makes it a batch of those frames of another, `from` to before `to`, without their channels. */
+  part(frames: FrameBatch, from: number, to: number): this {
+    this.count = 0;
+    this.append(frames, from, to, 0);
+    return this;
   }
 
   /** Forgets the first `n`, which went elsewhere. */

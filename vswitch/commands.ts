@@ -5,19 +5,22 @@
  * shared memory can be passed along.
  */
 import type { DoneChange, LinkChange, ScheduledLink } from '../model/messages.js';
-import type { EpochKeys } from './device/device.js';
+import type { LaneKeys } from './device/device.js';
 import type { EngineConfig } from './stack/config.js';
 import type { TrunkOptions } from './stack/trunk.js';
+import type { LaneBoard } from './tunnel/lane-board.js';
 
 /** `workerData`. */
 export interface EngineStart {
   readonly arenaBytes: number;
+  /** CLOCK_MONOTONIC where the clock of all engines of the process is 0. */
+  readonly zeroNs: number;
   /** Whether bursts of small frames are moved by io_uring, where the kernel lets this process. */
   readonly ioUring: boolean;
+  /** Whether it measures at its start what it takes itself. */
+  readonly compensation: boolean;
   /** To the other engines of the process, by their number. */
   readonly trunks: ReadonlyMap<number, TrunkOptions>;
-  /** Whether links leave out of delays what the engine takes itself. */
-  readonly compensation: boolean;
   /** The eventfd that wakes the engine for a command. */
   readonly wakeFd: number;
   /** Of `Telemetry.allocate` and `FlightRecorder.allocate`. */
@@ -32,8 +35,8 @@ export interface EngineReady {
   readonly unixStartNs: bigint;
   /** As /proc/self/task names it. */
   readonly threadId: number;
-  /** Why io_uring cannot be had where it was asked for: an errno. */
-  readonly ioUringErrno?: number;
+  /** `Rehearsal.costNs`; 0 where that was not asked for. */
+  readonly costNs: number;
 }
 
 /** Which index of the shared counters belongs to whom. */
@@ -51,12 +54,22 @@ export interface Commands {
   /** Names of the devices that `prepare` needs descriptors for, and of trunks, which need none. */
   devicesToOpen: [config: EngineConfig, answer: string[]];
   /** What can fail of a change. The engine owns the descriptors from here on, also when it refuses. */
-  prepare: [arguments: { config: EngineConfig; fds: ReadonlyMap<string, number> }, answer: undefined];
+  prepare: [
+    arguments: {
+      config: EngineConfig;
+      fds: ReadonlyMap<string, number>;
+      /** Of the tunnels among them that have lanes, and of the lanes. */
+      boards: ReadonlyMap<string, LaneBoard>;
+    },
+    answer: undefined,
+  ];
   /** It is to be what it was prepared for; or is not, where it was. */
   commit: [arguments: undefined, answer: Layout];
   abandon: [arguments: undefined, answer: undefined];
   /** All at once, between two breaths; when one of them is unknown, none. */
   setLinks: [links: readonly ScheduledLink[], answer: undefined];
+  /** As `PortDevice.watchArrivals`; the engine owns the descriptor from here on. */
+  watchArrivals: [arguments: { device: string; fd: number }, answer: undefined];
   /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */
   addresses: [
     arguments: undefined,
@@ -66,6 +79,8 @@ export interface Commands {
       refused: number;
     }[],
   ];
+  /** Why io_uring is not used (any more) where it was asked for: an errno; else 0. */
+  ioUringErrno: [arguments: undefined, answer: number];
   /** `channel`: -1 for all of the device. */
   startCapture: [
     arguments: { id: number; device: string; channel: number; ring: SharedArrayBuffer },
@@ -77,7 +92,7 @@ export interface Commands {
   markRecording: [id: number, answer: undefined];
   stopRecording: [id: number, answer: undefined];
   /** Keys of a tunnel, and its handshake: as `TunnelControl` has them. `device` is its name. */
-  installKeys: [arguments: { device: string; keys: EpochKeys }, answer: undefined];
+  installKeys: [arguments: { device: string; keys: LaneKeys }, answer: undefined];
   useKeys: [arguments: { device: string; epoch: number }, answer: undefined];
   dropKeys: [arguments: { device: string; epoch: number }, answer: undefined];
   markHandshakes: [arguments: { device: string; mark: Uint8Array }, answer: undefined];

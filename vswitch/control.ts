@@ -18,15 +18,16 @@
  * Errors are `{ code, message, hint? }`: 400 what was asked is wrong, 404 there is no such thing, 500 the rest.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { linkState } from '../model/emulation.js';
+import { isEmulated, linkState } from '../model/emulation.js';
 import { LuthierError, StateError, UsageError } from '../model/errors.js';
-import type {
-  DoneChange,
-  DropRecord,
-  ScheduledLink,
-  SwitchConfig,
-  SwitchState,
-  TunnelState,
+import {
+  arrivalsName,
+  type DoneChange,
+  type DropRecord,
+  type ScheduledLink,
+  type SwitchConfig,
+  type SwitchState,
+  type TunnelState,
 } from '../model/messages.js';
 import type { KeeperClient } from '../native/keeper.js';
 import { native } from '../native/binding.js';
@@ -61,6 +62,8 @@ export class Control {
   readonly #linkStates: Map<string, 'up' | 'down'>;
   /** Links that do, did or will do something to frames. */
   readonly #emulated: Set<string>;
+  /** TAPs that tell when their frames came. */
+  readonly #watched: Set<string>;
   /** Of the engine's schedule. */
   readonly #done: DoneChange[];
   /** The configuration that is being applied: one after the other. */
@@ -75,6 +78,7 @@ export class Control {
     this.#handshakes = handshakes;
     this.#timer = timer;
     this.#emulated = new Set();
+    this.#watched = new Set();
     this.#config = undefined;
     this.#linkStates = new Map();
     this.#done = [];
@@ -99,9 +103,7 @@ export class Control {
           break;
         case 'PUT /config':
           await this.#putConfig(await readBody(request));
-          sendJson(response, 200, {});
-          // After the answer, since the log is loaded when it is first written to.
-          void log().then((logger) => logger.info({ links: this.#config?.links.length, ...this.#io() }, 'configured'));
+          await this.#configured(response);
           break;
         case 'PUT /links':
           await this.#putLinks(await readBody(request));
@@ -144,9 +146,11 @@ export class Control {
       this.#config = config;
       this.#linkStates.clear();
       this.#emulated.clear();
+      for (const device of opened) this.#watched.delete(device);
       this.#linksAre(config.links);
-      this.#watchStrains();
       this.#handshakes.configure(config, opened);
+      this.#engines.watchStrains(this.#emulated);
+      await this.#watchArrivals();
     });
   }
 
@@ -158,21 +162,40 @@ export class Control {
       if (config === undefined) throw new StateError('the switch process has no configuration yet');
       for (const link of links) checkInputs(link, config.inputs);
       await this.#engines.setLinks(links);
+      const wasEmulated = this.#emulated.size > 0;
       this.#linksAre(links);
-      this.#watchStrains();
+      this.#engines.watchStrains(this.#emulated);
+      if (!wasEmulated) await this.#watchArrivals();
     });
   }
 
   #linksAre(links: readonly ScheduledLink[]): void {
     for (const link of links) {
       this.#linkStates.set(link.name, linkState(link));
-      const ways = [link, ...(link.later ?? [])].flatMap(({ forward, reverse }) => [forward, reverse]);
-      if (ways.some(({ emulation }) => emulation !== undefined)) this.#emulated.add(link.name);
+      if (isEmulated(link)) this.#emulated.add(link.name);
     }
   }
 
-  #watchStrains(): void {
-    this.#engines.watchStrains(this.#emulated);
+  /** Where links are emulated: when frames come to the TAPs, as far as the agent has that written down. It is done without else. */
+  async #watchArrivals(): Promise<void> {
+    const unwatched = this.#unwatchedTaps();
+    if (this.#emulated.size === 0 || unwatched.length === 0) return;
+    const { machine } = this.#config!;
+    try {
+      const held = new Set(this.#keeper.list());
+      for (const tap of unwatched) {
+        if (!held.has(`${machine}/${arrivalsName(tap)}`)) continue;
+        await this.#engines.watchArrivals(tap, this.#keeper.get(`${machine}/${arrivalsName(tap)}`));
+        this.#watched.add(tap);
+      }
+    } catch (error) {
+      (await log()).warn(error, 'delays count from when frames are read');
+    }
+  }
+
+  #unwatchedTaps(): string[] {
+    const devices = this.#config?.devices ?? [];
+    return devices.flatMap(({ kind, name }) => (kind === 'tap' && !this.#watched.has(name) ? [name] : []));
   }
 
   #changes(query: URLSearchParams): DoneChange[] {
@@ -203,14 +226,15 @@ export class Control {
 
   async #state(): Promise<SwitchState> {
     const engines = this.#engines;
-    const bridges = await engines.addresses();
+    const [bridges, io] = await Promise.all([engines.addresses(), this.#io()]);
     return {
       pid: process.pid,
       rssBytes: process.memoryUsage.rss(),
       uptimeNs: Math.round(process.uptime() * 1e9),
-      ...this.#io(),
+      ...io,
       arena: engines.arena(),
       compensationNs: engines.compensationNs,
+      unwatchedTaps: this.#emulated.size === 0 ? 0 : this.#unwatchedTaps().length,
       devices: engines.devices(),
       links: engines.links().map(({ name, ...counters }) => {
         return { name, state: this.#linkStates.get(name) ?? 'up', ...counters };
@@ -230,8 +254,15 @@ export class Control {
     };
   }
 
-  #io(): Pick<SwitchState, 'ioUringError'> {
-    const { ioUringError } = this.#engines;
+  async #configured(response: ServerResponse): Promise<void> {
+    const io = await this.#io();
+    sendJson(response, 200, {});
+    // After the answer, since the log is loaded when it is first written to.
+    void log().then((logger) => logger.info({ links: this.#config?.links.length, ...io }, 'configured'));
+  }
+
+  async #io(): Promise<Pick<SwitchState, 'ioUringError'>> {
+    const ioUringError = await this.#engines.ioUringError();
     return ioUringError === undefined ? {} : { ioUringError };
   }
 
@@ -282,17 +313,16 @@ export class Control {
       throw new StateError(`none of the links to record does anything to frames`, {
         hint: 'have one do something: luthier set LINK delay=10ms',
       });
-    const engine = this.#engines.ofLinks(links);
+    const engines = this.#engines.ofLinks([...new Set(links)]);
     this.#recording = true;
     try {
-      await streamRecording(engine, response, {
+      await streamRecording(engines, response, {
         id: ++this.#lastCapture,
-        links: [...new Set(links)],
         network: {
           name: config.network,
           seed: config.seed,
           machine: config.machine,
-          compensationNs: engine.compensationNs,
+          compensationNs: this.#engines.compensationNs,
         },
         timer: this.#timer,
         until,

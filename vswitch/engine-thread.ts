@@ -2,7 +2,6 @@
  * The main thread's end of an engine's thread: starts it, sends commands, reads the shared counters. Used by `engines.ts`.
  */
 import { once } from 'node:events';
-import { getSystemErrorName } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { LuthierError, StateError } from '../model/errors.js';
 import { native } from '../native/binding.js';
@@ -40,8 +39,8 @@ export class EngineThread {
   readonly unixStartNs: bigint;
   /** As /proc/self/task names it. */
   readonly threadId: number;
-  /** Why bursts of small frames are not moved by io_uring, though it was asked for: an errno's name. */
-  readonly ioUringError: string | undefined;
+  /** What it takes itself of a frame's time in a link, as measured at its start; 0: it was not. */
+  readonly costNs: number;
   readonly #worker: Worker;
   readonly #wakeFd: number;
   /** Called with what the engine says unasked. */
@@ -57,7 +56,7 @@ export class EngineThread {
     this.ended = ended;
     this.unixStartNs = ready.unixStartNs;
     this.threadId = ready.threadId;
-    this.ioUringError = ready.ioUringErrno === undefined ? undefined : getSystemErrorName(-ready.ioUringErrno);
+    this.costNs = ready.costNs;
     this.#worker = worker;
     this.#wakeFd = start.wakeFd;
     this.onTunnelEvent = () => undefined;
@@ -75,11 +74,12 @@ export class EngineThread {
     });
   }
 
-  /** Resolves when the engine is warm and waits for its first configuration. */
-  static async start(arenaBytes: number, options: EngineOptions = {}): Promise<EngineThread> {
+  /** Resolves when the engine is warm and waits for its first configuration. `zeroNs`: see `EngineStart`. */
+  static async start(arenaBytes: number, zeroNs: number, options: EngineOptions = {}): Promise<EngineThread> {
     const { ioUring = true, compensation = true, trunks = new Map<number, TrunkOptions>() } = options;
     const workerData: EngineStart = {
       arenaBytes,
+      zeroNs,
       ioUring,
       compensation,
       trunks,
@@ -101,9 +101,9 @@ export class EngineThread {
     return new EngineThread(worker, workerData, ended, ready);
   }
 
-  /** See `Gauge`. */
-  get compensationNs(): number {
-    return this.telemetry.gauges[Gauge.compensationNs]!;
+  /** What its links leave out of delays (`Gauge`): for an engine that has none yet. */
+  compensate(ns: number): void {
+    this.telemetry.gauges[Gauge.compensationNs] = ns;
   }
 
   /** Of the engine's clock. */

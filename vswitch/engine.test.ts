@@ -1,4 +1,4 @@
-import { type LinkProperties, NO_INPUTS, PLAIN } from '../model/emulation.js';
+import { type LinkProperties, NO_EMULATION, NO_INPUTS, PLAIN } from '../model/emulation.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../model/clock.js';
@@ -117,6 +117,39 @@ describe('a bridge', () => {
     expect(play(network, 'a', frame(B, A))).toEqual({ b: 1 });
     expect(play(network, 'a', frame(C, A))).toEqual({ b: 1, c: 1 });
     expectNoLeak(network);
+  });
+
+  it('does with frames that come together what it does with each of them alone', () => {
+    const sent = fc.record({ to: fc.constantFrom(A, B, C, BROADCAST), from: fc.constantFrom(A, B, C) });
+    // Often several in a row are alike.
+    const runs = fc.array(fc.tuple(sent, fc.integer({ min: 1, max: 5 })), { maxLength: 12 });
+    fc.assert(
+      fc.property(fc.constantFrom('a', 'b'), runs, (device, all) => {
+        const frames = all.flatMap(([{ to, from }, times], i) =>
+          Array.from({ length: times }, (_, n) => frame(to, from, 60 + 5 * i + n)),
+        );
+        const [together, alone] = [0, 1].map(() => {
+          const network = started(oneSwitch(['a', 'b', 'c']));
+          play(network, 'b', frame(BROADCAST, B));
+          play(network, 'c', frame(BROADCAST, C));
+          return network;
+        }) as [MemoryNetwork, MemoryNetwork];
+        for (const bytes of frames) {
+          together.send(device, bytes);
+          alone.send(device, bytes);
+          alone.settle();
+        }
+        together.settle();
+        for (const name of ['a', 'b', 'c']) {
+          const lengths = [together, alone].map((network) =>
+            network.receive(name).map(({ bytes }) => bytes.byteLength),
+          );
+          expect(lengths[0]).toEqual(lengths[1]);
+        }
+        expectNoLeak(together);
+        expectNoLeak(alone);
+      }),
+    );
   });
 
   it('delivers the bytes as they were', () => {
@@ -423,7 +456,7 @@ describe('an engine', () => {
       name: `x${i}`,
     });
     const tooManyLinks = [...links, ...Array.from({ length: MAX_LINKS - 1 }, between)];
-    expect(() => network.apply(config({ bridges, devices, links: tooManyLinks }))).toThrow('at most 8192 links');
+    expect(() => network.apply(config({ bridges, devices, links: tooManyLinks }))).toThrow('at most 10240 links');
     const tooManyTaps = [...devices, ...Array.from({ length: MAX_PORTS - 1 }, (_, i) => tap(`t${i}`))];
     expect(() => network.apply(config({ bridges, devices: tooManyTaps, links }))).toThrow('at most 4096 devices');
     expect([...network.engine.topology.links.keys()]).toEqual(['a--s', 'b--s']);
@@ -432,6 +465,37 @@ describe('an engine', () => {
     network.apply(config({ bridges, devices, links: tooManyLinks.slice(1) }));
     expect(network.engine.topology.links.size).toBe(MAX_LINKS);
     network.farEnds.delete('a');
+    expectNoLeak(network);
+  });
+
+  it('has 10 000 emulated links, and what is on each leaves when it is due', () => {
+    const leaves = Array.from({ length: MAX_LINKS - 1 }, (_, i) => `s${i}`);
+    const delayed = (i: number): LinkProperties => ({
+      state: 'up',
+      // Every other one of them before the one before it.
+      emulation: { ...NO_EMULATION, delayNs: 1e6 + (i % 2 === 0 ? i : -i) * 50 },
+    });
+    const clock = new ManualClock();
+    const network = started(
+      config({
+        bridges: ['s', ...leaves].map((name) => bridge(name, { fdbLimit: 1 })),
+        devices: [tap('a')],
+        links: [
+          link({ tap: 'a' }, { bridge: 's' }),
+          ...leaves.map((leaf, i) => link({ bridge: 's' }, { bridge: leaf }, { forward: delayed(i) })),
+        ],
+      }),
+      { clock, arenaBytes: 2 ** 26 },
+    );
+    play(network, 'a', frame(BROADCAST, A));
+    expect(network.telemetry.dropsByReason()).toEqual({});
+    while (network.engine.nextNs < Infinity) {
+      clock.advance(network.engine.nextNs - clock.nowNs());
+      network.settle();
+    }
+    const late = leaves.map((_, i) => network.telemetry.emulation(i + 1, 0)?.lateness);
+    expect(late).toEqual(leaves.map(() => [1]));
+    expect(network.telemetry.dropsByReason()).toEqual({ noPort: leaves.length });
     expectNoLeak(network);
   });
 
@@ -720,4 +784,55 @@ describe('a device that holds frames back', () => {
     far!.close();
     expect(arena.freeSlots).toBe(arena.slotCount);
   });
+});
+
+it('waits for a device that only sends while it is full, and never for frames of its', () => {
+  const waits: string[] = [];
+  const arena = new Arena(new Uint8Array(2 ** 20));
+  const poller: Poller = {
+    add: (fd, _, interest) => void waits.push(`add ${fd}: ${interest}`),
+    watch: (fd, _, interest) => void waits.push(`${fd}: ${interest}`),
+    remove: (fd) => void waits.push(`remove ${fd}`),
+  };
+  const engine = new Engine({ arena, clock: new ManualClock(), poller });
+  let far: PortDevice | undefined;
+  let isFull = true;
+  engine.apply(
+    config({ devices: [tap('a'), udp('udp:b')], links: [link({ tap: 'a' }, { udp: 'udp:b', channel: 1 })] }),
+    (device, context) => {
+      const [near, other] = MemoryDevice.pair(context, context);
+      if (device.kind !== 'udp') {
+        far = other;
+        return near;
+      }
+      other.close();
+      return {
+        ...{ mtuBytes: 1500, batchSize: 1, fd: 99, nextNs: Infinity, sendsOnly: true },
+        rxBatch: () => 0,
+        txBatch: (frames, from) => {
+          if (isFull) return 0;
+          for (let i = from; i < frames.count; i++) arena.release(frames.ids[i]!);
+          return frames.count - from;
+        },
+        poll: () => undefined,
+        close: () => undefined,
+      };
+    },
+  );
+  expect(waits).toEqual(['add 99: 0']);
+  const batch = new FrameBatch(1);
+  batch.push(arena.write(frame(BROADCAST, A)), 0);
+  far!.txBatch(batch, 0);
+  const settle = (): void => {
+    while (engine.breath() > 0);
+  };
+  settle();
+  expect(waits).toEqual(['add 99: 0', `99: ${WRITABLE}`]);
+  isFull = false;
+  engine.portReady(1);
+  settle();
+  engine.close();
+  far!.close();
+  expect(waits).toEqual(['add 99: 0', `99: ${WRITABLE}`, '99: 0', 'remove 99']);
+  expect(arena.freeSlots).toBe(arena.slotCount);
 });

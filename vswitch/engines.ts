@@ -4,19 +4,21 @@
  *
  * A change is done by all or none: each first opens what it needs, which may fail; then each changes, which does not.
  */
+import { getSystemErrorName } from 'node:util';
 import { StateError } from '../model/errors.js';
-import type { PortCounters, ScheduledLink, SwitchConfig, SwitchState } from '../model/messages.js';
+import type { PortCounters, ScheduledLink, SwitchConfig, SwitchState, UdpConfig } from '../model/messages.js';
 import type { Strain } from '../model/verdict.js';
 import { native } from '../native/binding.js';
-import type { Layout, ScheduleEvent } from './commands.js';
+import type { Layout, ScheduleEvent, TunnelEvent } from './commands.js';
 import { linkOf } from './drop-counter.js';
 import { EngineThread } from './engine-thread.js';
 import { type RecordedDrop, RECORDS } from './flight-recorder.js';
-import { NOTHING_PLACED, shard, shardLinks, type Shards } from './stack/shards.js';
+import { hasLanes, NOTHING_PLACED, shard, shardLinks, type Shards } from './stack/shards.js';
 import { allocateWay, type TrunkOptions, type TrunkWay } from './stack/trunk.js';
 import { StrainWatch } from './strain-watch.js';
 import { Gauge, type LinkCounters, type TunnelCounters } from './telemetry.js';
 import type { Timer } from './timer.js';
+import { allocateBoard, type LaneBoard } from './tunnel/lane-board.js';
 
 /** Of the memory for frames, what the trunks have together where there are several engines. */
 const TRUNKS_PART = 1 / 4;
@@ -71,6 +73,10 @@ export class Engines {
   /** Resolves when all have ended; rejects when one failed. */
   readonly ended: Promise<unknown>;
   onScheduleEvent: (event: ScheduleEvent) => void;
+  /** What links leave out of delays. */
+  readonly compensationNs: number;
+  /** Of tunnels and of their lanes. */
+  onTunnelEvent: (event: TunnelEvent) => void;
   readonly #parts: readonly Part[];
   /** What they are, and where. */
   #config: SwitchConfig | undefined;
@@ -78,11 +84,13 @@ export class Engines {
   /** Link → engine, also while they become that. */
   #owners: ReadonlyMap<string, number>;
 
-  private constructor(threads: readonly EngineThread[], { timer, monotonicNs }: Clocks) {
+  private constructor(threads: readonly EngineThread[], compensationNs: number, { timer, monotonicNs }: Clocks) {
+    this.compensationNs = compensationNs;
     this.ended = Promise.all(threads.map(({ ended }) => ended));
     // Who waits for it later is told then.
     this.ended.catch(() => undefined);
     this.onScheduleEvent = () => undefined;
+    this.onTunnelEvent = () => undefined;
     this.#parts = threads.map((thread) => {
       const strains = new StrainWatch(thread.telemetry, thread.threadId, timer(), monotonicNs());
       const layout = { portNames: [], linkNames: [], ports: [], links: [] };
@@ -92,6 +100,9 @@ export class Engines {
     this.#shards = undefined;
     this.#owners = new Map();
     threads.forEach((thread, engine) => {
+      thread.onTunnelEvent = (event) => {
+        this.onTunnelEvent(event);
+      };
       thread.onScheduleEvent = ({ event, changes, done }) => {
         // A relay is changed with the link that it is of.
         const isOwn = (link: string): boolean => this.#owners.get(link) === engine;
@@ -110,34 +121,54 @@ export class Engines {
     const each = <Value>(value: (engine: number) => Value): Value[] =>
       Array.from({ length: engines }, (_, i) => value(i));
     const ways = each((from) => each((to) => (from === to ? undefined : allocateWay(ringBytes, native.eventfd()))));
+    const zeroNs = clocks.monotonicNs();
     const threads = await Promise.all(
-      each((engine) => EngineThread.start(arenaBytes, { compensation, trunks: trunksOf(engine, ways) })),
+      each((engine) => EngineThread.start(arenaBytes, zeroNs, { compensation, trunks: trunksOf(engine, ways) })),
     );
+    // The same for all links of the process: of who was held up least while it was measured.
+    const compensationNs = Math.min(...threads.map(({ costNs }) => costNs));
+    for (const thread of threads) thread.compensate(compensationNs);
     // Each rings for others, until the last has ended.
     void Promise.allSettled(threads.map(({ ended }) => ended)).then(() => {
       for (const way of ways.flat()) if (way !== undefined) native.close(way.bell);
     });
-    return new Engines(threads, clocks);
+    return new Engines(threads, compensationNs, clocks);
   }
 
-  /** The engine that has all tunnels. */
+  /** The engine that hears all tunnels. */
   get ofTunnels(): EngineThread {
     return this.#parts[0]!.thread;
   }
 
-  /** The engine that has a device. */
+  /** Engines that send into a tunnel, each with its lane, the one that hears it first. */
+  sendersOf(tunnel: string): { lane: number; thread: EngineThread }[] {
+    return this.#parts.flatMap(({ ports, thread }, lane) => (ports.has(tunnel) ? [{ lane, thread }] : []));
+  }
+
+  /** In how many lanes a tunnel is sent into. */
+  lanesOf(tunnel: UdpConfig): number {
+    return hasLanes(tunnel, this.#parts.length) ? this.#parts.length : 1;
+  }
+
+  /** The engine that has a device, and all that passes it. */
   ofDevice(name: string): EngineThread {
+    if (this.sendersOf(name).length > 1)
+      throw new StateError(`several engines of the switch process send into ${name}`, {
+        hint: 'capture at the ports of hosts, or bring the network up anew with --engines 1',
+      });
     return this.#partOf(name, this.#shards?.devices).thread;
   }
 
-  /** The engine that has all of these links. */
-  ofLinks(names: readonly string[]): EngineThread {
-    const [part, ...others] = new Set(names.map((name) => this.#partOf(name, this.#shards?.links)));
-    if (others.length > 0)
-      throw new StateError('the links to record are in several engines of the switch process', {
-        hint: 'record them one by one, or bring the network up anew with --engines 1',
-      });
-    return part!.thread;
+  /** The engines that have these links, each with its own. */
+  ofLinks(names: readonly string[]): { thread: EngineThread; links: string[] }[] {
+    const own = new Map<EngineThread, string[]>();
+    for (const name of names) {
+      const { thread } = this.#partOf(name, this.#shards?.links);
+      const links = own.get(thread);
+      if (links === undefined) own.set(thread, [name]);
+      else links.push(name);
+    }
+    return [...own].map(([thread, links]) => ({ thread, links }));
   }
 
   /** All of it, or nothing. Returns which devices were opened for it. */
@@ -145,11 +176,11 @@ export class Engines {
     const shards = shard(config, this.#parts.length, this.#shards ?? NOTHING_PLACED);
     const asked = await this.#all((thread, i) => thread.call('devicesToOpen', shards.configs[i]!));
     const names = asked.map((own) => own.filter((name) => shards.devices.has(name)));
-    const fds = descriptors(names.flat());
+    const fds = descriptorsOfAll(names, descriptors);
+    const boards = this.#boardsOf(config, new Set(names.flat()));
     const prepared = await Promise.allSettled(
       this.#parts.map(({ thread }, i) => {
-        const own = names[i]!.map((name): [string, number] => [name, fds.get(name)!]);
-        return thread.call('prepare', { config: shards.configs[i]!, fds: new Map(own) });
+        return thread.call('prepare', { config: shards.configs[i]!, fds: fds[i]!, boards });
       }),
     );
     for (const one of prepared) {
@@ -166,7 +197,7 @@ export class Engines {
       part.ports = new Map(part.layout.ports.map(({ name, index }) => [name, index]));
       part.links = new Map(part.layout.links.map(({ name, index }) => [name, index]));
     });
-    return names.flat();
+    return [...new Set(names.flat())];
   }
 
   /** In each engine, all between the same two breaths; where one is unknown, none. */
@@ -176,12 +207,19 @@ export class Engines {
     await this.#all((thread, i) => (told[i]!.length === 0 ? undefined : thread.call('setLinks', told[i]!)));
   }
 
+  /** A TAP of the configuration tells from here on when its frames came; the descriptor is the engine's. */
+  watchArrivals(device: string, fd: number): Promise<undefined> {
+    return this.ofDevice(device).call('watchArrivals', { device, fd });
+  }
+
   end(): void {
     for (const { thread } of this.#parts) void thread.call('end', undefined).catch(() => undefined);
   }
 
-  get ioUringError(): string | undefined {
-    return this.#parts.find(({ thread }) => thread.ioUringError !== undefined)?.thread.ioUringError;
+  /** Why one of them moves bursts of small frames without io_uring, from the start or by now: an errno's name. */
+  async ioUringError(): Promise<string | undefined> {
+    const errno = (await this.#all((thread) => thread.call('ioUringErrno', undefined))).find((error) => error !== 0);
+    return errno === undefined ? undefined : getSystemErrorName(-errno);
   }
 
   arena(): SwitchState['arena'] {
@@ -190,23 +228,22 @@ export class Engines {
     return { slots: sum(Gauge.slots), freeSlots: sum(Gauge.freeSlots), starved: sum(Gauge.starved) };
   }
 
-  /** Of the slowest. */
-  get compensationNs(): number {
-    return Math.max(...this.#parts.map(({ thread }) => thread.compensationNs));
-  }
-
   /** In the configuration's order, as all that follow. */
   devices(): ({ name: string } & PortCounters)[] {
     return (this.#config?.devices ?? []).map(({ name }) => {
-      const { ports, thread } = this.#partOf(name, this.#shards?.devices);
-      return { name, ...thread.telemetry.port(ports.get(name)!) };
+      const counted = this.#parts.filter(({ ports }) => ports.has(name));
+      return { name, ...sum(counted.map(({ ports, thread }) => thread.telemetry.port(ports.get(name)!))) };
     });
   }
 
   links(): ({ name: string } & LinkCounters)[] {
     return (this.#config?.links ?? []).map(({ name }) => {
       const { links, thread } = this.#partOf(name, this.#shards?.links);
-      return { name, ...thread.telemetry.link(links.get(name)!) };
+      const own = thread.telemetry.link(links.get(name)!);
+      const copies = this.#shards?.copies.get(name);
+      if (copies === undefined) return { name, ...own };
+      const others = copies.map((engine) => this.#parts[engine]!);
+      return { name, ...sum([own, ...others.map((part) => part.thread.telemetry.link(part.links.get(name)!))]) };
     });
   }
 
@@ -268,6 +305,13 @@ export class Engines {
     return this.#parts.flatMap(({ strains }) => strains.read()).sort((a, b) => a.fromNs - b.fromNs);
   }
 
+  /** For tunnels that are opened and have lanes. */
+  #boardsOf({ devices }: SwitchConfig, opened: ReadonlySet<string>): Map<string, LaneBoard> {
+    const tunnels = devices.filter((device) => device.kind === 'udp' && opened.has(device.name));
+    const shared = tunnels.filter((tunnel) => tunnel.kind === 'udp' && this.lanesOf(tunnel) > 1);
+    return new Map(shared.map(({ name }) => [name, allocateBoard(this.#parts.length)]));
+  }
+
   #partOf(name: string, places: ReadonlyMap<string, number> | undefined): Part {
     const engine = places?.get(name);
     if (engine === undefined) throw new StateError(`there is no ${name}`);
@@ -277,6 +321,29 @@ export class Engines {
   #all<Value>(ask: (thread: EngineThread, engine: number) => Value): Promise<Awaited<Value>[]> {
     return Promise.all(this.#parts.map(({ thread }, engine) => ask(thread, engine)));
   }
+}
+
+/** What each engine opens: of a tunnel, each has a descriptor of its own. All of them, or none is left open. */
+function descriptorsOfAll(
+  names: readonly (readonly string[])[],
+  descriptors: Descriptors,
+): readonly ReadonlyMap<string, number>[] {
+  const given: ReadonlyMap<string, number>[] = [];
+  try {
+    for (const own of names) given.push(descriptors(own));
+  } catch (error) {
+    for (const fds of given) for (const fd of fds.values()) native.close(fd);
+    throw error;
+  }
+  return given;
+}
+
+/** Of what is in several engines. Of a way to another machine nothing is ever asked, so it has no counters of emulation. */
+function sum<Counters extends PortCounters | LinkCounters>([first, ...others]: readonly Counters[]): Counters {
+  const total: Record<string, unknown> = { ...first };
+  for (const other of others)
+    for (const [name, count] of Object.entries(other)) total[name] = Number(total[name]) + Number(count);
+  return total as unknown as Counters;
 }
 
 /** Of the memory for frames. */

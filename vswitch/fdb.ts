@@ -5,9 +5,9 @@
  * tombstones and a lookup ends at the first empty slot. At most `limit` addresses, at least twice as many slots: a host
  * that makes up addresses fills the table and no more; those learned before stay, and are refreshed.
  *
- *   slot   endPlus1   hi      lo          seenNs
- *   0      0          –       –           –           empty
- *   1      3          0x0200  0x0000000a  12.5e9      02:00:00:00:00:0a is at end 2
+ *   slot   words: hi, end + 1   lo           seenNs
+ *   0      0x0000      0        –            –           empty
+ *   1      0x0200      3        0x0000000a   12.5e9      02:00:00:00:00:0a is at end 2
  *
  * Ageing is exact and lazy: an entry that is too old is not found; `sweep` frees its slot a little at a time.
  * Called by `bridge.ts`, per frame, and by the engine for sweeping and dumps. An address is two integers: the first 2
@@ -27,14 +27,13 @@ export class Fdb {
   ageingNs: number;
   /** Addresses held, those that are too old but not swept yet included. */
   count: number;
-  /** How often an address was not learned because the table was full. */
+  /** How often an address was not learned because the table was full; of frames that follow each other it is tried once. */
   refused: number;
   /** What is seen for the first time since then is news to those who were told of it before (`stack/member.ts`). */
   toldNs: number;
   readonly #now: Float64Array;
-  readonly #endPlus1: Uint16Array;
-  readonly #hi: Uint16Array;
-  readonly #lo: Int32Array;
+  /** Two a slot, so that a look at one is at one place. */
+  readonly #words: Int32Array;
   readonly #seenNs: Float64Array;
   readonly #mask: number;
   readonly #shift: number;
@@ -51,9 +50,7 @@ export class Fdb {
     this.refused = 0;
     this.toldNs = -Infinity;
     this.#now = clock.now;
-    this.#endPlus1 = new Uint16Array(slots);
-    this.#hi = new Uint16Array(slots);
-    this.#lo = new Int32Array(slots);
+    this.#words = new Int32Array(2 * slots);
     this.#seenNs = new Float64Array(slots);
     this.#mask = slots - 1;
     this.#shift = 32 - bits;
@@ -66,11 +63,13 @@ export class Fdb {
    */
   learn(hi: number, lo: number, end: number): boolean {
     if ((hi & 0x100) !== 0) return false;
+    const words = this.#words;
+    const here = (hi << 16) | (end + 1);
     let slot = this.#home(hi, lo);
-    while (this.#endPlus1[slot] !== 0) {
-      if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
-        const isNews = this.#endPlus1[slot] !== end + 1 || this.#seenNs[slot]! < this.toldNs;
-        this.#endPlus1[slot] = end + 1;
+    for (let word = words[2 * slot]!; word !== 0; word = words[2 * slot]!) {
+      if (words[2 * slot + 1] === lo && word >>> 16 === hi) {
+        const isNews = word !== here || this.#seenNs[slot]! < this.toldNs;
+        words[2 * slot] = here;
         this.#seenNs[slot] = this.#now[0]!;
         return isNews;
       }
@@ -80,9 +79,8 @@ export class Fdb {
       this.refused++;
       return false;
     }
-    this.#endPlus1[slot] = end + 1;
-    this.#hi[slot] = hi;
-    this.#lo[slot] = lo;
+    words[2 * slot] = here;
+    words[2 * slot + 1] = lo;
     this.#seenNs[slot] = this.#now[0]!;
     this.count++;
     return true;
@@ -90,11 +88,10 @@ export class Fdb {
 
   /** The end that the address is at; -1 when it is not known, or not any more. */
   lookup(hi: number, lo: number): number {
+    const words = this.#words;
     let slot = this.#home(hi, lo);
-    while (this.#endPlus1[slot] !== 0) {
-      if (this.#lo[slot] === lo && this.#hi[slot] === hi) {
-        return this.#isOld(slot) ? -1 : this.#endPlus1[slot]! - 1;
-      }
+    for (let word = words[2 * slot]!; word !== 0; word = words[2 * slot]!) {
+      if (words[2 * slot + 1] === lo && word >>> 16 === hi) return this.#isOld(slot) ? -1 : (word & 0xffff) - 1;
       slot = (slot + 1) & this.#mask;
     }
     return -1;
@@ -104,7 +101,7 @@ export class Fdb {
   sweep(slots: number): void {
     for (let i = 0; i < slots && this.count > 0; i++) {
       const slot = this.#cursor;
-      if (this.#endPlus1[slot] !== 0 && this.#isOld(slot)) {
+      if (this.#words[2 * slot] !== 0 && this.#isOld(slot)) {
         this.#remove(slot); // Another entry may stand here now: the cursor stays.
       } else {
         this.#cursor = (slot + 1) & this.#mask;
@@ -115,7 +112,7 @@ export class Fdb {
   /** Forgets all addresses at one end. Takes time in the size of the table: for a link that goes down or away. */
   flush(end: number): void {
     for (let slot = 0; slot <= this.#mask && this.count > 0;) {
-      if (this.#endPlus1[slot] === end + 1) this.#remove(slot);
+      if ((this.#words[2 * slot]! & 0xffff) === end + 1) this.#remove(slot);
       else slot++;
     }
   }
@@ -124,9 +121,10 @@ export class Fdb {
   entries(): FdbEntry[] {
     const entries: FdbEntry[] = [];
     for (let slot = 0; slot <= this.#mask; slot++) {
-      const end = this.#endPlus1[slot]! - 1;
-      if (end < 0 || this.#isOld(slot)) continue;
-      entries.push({ hi: this.#hi[slot]!, lo: this.#lo[slot]!, end, ageNs: this.#now[0]! - this.#seenNs[slot]! });
+      const word = this.#words[2 * slot]!;
+      if (word === 0 || this.#isOld(slot)) continue;
+      const ageNs = this.#now[0]! - this.#seenNs[slot]!;
+      entries.push({ hi: word >>> 16, lo: this.#words[2 * slot + 1]!, end: (word & 0xffff) - 1, ageNs });
     }
     return entries;
   }
@@ -142,20 +140,20 @@ export class Fdb {
 
   /** Knuth's algorithm R: entries behind the gap that are not at home move into it. */
   #remove(slot: number): void {
+    const words = this.#words;
     let gap = slot;
     let next = (slot + 1) & this.#mask;
-    while (this.#endPlus1[next] !== 0) {
-      const home = this.#home(this.#hi[next]!, this.#lo[next]!);
+    for (let word = words[2 * next]!; word !== 0; word = words[2 * next]!) {
+      const home = this.#home(word >>> 16, words[2 * next + 1]!);
       if (((next - home) & this.#mask) >= ((next - gap) & this.#mask)) {
-        this.#endPlus1[gap] = this.#endPlus1[next]!;
-        this.#hi[gap] = this.#hi[next]!;
-        this.#lo[gap] = this.#lo[next]!;
+        words[2 * gap] = word;
+        words[2 * gap + 1] = words[2 * next + 1]!;
         this.#seenNs[gap] = this.#seenNs[next]!;
         gap = next;
       }
       next = (next + 1) & this.#mask;
     }
-    this.#endPlus1[gap] = 0;
+    words[2 * gap] = 0;
     this.count--;
   }
 }

@@ -11,7 +11,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RingReader } from './ring.js';
 
 export interface StreamSource {
-  readonly reader: RingReader;
+  /** The ring, or what stands for several. */
+  readonly reader: Pick<RingReader, 'wait' | 'wake'>;
   /** Some of what is in the ring; empty when nothing is, undefined when nothing will be any more. */
   next(): string | Uint8Array | undefined;
   /** Once it has resolved, nothing comes into the ring. */

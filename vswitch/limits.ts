@@ -5,7 +5,10 @@
 
 /** Devices of all kinds: TAPs, and a tunnel per peer. */
 export const MAX_PORTS = 4096;
-export const MAX_LINKS = 8192;
+export const MAX_LINKS = 10_240;
+
+/** Frames that a direction of a link passes on before the next one has its turn: they go on together. */
+export const TURN_FRAMES = 64;
 
 /** Threads that forward frames: with more, the trunks between them would have too little memory each. */
 export const MAX_ENGINES = 8;

@@ -15,8 +15,8 @@ export const GivenTime = {
 } as const;
 
 export interface LinkObserver {
-  /** Sent into the direction; nothing was done to it yet. */
-  came(frame: number): void;
+  /** Sent into the direction; nothing was done to it yet. `given` has as of when, where it is emulated and up. */
+  came(frame: number, given: Float64Array | null): void;
   /** `given` has its times; null where nothing is emulated and frames pass at once. */
   left(frame: number, given: Float64Array | null): void;
   /** -1: a segment of a super-frame that is no frame of its own. */

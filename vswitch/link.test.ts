@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../model/clock.js';
 import { type Emulation, NO_EMULATION, NO_INPUTS, PLAIN } from '../model/emulation.js';
 import type { SwitchConfig } from '../model/messages.js';
+import { FrameBatch } from './arena.js';
 import type { LinkDirection } from './link.js';
 import { MemoryNetwork } from './memory-network.js';
 import { DEFAULT_FIFO_FRAMES, Fifo } from './qdisc/fifo.js';
@@ -105,7 +106,8 @@ describe('a link of which the emulation is taken away', () => {
   it('has its usual bound again', () => {
     const lab = new Lab({ ...NO_EMULATION, delayNs: 10 * MS });
     lab.set();
-    for (let i = 0; i <= DEFAULT_FIFO_FRAMES; i++) lab.forward.send(lab.net.arena.write(new Uint8Array(60)));
+    const one = new FrameBatch(1);
+    for (let i = 0; i <= DEFAULT_FIFO_FRAMES; i++) lab.forward.send(one.only(lab.net.arena.write(new Uint8Array(60))));
     expect(lab.forward.qdisc.length).toBe(DEFAULT_FIFO_FRAMES);
     expect(lab.net.telemetry.dropsByReason()).toEqual({ queueFull: 1 });
   });

@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
 import { StateError } from '../model/errors.js';
-import type { Arena } from './arena.js';
+import type { Arena, FrameBatch } from './arena.js';
 import type { Egress, FrameSink } from './bridge.js';
 import { type DropCounter, whereLink } from './drop-counter.js';
 import { DropReason } from './drops.js';
@@ -16,6 +16,7 @@ import { Emulator, type EmulatorState } from './emulation/emulator.js';
 import { type FrameData, readFrame, writeFrame } from './emulation/held-frame.js';
 import type { EmulatorPlace } from './emulation/holding.js';
 import type { EmulatorParts, NetworkInputs } from './emulation/parts.js';
+import { TURN_FRAMES } from './limits.js';
 import type { LinkObserver } from './link-observer.js';
 import type { Port } from './port.js';
 import { Fifo } from './qdisc/fifo.js';
@@ -117,7 +118,7 @@ export class LinkDirection implements Egress, EmulatorPlace {
     const { state, emulation } = properties;
     // What had arrived before then has arrived, though the engine comes to it only now.
     if (state === 'down' && this.up && this.qdisc === this.#emulator) {
-      this.transmit(Infinity);
+      while (this.transmit(TURN_FRAMES) > 0);
       // No breath may come before the link goes away, and its counters are another's.
       parts.lateness.tell();
     }
@@ -193,36 +194,60 @@ export class LinkDirection implements Egress, EmulatorPlace {
     this.#list.schedule(this);
   }
 
-  /** Takes one reference of the frame. */
-  send(frame: number): void {
-    if (this.observer !== null) this.observer.came(frame);
-    if (!this.up) {
-      this.discard(DropReason.linkDown, frame);
-    } else if (!this.qdisc.enqueue(frame)) {
-      this.discard(DropReason.queueFull, frame);
-    } else {
+  /** Takes one reference of each frame; leaves the batch as it was. */
+  send(frames: FrameBatch): void {
+    const { ids, count } = frames;
+    if (this.observer !== null) {
+      this.#sendFollowed(frames, this.observer);
+    } else if (this.up) {
+      const { qdisc } = this;
+      for (let i = qdisc.enqueueAll(frames, 0); i < count; i = qdisc.enqueueAll(frames, i + 1))
+        this.discard(DropReason.queueFull, ids[i]!);
       this.#list.schedule(this);
+    } else {
+      for (let i = 0; i < count; i++) this.discard(DropReason.linkDown, ids[i]!);
     }
   }
 
-  /** Passes on at most `quota` frames that are due; returns how many. */
+  /** One by one: as of when a frame comes depends on those before it. */
+  #sendFollowed({ ids, count }: FrameBatch, observer: LinkObserver): void {
+    const isEmulated = this.up && this.qdisc === this.#emulator;
+    for (let i = 0; i < count; i++) {
+      const frame = ids[i]!;
+      observer.came(frame, isEmulated ? this.#emulator!.comes(frame) : null);
+      if (!this.up) this.discard(DropReason.linkDown, frame);
+      else if (!this.qdisc.enqueue(frame)) this.discard(DropReason.queueFull, frame);
+    }
+    this.#list.schedule(this);
+  }
+
+  /** Passes on at most `quota` frames that are due, up to TURN_FRAMES; returns how many. */
   transmit(quota: number): number {
-    let frames = 0;
+    const frames = this.#list.batch;
+    frames.count = 0;
+    if (this.observer === null) this.qdisc.dequeueAll(frames, quota);
+    else this.#dequeueFollowed(frames, quota, this.observer);
+    const { ids, count } = frames;
+    const { length } = this.#arena;
     let bytes = 0;
-    while (frames < quota) {
-      const frame = this.qdisc.dequeue();
-      if (frame === -1) break;
-      frames++;
-      bytes += this.#arena.length[frame]!;
-      if (this.observer !== null)
-        this.observer.left(frame, this.qdisc === this.#emulator ? this.#emulator.given : null);
-      if (this.#port !== null) this.#port.send(frame, this.#target);
-      else this.#bridge!.forward(frame, this.#target);
+    for (let i = 0; i < count; i++) bytes += length[ids[i]!]!;
+    if (count > 0) {
+      if (this.#port !== null) this.#port.send(frames, this.#target);
+      else this.#bridge!.forward(frames, this.#target);
     }
     this.#makeWay();
-    this.#telemetry.directions[this.#base + DirectionField.packets]! += frames;
+    this.#telemetry.directions[this.#base + DirectionField.packets]! += count;
     this.#telemetry.directions[this.#base + DirectionField.bytes]! += bytes;
-    return frames;
+    return count;
+  }
+
+  #dequeueFollowed(frames: FrameBatch, quota: number, observer: LinkObserver): void {
+    for (let left = Math.min(quota, frames.capacity); left > 0; left--) {
+      const frame = this.qdisc.dequeue();
+      if (frame === -1) return;
+      observer.left(frame, this.qdisc === this.#emulator ? this.#emulator.given : null);
+      frames.push(frame, 0);
+    }
   }
 
   /** Drops all that waits: the link goes down or away. */

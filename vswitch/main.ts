@@ -56,7 +56,7 @@ async function main(): Promise<void> {
     import('./handshake/switch-sealing.js'),
   ]);
   const keeper = KeeperClient.on(KEEPER_FD);
-  const handshakes = handshakesOf(engines.ofTunnels, timer());
+  const handshakes = handshakesOf(engines, timer());
   const control = new Control(engines, keeper, handshakes, timer());
   // A request may go on for as long as somebody captures.
   const server = createServer({ requestTimeout: 0 }, (request, response) => {

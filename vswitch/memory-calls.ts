@@ -81,6 +81,20 @@ export class MemoryCalls implements DeviceCalls {
     this.#datagrams.delete(fd);
   }
 
+  arrivalsCreate(): number {
+    return 1;
+  }
+
+  arrivalsDestroy(): void {
+    // There is nothing in it.
+  }
+
+  /** All come when they are read. */
+  arrivalTimes(_: number, __: number, frames: number): number {
+    this.#io!.came.fill(this.#nowNs(), 0, frames);
+    return 0;
+  }
+
   tapRead(_: number, fd: number, slots: number, minSlots: number, maxFrames: number): number {
     const io = this.#io!;
     const queue = this.#frames.get(fd)!;
@@ -243,17 +257,17 @@ export class MemoryCalls implements DeviceCalls {
     return datagrams;
   }
 
-  /** Writes to the slots from `iov[at]` on; returns how many that took. */
+  /** Writes to `slots` from `at` on; returns how many that took. */
   #fill(at: number, bytes: Uint8Array): number {
-    const { arena, iov } = this.#io!;
-    const slots = slotsFor(bytes.byteLength);
+    const { arena, slots } = this.#io!;
+    const count = slotsFor(bytes.byteLength);
     let done = 0;
-    for (let i = 0; i < slots; i++) {
+    for (let i = 0; i < count; i++) {
       const headroom = i === 0 ? HEADROOM_BYTES : 0;
       const n = Math.min(SLOT_BYTES - headroom, bytes.byteLength - done);
-      arena.set(bytes.subarray(done, done + n), iov[at + i]! * SLOT_BYTES + headroom);
+      arena.set(bytes.subarray(done, done + n), slots[at + i]! * SLOT_BYTES + headroom);
       done += n;
     }
-    return slots;
+    return count;
   }
 }

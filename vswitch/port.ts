@@ -16,6 +16,11 @@ import { PortField, Telemetry } from './telemetry.js';
 /** Bits of `Port.interest`, those of EPOLLIN and EPOLLOUT. */
 export const READABLE = 1;
 export const WRITABLE = 4;
+/** What a device's descriptor is always waited for, while there is memory to read into. */
+export function listensTo({ sendsOnly }: PortDevice): number {
+  return sendsOnly === true ? 0 : READABLE;
+}
+
 /** Most frames of one `rxBatch`. */
 export const MAX_BATCH = 256;
 /** Frames that wait for a device that does not take them: so many, and so many bytes, or an eighth of the arena. */
@@ -78,7 +83,7 @@ export class Port {
     this.dirty = false;
     this.blocked = false;
     this.starved = false;
-    this.interest = READABLE;
+    this.interest = listensTo(device);
     this.gone = false;
     this.peerIsDead = false;
     this.#tx = new FrameBatch(TX_FRAMES);
@@ -93,20 +98,43 @@ export class Port {
     this.#captured = 0;
   }
 
-  /** Takes one reference of the frame; it goes out at the end of the breath at the latest, or is dropped. */
-  send(frame: number, channel: number): void {
-    const tx = this.#tx;
-    if ((tx.count >= FLUSH_FRAMES || this.#txBytes > this.#maxTxBytes / 2) && !this.blocked) this.flush();
-    const bytes = this.#txBytes + this.#arena.length[frame]!;
-    if (tx.count === tx.capacity || bytes > this.#maxTxBytes || this.gone) {
-      this.#drop(this.gone ? DropReason.deviceError : DropReason.queueFull, frame);
+  /** Takes one reference of each frame; they go out at the end of the breath at the latest, or are dropped. */
+  send(frames: FrameBatch, channel: number): void {
+    const { ids, count } = frames;
+    const { length } = this.#arena;
+    let bytes = this.#txBytes;
+    for (let i = 0; i < count; i++) bytes += length[ids[i]!]!;
+    if (this.gone || this.#tx.count + count > FLUSH_FRAMES || bytes > this.#maxTxBytes / 2) {
+      this.#sendEach(frames, channel);
       return;
     }
-    tx.push(frame, channel);
+    this.#tx.append(frames, 0, count, channel);
     this.#txBytes = bytes;
-    if (!this.dirty) {
-      this.dirty = true;
-      this.#dirtyPorts.push(this);
+    this.#soil();
+  }
+
+  /** There is something to flush. */
+  #soil(): void {
+    if (this.dirty) return;
+    this.dirty = true;
+    this.#dirtyPorts.push(this);
+  }
+
+  /** Where there may be too many to wait for the end of the breath, or at all. */
+  #sendEach(frames: FrameBatch, channel: number): void {
+    const tx = this.#tx;
+    const { length } = this.#arena;
+    for (let i = 0; i < frames.count; i++) {
+      const frame = frames.ids[i]!;
+      if ((tx.count >= FLUSH_FRAMES || this.#txBytes > this.#maxTxBytes / 2) && !this.blocked) this.flush();
+      const bytes = this.#txBytes + length[frame]!;
+      if (tx.count === tx.capacity || bytes > this.#maxTxBytes || this.gone) {
+        this.#drop(this.gone ? DropReason.deviceError : DropReason.queueFull, frame);
+      } else {
+        tx.push(frame, channel);
+        this.#txBytes = bytes;
+        this.#soil();
+      }
     }
   }
 

@@ -18,9 +18,24 @@ describe('a rehearsal', () => {
 
   it('tells what the engine takes itself: the median, within bounds', () => {
     const rehearsal = new Rehearsal(calls());
-    let nowNs = 0;
-    expect(rehearsal.costNs(() => (nowNs += 7000))).toBe(3500);
-    expect(rehearsal.costNs(() => (nowNs += 7e6))).toBe(50_000);
+    const other = new Rehearsal(calls());
+    let [nowNs, pauses] = [0, 0];
+    expect(
+      rehearsal.costNs(
+        other,
+        () => (nowNs += 7000),
+        () => pauses++,
+      ),
+    ).toBe(3500);
+    expect(
+      rehearsal.costNs(
+        other,
+        () => (nowNs += 7e6),
+        () => pauses++,
+      ),
+    ).toBe(50_000);
+    expect(pauses).toBeGreaterThan(2);
+    other.close();
     rehearsal.close();
   });
 

@@ -5,7 +5,7 @@
  *   offset (doubles)          count                     field
  *   0                         GAUGES                    see `Gauge`
  *   GAUGES                    DROP_REASONS              frames dropped, by reason
- *   …                         MAX_PORTS × 6             per port: see `PortField`
+ *   …                         MAX_PORTS × 7             per port: see `PortField`
  *   …                         MAX_LINKS × 2 × 11        per link: forward, reverse: see `DirectionField`
  *   …                         MAX_PORTS × 20            per port that is a tunnel: see `TunnelField`
  *   …                         MAX_LINKS × 2 × 64        per link: forward, reverse: how late frames left it, see `countLate`
@@ -19,14 +19,23 @@ import { put16, put32 } from './wire/bytes.js';
 
 /**
  * `starved`: how often a device was left unread for want of memory. `compensationNs`: what emulated links leave out of delays,
- * which the engine takes itself from the TAP that it reads to the one that it writes.
+ * which engines take themselves from the TAP that they read to the one that they write; written by the main thread, before the
+ * engine has its first link.
  */
 export const Gauge = { slots: 0, freeSlots: 1, starved: 2, compensationNs: 3 } as const;
 const GAUGES = 8;
 
-/** Offsets within a port's counters. */
-export const PortField = { rxPackets: 0, rxBytes: 1, txPackets: 2, txBytes: 3, rxDropped: 4, txDropped: 5 } as const;
-const PORT_FIELDS = 6;
+/** Offsets within a port's counters. `rxOverruns` is a VXLAN's; that of a tunnel stands among its fields. */
+export const PortField = {
+  rxPackets: 0,
+  rxBytes: 1,
+  txPackets: 2,
+  txBytes: 3,
+  rxDropped: 4,
+  txDropped: 5,
+  rxOverruns: 6,
+} as const;
+const PORT_FIELDS = 7;
 /** Words of 32 bits that an address has: `TunnelField.address`. */
 export const ADDRESS_WORDS = 4;
 /** Offsets within a tunnel's fields. What is not known is NaN. */
@@ -164,6 +173,7 @@ export class Telemetry {
 
   port(index: number): PortCounters {
     const base = Telemetry.portBase(index);
+    const rxOverruns = this.ports[base + PortField.rxOverruns]!;
     return {
       rxPackets: this.ports[base + PortField.rxPackets]!,
       rxBytes: this.ports[base + PortField.rxBytes]!,
@@ -171,6 +181,7 @@ export class Telemetry {
       txBytes: this.ports[base + PortField.txBytes]!,
       rxDropped: this.ports[base + PortField.rxDropped]!,
       txDropped: this.ports[base + PortField.txDropped]!,
+      ...(rxOverruns === 0 ? {} : { rxOverruns }),
     };
   }
 

@@ -35,6 +35,19 @@ describe('TimingWheel', () => {
     expect(wheel.next[0]).toBe(Infinity);
   });
 
+  it('goes on from each of many deadlines in the slot of the present to the next', () => {
+    const clock = new ManualClock();
+    const count = 500;
+    const wheel = new TimingWheel(count, clock);
+    for (let item = 0; item < count; item++) setAt(wheel, item, 1024 + 2 * item);
+    for (let item = 0; item < count; item++) {
+      expect(wheel.next[0]).toBeGreaterThan(clock.nowNs());
+      clock.advance(1024 + 2 * item - clock.nowNs());
+      expect(expired(wheel)).toEqual([item]);
+    }
+    expect(wheel.next[0]).toBe(Infinity);
+  });
+
   it('does as a list of deadlines does, whatever is set, moved, cancelled, and however time goes', () => {
     const delay = fc.oneof(
       fc.integer({ min: 0, max: 3000 }),

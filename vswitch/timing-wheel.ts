@@ -176,8 +176,10 @@ export class TimingWheel {
       while (this.#first[level * SLOTS + ((present + i) & LAST_SLOT)] === NOWHERE) i++;
       let item = this.#first[level * SLOTS + ((present + i) & LAST_SLOT)]!;
       let firstNs = Infinity;
+      // In the slot of the present it begins in the past: who went by that would come again and again, and find nothing.
+      const most = level === 0 && i === 0 ? Infinity : LOOK;
       let looks = 0;
-      for (; item !== NOWHERE && looks < LOOK; looks++, item = this.#after[item]!)
+      for (; item !== NOWHERE && looks < most; looks++, item = this.#after[item]!)
         firstNs = Math.min(firstNs, this.atNs[item]!);
       if (item !== NOWHERE) firstNs = Math.min(firstNs, (position + i) * WIDTHS[level]!);
       nextNs = Math.min(nextNs, firstNs);

@@ -19,7 +19,7 @@ import type { Lateness } from './emulation/lateness.js';
 import { EmulatorParts, type NetworkInputs } from './emulation/parts.js';
 import { MAX_LINKS, MAX_PORTS } from './limits.js';
 import { type DirectionState, LinkDirection } from './link.js';
-import { MAX_BATCH, Port } from './port.js';
+import { listensTo, MAX_BATCH, Port } from './port.js';
 import { NO_QDISC } from './qdisc/qdisc.js';
 import type { EngineConfig, EngineDevice, EngineLink, EngineLinkEnd } from './stack/config.js';
 import { StackMember, Trunk } from './stack/member.js';
@@ -28,8 +28,8 @@ import type { TransmitList } from './transmit-list.js';
 
 /** What waits for descriptors on the engine's behalf; absent where all devices are polled. */
 export interface Poller {
-  /** Wait until it is readable; `token` says which port is ready. */
-  add(fd: number, token: number): void;
+  /** Wait for `interest` in it (`Port.interest`); `token` says which port is ready. */
+  add(fd: number, token: number, interest: number): void;
   /** Wait for something else from now on: `Port.interest`. For 0, errors are not waited for either. */
   watch(fd: number, token: number, interest: number): void;
   remove(fd: number): void;
@@ -296,7 +296,7 @@ export class Topology {
     try {
       device = open(config, context);
       if (device.batchSize > MAX_BATCH) throw new RangeError(`${config.name}: a batch has at most ${MAX_BATCH} frames`);
-      if (device.fd !== -1) poller?.add(device.fd, index);
+      if (device.fd !== -1) poller?.add(device.fd, index, listensTo(device));
     } catch (error) {
       device?.close();
       this.#portIndices.giveBack(index);
@@ -373,13 +373,17 @@ export class Topology {
         link,
         where,
         horizon: end.horizon ? Horizon.machines : Horizon.none,
+        way: 'way' in end ? end.way : 0,
+        sendsOnly: 'lane' in other,
       });
       arriving.toBridge(bridge, index);
       return index;
     }
-    const port = this.ports.get(deviceOf(end))!;
-    const channel = channelOf(end);
-    arriving.toPort(port, channel);
+    arriving.toPort(this.ports.get(deviceOf(end))!, channelOf(end));
+    const from = entryOf(end);
+    if (from === undefined) return -1;
+    const port = this.ports.get(deviceOf(from))!;
+    const channel = channelOf(from);
     leaving.fromPort(port);
     while (port.directions.length <= channel) port.directions.push(null);
     port.directions[channel] = leaving;
@@ -395,8 +399,12 @@ export class Topology {
       this.#parts.transmitList.remove(direction);
     }
     link.config.ends.forEach((end, i) => {
-      if ('bridge' in end) this.bridges.get(end.bridge)!.removeEnd(link.bridgeEnds[i]!);
-      else this.ports.get(deviceOf(end))!.directions[channelOf(end)] = null;
+      if ('bridge' in end) {
+        this.bridges.get(end.bridge)!.removeEnd(link.bridgeEnds[i]!);
+        return;
+      }
+      const from = entryOf(end);
+      if (from !== undefined) this.ports.get(deviceOf(from))!.directions[channelOf(from)] = null;
     });
     this.links.delete(link.config.name);
     this.#linkIndices.giveBack(link.index);
@@ -412,9 +420,17 @@ function refuseMore(what: string, count: number, limit: number): void {
 
 type PortEnd = Exclude<EngineLinkEnd, { bridge: string }>;
 
-/** The name of the device that an end of a link is at. */
+/** The name of the device that an end of a link is at: where its frames go out. */
 export function deviceOf(end: PortEnd): string {
-  return 'tap' in end ? end.tap : 'udp' in end ? end.udp : 'vxlan' in end ? end.vxlan : end.trunk;
+  if ('tap' in end) return end.tap;
+  if ('udp' in end) return end.udp;
+  if ('vxlan' in end) return end.vxlan;
+  return 'lane' in end ? end.lane : end.trunk;
+}
+
+/** The end where frames come in: the same one, but for a lane. */
+function entryOf(end: PortEnd): PortEnd | undefined {
+  return 'lane' in end ? end.from : end;
 }
 
 function channelOf(end: PortEnd): number {

@@ -1,7 +1,7 @@
 /** Directions that wait for a time: with a qdisc that holds frames, in an engine on a clock that is moved by hand. */
 import { describe, expect, it } from 'vitest';
 import { type Clock, ManualClock } from '../model/clock.js';
-import { Arena } from './arena.js';
+import { Arena, FrameBatch } from './arena.js';
 import { DropCounter } from './drop-counter.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { LinkDirection } from './link.js';
@@ -34,6 +34,16 @@ class HoldingQdisc implements Qdisc {
     this.#held.push({ frame, dueNs: this.#clock.nowNs() + this.#arena.bytes[this.#arena.start(frame)]! });
     this.#held.sort((a, b) => a.dueNs - b.dueNs);
     return true;
+  }
+
+  enqueueAll(frames: FrameBatch): number {
+    for (const frame of frames.ids.subarray(0, frames.count)) this.enqueue(frame);
+    return frames.count;
+  }
+
+  dequeueAll(frames: FrameBatch, most: number): void {
+    for (let frame = this.dequeue(); frame !== -1; frame = frames.count < most ? this.dequeue() : -1)
+      frames.push(frame, 0);
   }
 
   dequeue(): number {
@@ -71,16 +81,18 @@ function lab(directions: number): {
     });
     const port = {
       index: 0,
-      send: (frame: number) => {
-        left.push(`${i}:${arena.bytes[arena.start(frame)]}`);
-        arena.release(frame);
+      send: ({ ids, count }: FrameBatch) => {
+        for (const frame of ids.subarray(0, count)) {
+          left.push(`${i}:${arena.bytes[arena.start(frame)]}`);
+          arena.release(frame);
+        }
       },
     };
     direction.toPort(port as unknown as Port, 0);
     return direction;
   });
   const send = (direction: number, holdNs: number): void => {
-    made[direction]!.send(arena.write(Uint8Array.of(holdNs)));
+    made[direction]!.send(new FrameBatch(1).only(arena.write(Uint8Array.of(holdNs))));
   };
   const runAt = (nowNs: number, budget: number): number => {
     clock.advance(nowNs - clock.nowNs());

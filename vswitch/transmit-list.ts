@@ -4,14 +4,14 @@
  * `engine.ts` (run).
  */
 import type { Clock } from '../model/clock.js';
-import { MAX_LINKS } from './limits.js';
+import { FrameBatch } from './arena.js';
+import { MAX_LINKS, TURN_FRAMES } from './limits.js';
 import type { LinkDirection } from './link.js';
 import { TimingWheel } from './timing-wheel.js';
 
-/** Frames that a direction passes on before the next one has its turn. */
-const QUOTA = 64;
-
 export class TransmitList {
+  /** The frames that the direction whose turn it is passes on. */
+  readonly batch: FrameBatch;
   readonly #now: Float64Array;
   #ring: (LinkDirection | null)[];
   #head: number;
@@ -21,6 +21,7 @@ export class TransmitList {
   readonly #waiting: (LinkDirection | null)[];
 
   constructor(clock: Clock) {
+    this.batch = new FrameBatch(TURN_FRAMES);
     this.#now = clock.now;
     this.#ring = new Array<LinkDirection | null>(16).fill(null);
     this.#head = 0;
@@ -86,7 +87,7 @@ export class TransmitList {
     while (this.#count > 0 && frames < budget) {
       const direction = this.#pop();
       direction.listed = false;
-      frames += direction.transmit(QUOTA);
+      frames += direction.transmit(TURN_FRAMES);
       this.schedule(direction);
     }
     return frames;

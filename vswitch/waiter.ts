@@ -1,23 +1,26 @@
 /**
- * How the engine's thread waits until something is due. A thread that sleeps is woken some 50 µs late, and one that slept
- * for long finds its code in no cache. So where a link is due that is emulated, the thread is awake for the last moments before,
- * and after a long sleep lets a frame of its own through first (`rehearsal.ts`):
+ * How the engine's thread waits until something is due. A thread that sleeps is woken late: after a sleep of 100 µs by some 6, after one
+ * of 10 ms by some 50, on a virtual machine whose host has others to serve now and then by milliseconds; and one that slept for long
+ * finds its code in no cache. So where a link is due that is emulated, the thread is awake for the last moments before, as many as
+ * `oversleep.ts` has learned of sleeps of that length, and after a long sleep lets a frame of its own through first (`rehearsal.ts`):
  *
  *   asleep                                        │ rehearsal │ awake │ due
  *   ──────────────────────────────────────────────┴───────────┴───────┴──▶
  *
  * Both together take at most a tenth of all time, lest deadlines that never end take a processor; what there is of it goes to
- * being awake first.
+ * being awake first. Of more than some moments, half of what is left goes to the next deadline: so each of many has its part.
  *
  * While no emulated link holds anything, nobody asks when exactly a frame was read: there the engine is woken at a pace.
  *
  * Called by `worker.ts` between two breaths; allocates nothing.
  */
 import type { NativeIo } from './device/native-io.js';
+import { SPIN_NS } from './engine.js';
+import { Oversleep } from './oversleep.js';
 import type { Rehearsal } from './rehearsal.js';
 
-/** After so long a sleep, caches have lost what a frame's way needs. */
-const COLD_NS = 2e6;
+/** After so long a sleep, caches have lost what a frame's way needs: it takes 47 µs instead of 20. */
+const COLD_NS = 500_000;
 /** Where one descriptor wakes it again and again (native/wait.c). */
 const PACE_NS = 40_000;
 const AWAKE_SHARE = 0.1;
@@ -31,8 +34,9 @@ export class Waiter {
   readonly #rehearsal: Pick<Rehearsal, 'run' | 'took' | 'leadNs'>;
   /** `[0]`: how much of that tenth is left, as of `[1]`. */
   readonly #share: Float64Array;
+  readonly #oversleep: Oversleep;
 
-  /** `wait`: as `Native.wait`, told by `io.now[1]` to `[3]`. */
+  /** `wait`: as `Native.wait`, told by `io.now[1]` to `[3]`, and telling by `[2]` and `[4]`. */
   constructor(
     io: Pick<NativeIo, 'now' | 'tick'>,
     rehearsal: Pick<Rehearsal, 'run' | 'took' | 'leadNs'>,
@@ -43,30 +47,48 @@ export class Waiter {
     this.#now = io.now;
     this.#rehearsal = rehearsal;
     this.#share = new Float64Array([0, io.now[0]!]);
+    this.#oversleep = new Oversleep(SPIN_NS);
   }
 
   /**
-   * Until a descriptor is ready or it is `now[1]`; awake for `now[2]` before that, as far as it may. Returns how many
+   * Until a descriptor is ready or it is `now[1]`; where `now[2]` is not 0, awake before that, as far as it may. Returns how many
    * descriptors are ready.
    */
   wait(): number {
     const now = this.#now;
-    const dueNs = now[1]!;
-    const awakeNs = now[2]!;
-    now[3] = awakeNs === 0 ? PACE_NS : 0;
-    if (awakeNs === 0) return this.#wait();
+    const isExact = now[2] !== 0;
+    now[3] = isExact ? 0 : PACE_NS;
+    if (!isExact) return this.#wait();
     this.#earn();
-    if (dueNs - now[0]! > COLD_NS && this.#share[0]! >= this.#rehearsal.leadNs[0]! + awakeNs) {
-      now[1] = dueNs - awakeNs - this.#rehearsal.leadNs[0]!;
+    const dueNs = now[1]!;
+    const oversleep = this.#oversleep;
+    const kind = oversleep.kindOf(now);
+    const awakeNs = Math.min(oversleep.leadNs[kind]!, Math.max(SPIN_NS, this.#share[0]! / 2));
+    const rehearsalNs = this.#rehearsal.leadNs[0]!;
+    if (dueNs - now[0]! > COLD_NS + awakeNs && this.#share[0]! >= rehearsalNs + awakeNs) {
+      now[1] = dueNs - awakeNs - rehearsalNs;
       now[2] = 0;
       const ready = this.#wait();
       if (ready !== 0) return ready;
+      if (now[4]! >= 0) oversleep.learn(kind, now, 4);
       this.#rehearse();
       now[1] = dueNs;
+      // What it sleeps now tells nothing: the processor was idle for long, and has just been awake.
+      now[2] = awakeNs;
+      return this.#waitAwake();
     }
-    now[2] = awakeNs <= this.#share[0]! ? awakeNs : 0;
+    now[2] = awakeNs;
+    const ready = this.#waitAwake();
+    if (now[4]! >= 0) oversleep.learn(kind, now, 4);
+    return ready;
+  }
+
+  /** Awake for `now[2]`, where there is so much left. */
+  #waitAwake(): number {
+    const now = this.#now;
+    if (now[2]! > this.#share[0]!) now[2] = 0;
     const ready = this.#wait();
-    this.#share[0]! -= now[2];
+    this.#share[0]! -= now[2]!;
     return ready;
   }
 

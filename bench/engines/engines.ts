@@ -5,15 +5,10 @@
  *
  *   npx tsx bench/engines/engines.ts [--engines 2] [--turns 9] [--seconds 1]       as root, on a quiet machine
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { AgentClient } from '../../control/client.js';
-import { pathsFrom } from '../../control/paths.js';
-import { loadText } from '../../control/scenario/index.js';
 import { estimate } from '../../measure/statistics.js';
-import { roundTrips, transfer, type Way } from '../../measure/traffic.js';
+import { roundTrips } from '../../measure/traffic.js';
+import { Arms, type Sample } from './arms.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -30,15 +25,6 @@ const [ENGINES, TURNS, SECONDS] = [options.engines, options.turns, options.secon
 if (![ENGINES, TURNS, SECONDS].every((value) => Number.isInteger(value) && value > 0))
   throw new RangeError('--engines, --turns and --seconds take whole numbers above 0');
 const HOSTS = ['h1', 'h2', 'h3', 'h4'];
-const TICKS_PER_SECOND = 100;
-
-const directory = mkdtempSync(join(tmpdir(), 'luthier-bench-'));
-Object.assign(process.env, {
-  LUTHIER_RUNTIME_DIR: join(directory, 'run'),
-  LUTHIER_STATE_DIR: join(directory, 'state'),
-});
-const agent = await AgentClient.connect(pathsFrom(process.env, process.getuid!()));
-const arms = [1, ENGINES].map((engines) => ({ engines, name: `engines-${engines}` }));
 const never = new AbortController().signal;
 
 /** What is done at once. */
@@ -55,41 +41,34 @@ const LOADS: Readonly<Record<string, readonly (readonly [string, string])[]>> = 
   ],
 };
 
-interface Sample {
-  readonly gbps: number;
-  readonly cpuSecondsPerGb: number;
-}
-
-try {
-  for (const { engines, name } of arms) await agent.up(loadText(scenario(name), `${name}.yaml`), { engines });
-  const samples = new Map<string, Sample[]>();
-  const trips = new Map<string, number[]>();
-  for (let turn = 0; turn < TURNS; turn++)
-    for (const { name } of turn % 2 === 0 ? arms : arms.toReversed()) {
-      for (const [load, pairs] of Object.entries(LOADS)) {
-        const key = `${load} ${name}`;
-        samples.set(key, [...(samples.get(key) ?? []), await measure(name, pairs)]);
-      }
-      for (const to of ['h2', 'h3']) {
-        const key = `h1 ⇄ ${to} ${name}`;
-        const { us } = await roundTrips(await way(name, 'h1', to), { seconds: SECONDS }, never);
-        trips.set(key, [...(trips.get(key) ?? []), us.toSorted((a, b) => a - b)[us.length >> 1]!]);
-      }
+await using networks = await Arms.up(
+  [1, ENGINES].map((engines) => ({ engines, name: `engines-${engines}` })),
+  HOSTS,
+  scenario,
+);
+const samples = new Map<string, Sample[]>();
+const trips = new Map<string, number[]>();
+for (let turn = 0; turn < TURNS; turn++)
+  for (const { name } of networks.inTurn(turn)) {
+    for (const [load, pairs] of Object.entries(LOADS)) {
+      const key = `${load} ${name}`;
+      samples.set(key, [...(samples.get(key) ?? []), await networks.measure(name, pairs, SECONDS)]);
     }
-  for (const load of Object.keys(LOADS)) {
-    const [one, more] = arms.map(({ name }) => samples.get(`${load} ${name}`)!) as [Sample[], Sample[]];
-    console.log(load);
-    console.log(`  Gbit/s    ${beside(one, more, ({ gbps }) => gbps)}`);
-    console.log(`  s/GB      ${beside(one, more, ({ cpuSecondsPerGb }) => cpuSecondsPerGb)}`);
+    for (const to of ['h2', 'h3']) {
+      const key = `h1 ⇄ ${to} ${name}`;
+      const { us } = await roundTrips(await networks.way(name, 'h1', to), { seconds: SECONDS }, never);
+      trips.set(key, [...(trips.get(key) ?? []), us.toSorted((a, b) => a - b)[us.length >> 1]!]);
+    }
   }
-  for (const to of ['h2', 'h3']) {
-    const [one, more] = arms.map(({ name }) => trips.get(`h1 ⇄ ${to} ${name}`)!) as [number[], number[]];
-    console.log(`round trip h1 ⇄ ${to}, p50 in µs\n            ${beside(one, more, (us) => us)}`);
-  }
-} finally {
-  // One that was not brought up, by an error that is told, cannot be taken down.
-  for (const { name } of arms) await agent.down(name).catch(() => undefined);
-  rmSync(directory, { recursive: true, force: true });
+for (const load of Object.keys(LOADS)) {
+  const [one, more] = networks.arms.map(({ name }) => samples.get(`${load} ${name}`)!) as [Sample[], Sample[]];
+  console.log(load);
+  console.log(`  Gbit/s    ${beside(one, more, ({ gbps }) => gbps)}`);
+  console.log(`  s/GB      ${beside(one, more, ({ cpuSecondsPerGb }) => cpuSecondsPerGb)}`);
+}
+for (const to of ['h2', 'h3']) {
+  const [one, more] = networks.arms.map(({ name }) => trips.get(`h1 ⇄ ${to} ${name}`)!) as [number[], number[]];
+  console.log(`round trip h1 ⇄ ${to}, p50 in µs\n            ${beside(one, more, (us) => us)}`);
 }
 
 function scenario(name: string): string {
@@ -101,28 +80,6 @@ function scenario(name: string): string {
     'links:',
     ...HOSTS.map((host) => `  - { endpoints: [${host}, s1] }`),
   ].join('\n');
-}
-
-async function way(network: string, from: string, to: string): Promise<Way> {
-  const address = `10.0.0.${1 + HOSTS.indexOf(to)}`;
-  return { from: await agent.access(network, from), to: await agent.access(network, to), address };
-}
-
-async function measure(network: string, pairs: readonly (readonly [string, string])[]): Promise<Sample> {
-  const { pid } = (await agent.network(network)).switchProcesses[0]!;
-  const ways = await Promise.all(pairs.map(([from, to]) => way(network, from, to)));
-  const before = cpuSeconds(pid);
-  const moved = await Promise.all(ways.map((one) => transfer(one, { streams: 1, seconds: SECONDS }, never)));
-  const bytes = moved.reduce((sum, one) => sum + one.bytes, 0);
-  const gbps = moved.reduce((sum, one) => sum + (8e-9 * one.bytes) / one.seconds, 0);
-  return { gbps, cpuSecondsPerGb: (cpuSeconds(pid) - before) / (bytes / 1e9) };
-}
-
-/** Of all threads; proc_pid_stat(5), fields 14 and 15. */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** Medians, and the ratio of turn and turn with its interval. */

@@ -8,6 +8,7 @@ import { NO_INPUTS, PLAIN } from '../../model/emulation.js';
 import type { SwitchConfig } from '../../model/messages.js';
 import { native, TapOffload } from '../../native/binding.js';
 import { EngineThread } from '../../vswitch/engine-thread.js';
+import { monotonicNowNs } from '../../vswitch/unix-time.js';
 
 const ARENA_BYTES = 64 * 2 ** 20;
 const OFFLOAD = TapOffload.csum | TapOffload.tso4 | TapOffload.tso6 | TapOffload.uso4 | TapOffload.uso6;
@@ -32,8 +33,8 @@ const config: SwitchConfig = {
     reverse: PLAIN,
   })),
 };
-const engine = await EngineThread.start(ARENA_BYTES, { ioUring: by === 'io_uring' });
-await engine.call('prepare', { config, fds: new Map(taps.map(({ name, fd }) => [name, fd])) });
+const engine = await EngineThread.start(ARENA_BYTES, monotonicNowNs(), { ioUring: by === 'io_uring' });
+await engine.call('prepare', { config, fds: new Map(taps.map(({ name, fd }) => [name, fd])), boards: new Map() });
 await engine.call('commit', undefined);
 console.log(engine.threadId);
 await engine.ended;

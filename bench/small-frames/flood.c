@@ -1,8 +1,8 @@
 /*
- *   flood NETNS NETNS SCHEDSTAT SECONDS
+ *   flood NETNS[=DEVICE] NETNS[=DEVICE] SCHEDSTAT SECONDS
  *
- * Sends 64-byte frames out of `eth0` in the first network namespace (a path) as fast as it takes them, and counts what
- * arrives at `eth0` in the second. SCHEDSTAT is the file of the thread that forwards: what it spent on them, whoever else
+ * Sends 64-byte frames out of a device (`eth0` if none is named) in the first network namespace (a path) as fast as it takes them, and counts what
+ * arrives at one in the second. SCHEDSTAT is the file of the thread that forwards: what it spent on them, whoever else
  * had processors meanwhile. Prints, of all but the first tenth of the time: frames, nanoseconds, nanoseconds of the
  * thread.
  *
@@ -31,16 +31,20 @@ _Noreturn static void fail(const char *what) {
   exit(1);
 }
 
-static void enter(const char *netns) {
+/* Returns the device. */
+static const char *enter(char *netns) {
+  char *device = strchr(netns, '=');
+  if (device != NULL) *device++ = '\0';
   int fd = open(netns, O_RDONLY);
   if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) fail(netns);
   close(fd);
+  return device == NULL ? "eth0" : device;
 }
 
-static int packet_socket(void) {
+static int packet_socket(const char *device) {
   int sock = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
   struct sockaddr_ll address = {
-      .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("eth0"), .sll_protocol = 0};
+      .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(device), .sll_protocol = 0};
   if (sock < 0 || bind(sock, (struct sockaddr *)&address, sizeof address) != 0) fail("packet socket");
   if (setsockopt(sock, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) != 0) fail("PACKET_QDISC_BYPASS");
   return sock;
@@ -76,24 +80,25 @@ static double number_in(int fd, const char *behind) {
   return number;
 }
 
-static struct sample look(int counters, int schedstat) {
-  return (struct sample){number_in(counters, "eth0:"), monotonic_ns(), number_in(schedstat, "")};
+static struct sample look(int counters, const char *row, int schedstat) {
+  return (struct sample){number_in(counters, row), monotonic_ns(), number_in(schedstat, "")};
 }
 
 int main(int argc, char **argv) {
   if (argc != 5) {
-    fputs("usage: flood NETNS NETNS SCHEDSTAT SECONDS\n", stderr);
+    fputs("usage: flood NETNS[=DEVICE] NETNS[=DEVICE] SCHEDSTAT SECONDS\n", stderr);
     return 2;
   }
   unsigned char frame[FRAME_BYTES];
-  enter(argv[2]);
+  const char *to = enter(argv[2]);
+  char row[IF_NAMESIZE + 1];
+  snprintf(row, sizeof row, "%s:", to);
   int counters = open("/proc/thread-self/net/dev", O_RDONLY); /* of this namespace, wherever it is read */
   int schedstat = open(argv[3], O_RDONLY);
   if (counters < 0 || schedstat < 0) fail(argv[3]);
   write_frame(frame, 1, 2);
-  if (send(packet_socket(), frame, sizeof frame, 0) < 0) fail("send");
-  enter(argv[1]);
-  int sock = packet_socket();
+  if (send(packet_socket(to), frame, sizeof frame, 0) < 0) fail("send");
+  int sock = packet_socket(enter(argv[1]));
   write_frame(frame, 2, 1);
   struct iovec part = {frame, sizeof frame};
   struct mmsghdr messages[BATCH] = {0};
@@ -102,10 +107,10 @@ int main(int argc, char **argv) {
   struct sample first = {0};
   /* Frames that do not fit the TAP's queue are refused with ENOBUFS. */
   for (double now = start; now < start + ns; now = monotonic_ns()) {
-    if (first.ns == 0 && now > start + ns / 10) first = look(counters, schedstat);
+    if (first.ns == 0 && now > start + ns / 10) first = look(counters, row, schedstat);
     for (int i = 0; i < 8; i++) sendmmsg(sock, messages, BATCH, 0);
   }
-  struct sample last = look(counters, schedstat);
+  struct sample last = look(counters, row, schedstat);
   printf("%.0f %.0f %.0f\n", last.frames - first.frames, last.ns - first.ns, last.thread_ns - first.thread_ns);
   return 0;
 }

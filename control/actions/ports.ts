@@ -1,4 +1,5 @@
 /** Ports of hosts: TAPs in their namespaces, the other ends of which the keeper holds for the switch processes. */
+import { arrivalsName } from '../../model/messages.js';
 import { native, syscallError } from '../../native/binding.js';
 import { netnsNodes } from '../../vrouter/router.js';
 import { netnsOf, type LiveNetwork } from '../live.js';
@@ -49,7 +50,8 @@ export async function unplug(
   const lines: string[] = [];
   for (const { machine, node, port } of ports) {
     const tap = tapName(node, port);
-    if (held.has(`${machine}/${tap}`)) live.keeper.drop(`${machine}/${tap}`);
+    for (const name of [tap, arrivalsName(tap)])
+      if (held.has(`${machine}/${name}`)) live.keeper.drop(`${machine}/${name}`);
     const init = live.processOf(`host:${node}`);
     if (stays.has(tap) || init === undefined || !isAlive(init)) continue;
     lines.push(`@${init.pid}:${init.start}`, `-link del dev ${port}`);

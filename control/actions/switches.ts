@@ -7,6 +7,7 @@ import { raiseEngines } from '../realtime.js';
 import { endProcess, isAlive } from '../process.js';
 import { startSwitch } from '../switch-process.js';
 import { emptyConfig, switchConfigs } from '../wiring.js';
+import { watchArrivals } from './arrivals.js';
 import { switchIdentity } from './identities.js';
 import { record, type Target } from './record.js';
 
@@ -45,6 +46,10 @@ export function startSwitches({ live }: Target, { machines }: Machines): void {
  */
 export async function configureSwitches({ live, to }: Target, { machines }: Machines): Promise<void> {
   const configs = switchConfigs(to, live.header.number, live.header.zero?.monotonicNs);
+  watchArrivals(
+    live,
+    machines.flatMap((machine) => configs.get(machine) ?? []),
+  );
   await Promise.all(
     machines.map(async (machine) => {
       const config = configs.get(machine) ?? emptyConfig(to, live.header.number, machine);

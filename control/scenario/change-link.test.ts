@@ -98,6 +98,16 @@ describe('changeLink', () => {
       undefined,
       /queue: the average of red never reaches/,
     ],
+    [
+      [{ rate: '1mbit', queue: { discipline: 'red', min: '3kB', max: '30kB', limit: '3p' } }],
+      undefined,
+      /red never reaches 30kB in a queue of at most 27042B/,
+    ],
+    [
+      [{ rate: '1mbit', queue: { discipline: 'red', min: '3kB', max: '30kB', limit: '200ms' } }],
+      undefined,
+      /red never reaches 30kB in a queue of at most 25kB/,
+    ],
     [[{ rate: '1mbit', queue: { discipline: 'codel', target: '100ms' } }], undefined, /queue: the target of codel/],
     [[{ trace: 'other.trace' }], undefined, /^trace: the network did not come up with "other.trace"$/],
     [[{ delay: '1s', jitter: '1ms', distribution: 'x.dist' }], undefined, /^distribution: the network did not/],

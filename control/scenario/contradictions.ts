@@ -4,7 +4,7 @@
  *
  * Called by `links.ts`, `events.ts` and `change-link.ts`.
  */
-import type { Emulation, EmulationInputs, LinkProperties, Queue } from '../../model/emulation.js';
+import type { Emulation, EmulationInputs, LinkProperties } from '../../model/emulation.js';
 import type { RawLinkProperties } from '../../model/link-properties.js';
 import { formatDuration, formatSize } from '../../model/units.js';
 import { said, traceRateBps } from './direction.js';
@@ -92,7 +92,7 @@ function clash(emulation: Emulation, judged: Judged): Contradiction | undefined 
       message: 'what is not delayed cannot be overtaken',
       hint: 'give a "delay": what is reordered goes without it',
     };
-  return tooShort(emulation, judged) ?? ofDiscipline(emulation.queue);
+  return tooShort(emulation, judged) ?? ofDiscipline(emulation, judged);
 }
 
 /** A queue that cannot take one frame of the link's MTU lets no such frame through. */
@@ -108,9 +108,9 @@ function tooShort(emulation: Emulation, { mtuBytes, inputs }: Judged): Contradic
       hint: `write at least ${formatSize(frameBytes)}, or "1p"`,
     };
   }
-  const { rateBps, trace, overheadBytes } = emulation;
-  const bitsPerSecond = rateBps ?? (trace === undefined ? undefined : traceRateBps(trace, inputs));
+  const bitsPerSecond = bitsPerSecondOf(emulation, inputs);
   if (bitsPerSecond === undefined) return undefined;
+  const { overheadBytes } = emulation;
   const leastNs = Math.ceil(((frameBytes + overheadBytes) * 8 * 1e9) / bitsPerSecond);
   if (limit.durationNs >= leastNs) return undefined;
   return {
@@ -120,19 +120,33 @@ function tooShort(emulation: Emulation, { mtuBytes, inputs }: Judged): Contradic
   };
 }
 
-function ofDiscipline(queue: Queue): Contradiction | undefined {
+function bitsPerSecondOf({ rateBps, trace }: Emulation, inputs: Judged['inputs']): number | undefined {
+  return rateBps ?? (trace === undefined ? undefined : traceRateBps(trace, inputs));
+}
+
+/** Of what waits, however long its packets are, as far as the MTU lets them. */
+function mostBytes(emulation: Emulation, { mtuBytes, inputs }: Judged): number {
+  const { limit } = emulation.queue;
+  if (limit.unit === 'bytes') return limit.bytes;
+  if (limit.unit === 'packets') return limit.packets * (mtuBytes + ETHERNET_HEADER_BYTES);
+  return ((bitsPerSecondOf(emulation, inputs) ?? Infinity) * limit.durationNs) / 8e9;
+}
+
+function ofDiscipline(emulation: Emulation, judged: Judged): Contradiction | undefined {
+  const { queue } = emulation;
   if (queue.discipline === 'red') {
-    const { minBytes, maxBytes, limit } = queue;
+    const { minBytes, maxBytes } = queue;
     if (minBytes >= maxBytes)
       return {
         keys: ['queue'],
         message: `the least average of red, ${formatSize(minBytes)}, is not below the most, ${formatSize(maxBytes)}`,
         hint: '"max" is at least twice "min", better three times',
       };
-    if (limit.unit === 'bytes' && maxBytes > limit.bytes)
+    const most = mostBytes(emulation, judged);
+    if (maxBytes > most)
       return {
         keys: ['queue'],
-        message: `the average of red never reaches ${formatSize(maxBytes)} in a queue of ${formatSize(limit.bytes)}`,
+        message: `the average of red never reaches ${formatSize(maxBytes)} in a queue of at most ${formatSize(Math.floor(most))}`,
         hint: 'write a longer "limit", or a smaller "max"',
       };
   }

@@ -252,6 +252,13 @@ describe('a scenario that is wrong', () => {
       7,
       39,
       'at least one property',
+      'set: { delay',
+    ],
+    [
+      'links: [{ endpoints: [h1, s1] }]\nevents: [{ at: 5s, link: h1--s1, set: { mtu: 1400 } }]',
+      7,
+      41,
+      'unknown key "mtu"',
       undefined,
     ],
   ])('%j: line %d, column %d', (text, line, column, message, hint) => {

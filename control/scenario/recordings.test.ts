@@ -85,10 +85,11 @@ describe('a trace', () => {
     ['with a gap', '1\n\n5\n', 'bad.trace:2: the line is empty'],
     ['of text', 'a\n', 'bad.trace:1: "a" is no time'],
     ['binary', Uint8Array.of(0x31, 0x0a, 0xff, 0x00), 'bad.trace:2: this is not UTF-8 text'],
+    ['binary from its beginning', Uint8Array.of(0x80, 0x81), 'bad.trace:1: this is not UTF-8 text'],
     ['zeros', new Uint8Array(100), 'bad.trace:1: '],
     ['of numbers that are too large', '9999999999999\n', 'bad.trace:1: "9999999999999" is no time'],
     ['too long', '1\n'.repeat(MAX_RECORDED + 1), `bad.trace:${MAX_RECORDED + 1}: a recording has at most`],
-    ['larger than a file may be', Buffer.alloc(9 << 20, '1\n'), 'larger than'],
+    ['larger than a file may be', Buffer.alloc(9 << 20, '1\n'), 'bad.trace:1: the file is larger than'],
   ])('is refused where it is %s', (_, content, message) => {
     write('bad.trace', content);
     const error = failure(() => load(scenario('forward: { trace: bad.trace }')));

@@ -85,13 +85,15 @@ function recording(
     if (wrong !== undefined) refuse(`${quoted(name)}: ${wrong}`);
     return numbers;
   }
+  const file = isAbsolute(name) ? name : join(from.folder, name);
   try {
-    return kind.parse(readText(isAbsolute(name) ? name : join(from.folder, name), 'use a shorter recording'));
+    return kind.parse(readText(file, 'use a shorter recording'));
   } catch (cause) {
     if (cause instanceof Unreadable) refuse(`${name}:${cause.line}: ${cause.message}`, cause.hint);
     else if (cause instanceof ScenarioError) {
-      const { line } = cause.position;
-      refuse(line === 1 ? cause.message : `${name}:${line}: ${cause.message}`, cause.hint);
+      // What cannot be read is named.
+      const isNamed = cause.message.startsWith(quoted(file));
+      refuse(isNamed ? cause.message : `${name}:${cause.position.line}: ${cause.message}`, cause.hint);
     } else throw cause;
     return [];
   }

@@ -50,10 +50,20 @@ export function readVxlan(node: RawVxlan): Omit<VxlanNode, 'kind' | 'name' | 'ma
   };
 }
 
+/** As `parseInterface`, whose example is a subnet. */
+function parseAddress(text: string, family: 4 | 6): ReturnType<typeof parseInterface> {
+  try {
+    return parseInterface(text, family);
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    throw new UsageError(cause.message, { hint: 'write an address: 192.0.2.7, or "2001:db8::7"', cause });
+  }
+}
+
 /** In one way of writing. Throws `UsageError`. */
 function readAddress(text: string, what: 'host' | 'group'): string {
   const family = familyOf(text);
-  const { address, prefixLength } = parseInterface(text, family);
+  const { address, prefixLength } = parseAddress(text, family);
   const written = formatAddress(family, address);
   if (prefixLength !== undefined)
     throw new UsageError(`${quoted(text)} has a prefix length`, { hint: `write "${written}"` });

@@ -10,14 +10,16 @@ import type { Place } from '../stage.js';
 import { transfer } from '../traffic.js';
 import { measureChanges } from './change.js';
 import { measureJitter, type JitterExtent } from './jitter.js';
+import { measureMachineLateness } from './machine-lateness.js';
 import { measureMemory } from './memory.js';
 import { measureCost, measureGoodput, measureUdp, type GoodputExtent, type UdpExtent } from './rates.js';
-import { measureDelays, type RttExtent } from './rtt.js';
+import { measureBusy, measureDelays, type RttExtent } from './rtt.js';
 import { LinkStage } from './stage.js';
 
 /** A part is measured where its extent is there. */
 export interface LinkExtent {
   readonly rtt?: RttExtent;
+  readonly busy?: RttExtent;
   readonly jitter?: JitterExtent;
   readonly tcp?: GoodputExtent;
   readonly udp?: UdpExtent;
@@ -33,6 +35,7 @@ export interface LinkConduct {
 
 const PROGRAMS: Readonly<Record<LinkPart, readonly Program[]>> = {
   rtt: ['ping', 'dumpcap'],
+  busy: ['ping', 'dumpcap'],
   jitter: ['ping', 'dumpcap'],
   tcp: ['iperf3'],
   udp: ['iperf3', 'tc'],
@@ -47,7 +50,7 @@ export function programsOf(parts: readonly LinkPart[]): Program[] {
 
 export async function benchLink(
   place: Place,
-  { rtt, jitter, tcp, udp, cost, change, memory }: LinkExtent,
+  { rtt, busy, jitter, tcp, udp, cost, change, memory }: LinkExtent,
   { signal, onStep }: LinkConduct,
 ): Promise<LinkBenchReport> {
   const began = new Date();
@@ -56,6 +59,7 @@ export async function benchLink(
     await using stage = await LinkStage.build(place, signal);
     const parts = {
       ...(rtt && (await measureRtt(place, stage, rtt, { signal, onStep }))),
+      ...(busy && { busy: await measureBusy(stage, busy, signal, onStep) }),
       ...(jitter && { jitter: await measureJitter(stage, jitter, signal, onStep) }),
       ...(tcp && { tcp: await measureGoodput(stage, tcp, signal, onStep) }),
       ...(udp && { udp: await measureUdp(stage, udp, signal, onStep) }),
@@ -77,10 +81,12 @@ async function measureRtt(
   stage: LinkStage,
   extent: RttExtent,
   { signal, onStep }: LinkConduct,
-): Promise<Pick<LinkBenchReport, 'compensationNs' | 'rtt'>> {
+): Promise<Pick<LinkBenchReport, 'compensationNs' | 'machineLateness' | 'rtt'>> {
+  onStep('how late the machine itself is');
+  const machineLateness = await measureMachineLateness(extent.pings, signal);
   await using uncompensated = await LinkStage.build(place, signal, { compensation: false });
   const rtt = await measureDelays({ stage, uncompensated }, extent, signal, onStep);
-  return { compensationNs: await stage.compensationNs(), rtt };
+  return { compensationNs: await stage.compensationNs(), machineLateness, rtt };
 }
 
 /** Code is compiled, and neighbours are resolved: what happens once is nobody's cost. */

@@ -4,11 +4,13 @@
 const ETHERNET_BYTES = 14;
 const MTU_BYTES = 1500;
 const TCP_HEADER_BYTES = 20 + 20 + 12;
-const FRAME_BYTES = MTU_BYTES + ETHERNET_BYTES;
+export const FRAME_BYTES = MTU_BYTES + ETHERNET_BYTES;
 
 /** Of a queue for TCP: more than a BDP at the RTT that the link is given, and never fewer than some packets. */
-const QUEUE_SECONDS = 0.02;
-const LEAST_QUEUE_PACKETS = 100;
+const TCP_QUEUE_SECONDS = 0.02;
+/** Of a queue for a flood: longer than a sender is held up where it shares its processor, lest the line runs empty meanwhile. */
+const FLOOD_QUEUE_SECONDS = 0.1;
+const LEAST_QUEUE_PACKETS = 20;
 
 /** UDP's, IPv4's and Ethernet's headers. */
 const UDP_HEADER_BYTES = 8 + 20 + ETHERNET_BYTES;
@@ -23,8 +25,14 @@ export function goodputBps(rateBps: number): number {
   return (rateBps * (MTU_BYTES - TCP_HEADER_BYTES)) / FRAME_BYTES;
 }
 
+/** For TCP. */
 export function queuePackets(rateBps: number): number {
-  return Math.max(LEAST_QUEUE_PACKETS, Math.ceil((rateBps * QUEUE_SECONDS) / 8 / FRAME_BYTES));
+  return Math.max(LEAST_QUEUE_PACKETS, Math.ceil((rateBps * TCP_QUEUE_SECONDS) / 8 / FRAME_BYTES));
+}
+
+/** For a flood: room for one full frame at least. */
+export function floodQueueBytes(rateBps: number): number {
+  return Math.max(FRAME_BYTES, Math.ceil((rateBps * FLOOD_QUEUE_SECONDS) / 8));
 }
 
 /** How long so many full frames take. */

@@ -10,6 +10,7 @@ const WIRE = 'wire' as const;
 const EXTENTS: Readonly<Record<Thoroughness, Required<LinkExtent>>> = {
   quick: {
     rtt: { delaysNs: [1e6], pings: 30 },
+    busy: { delaysNs: [1e6], pings: 30 },
     jitter: { shapes: ['uniform'], pings: 30 },
     tcp: { settings: [{ rateBps: 10e6, segments: AUTO }], seconds: 1, frames: 1 },
     udp: { ratesBps: [1e6], seconds: 1 },
@@ -19,6 +20,7 @@ const EXTENTS: Readonly<Record<Thoroughness, Required<LinkExtent>>> = {
   },
   usual: {
     rtt: { delaysNs: [0, 1e6, 20e6, 200e6], pings: 200 },
+    busy: { delaysNs: [1e6, 20e6], pings: 200 },
     jitter: { shapes: ['normal'], pings: 300 },
     tcp: { settings: [1e6, 100e6, 1e9].map((rateBps) => ({ rateBps, segments: AUTO })), seconds: 3, frames: 100 },
     udp: { ratesBps: [1e6, 100e6], seconds: 2 },
@@ -28,6 +30,7 @@ const EXTENTS: Readonly<Record<Thoroughness, Required<LinkExtent>>> = {
   },
   full: {
     rtt: { delaysNs: [0, 0.2e6, 1e6, 5e6, 20e6, 100e6, 500e6, 1e9, 5e9], pings: 2000 },
+    busy: { delaysNs: [0.2e6, 1e6, 20e6, 200e6, 1e9], pings: 1000 },
     jitter: { shapes: ['uniform', 'normal', 'pareto', 'paretonormal'], pings: 3000 },
     tcp: {
       settings: [

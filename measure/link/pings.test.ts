@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { echoRequests, matched } from './pings.js';
+import { type Echo, echoes, matched } from './pings.js';
 import { readPackets } from './pcapng.js';
 
 function block(type: number, body: Buffer): Buffer {
@@ -51,28 +51,32 @@ it('reads packets with their times, up to a block that is not whole', () => {
     expect(readPackets(Buffer.concat([whole, more.subarray(0, length)]))).toEqual(expected);
 });
 
-it('takes requests, and no answers', () => {
+it('takes requests, or answers', () => {
   const frames = [echo(8, 7, 1_700_000_000_000_000n), echo(0, 7, 1_700_000_000_000_000n)];
   const data = Buffer.concat([section(), networkInterface(), ...frames.map((frame) => packet(AT_NS, frame))]);
-  expect(echoRequests(data)).toEqual([{ sequence: 7, atUs: 1_700_000_000_000_002, sentUs: 1_700_000_000_000_000 }]);
+  const seven = { sequence: 7, atUs: 1_700_000_000_000_002, sentUs: 1_700_000_000_000_000 };
+  expect(echoes(data, 'requests')).toEqual([seven]);
+  expect(echoes(data, 'answers')).toEqual([seven]);
 });
 
 it('has a round trip of each answer whose request was seen at both hosts', () => {
-  const at = (sequence: number, atUs: number): { sequence: number; atUs: number; sentUs: number } => ({
-    sequence,
-    atUs,
-    sentUs: 100 * sequence,
-  });
+  const at = (sequence: number, atUs: number): Echo => ({ sequence, atUs, sentUs: 100 * sequence });
   const received = [
     { sequence: 2, atUs: 250 },
     { sequence: 1, atUs: 170 },
     { sequence: 3, atUs: 390 },
   ];
   const text = '4 packets transmitted, 3 received';
-  expect(matched(received, [at(1, 103), at(2, 204), at(3, 305)], [at(1, 133), at(2, 224)], text)).toEqual({
+  const passed = {
+    left: [at(1, 103), at(2, 204), at(3, 305)],
+    came: [at(1, 133), at(2, 224)],
+    back: [at(1, 165), at(2, 244), at(3, 380)],
+  };
+  expect(matched(received, passed, text)).toEqual({
     sent: 4,
     us: [50, 70],
     oneWayUs: [20, 30],
+    interfaceUs: [40, 62],
   });
-  expect(() => matched([], [at(1, 103)], [], text)).toThrow('none of 4 pings');
+  expect(() => matched([], { left: [at(1, 103)], came: [], back: [] }, text)).toThrow('none of 4 pings');
 });

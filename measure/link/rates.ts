@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execArguments } from '../../control/exec.js';
 import type { CostReport, GoodputReport, TransferCost, UdpRateReport } from '../../model/bench-link.js';
 import { LuthierError } from '../../model/errors.js';
-import { busySeconds, cpuSeconds } from '../accounting.js';
+import { cpuSeconds } from '../accounting.js';
 import { transfer, type Load, type Way } from '../traffic.js';
-import { datagramBytes, framesSeconds, goodputBps, queuePackets } from './expectation.js';
+import { datagramBytes, floodQueueBytes, FRAME_BYTES, framesSeconds, goodputBps, queuePackets } from './expectation.js';
 import { interfaceBytes, type LinkStage } from './stage.js';
 
 export interface GoodputExtent {
@@ -27,10 +27,19 @@ export interface UdpExtent {
 
 /** Of the TCP parts, both ways together: an RTT of 1 ms. */
 const TCP_DELAY = '500us';
-/** In which slow start has come to its end. */
+/** Of the same part: it keeps a link busy once it has filled its queue. BBR leaves it idle for a while each ten seconds, to see how short the path is. */
+const CONGESTION = 'reno';
+/** In which slow start has come to its end: at least a second, and so many times what the queue holds. */
 const OMIT_SECONDS = 1;
+const OMIT_QUEUES = 3;
 /** TCP of a slow link writes and reads a segment at a time: what arrives is counted when it does. */
 const SEGMENT_BYTES = 1448;
+/**
+ * And has so little under way that its queue takes all of it: what is lost, and all that waits for it, would come a queue later, which
+ * is seconds, and perhaps after the end. It is several times a BDP.
+ */
+const SLOW_BPS = 10e6;
+const SLOW_WINDOW_BYTES = 16_384;
 const LARGE_BLOCK_BYTES = 131_072;
 const BLOCKS_PER_SECOND = 50;
 
@@ -43,13 +52,26 @@ export async function measureGoodput(
   return stage.each(settings, async ({ rateBps, segments }) => {
     onStep(`TCP at ${rateBps / 1e6} Mbit/s, segments: ${segments}`);
     const seconds = Math.ceil(Math.max(least, framesSeconds(frames, rateBps)));
-    await stage.emulate({ rate: `${rateBps}bit`, queue: `${queuePackets(rateBps)}p`, delay: TCP_DELAY, segments });
-    const load = { streams: 1, seconds, omitSeconds: OMIT_SECONDS, blockBytes: blockBytes(rateBps) };
+    const queue = queuePackets(rateBps);
+    await stage.emulate({ rate: `${rateBps}bit`, queue: `${queue}p`, delay: TCP_DELAY, segments });
+    const load = {
+      streams: 1,
+      seconds,
+      omitSeconds: slowStartSeconds(queue, rateBps),
+      blockBytes: blockBytes(rateBps),
+      ...(rateBps <= SLOW_BPS && { windowBytes: SLOW_WINDOW_BYTES }),
+      congestion: CONGESTION,
+    };
     const { bytes, seconds: taken } = await transfer(stage.ours, load, signal);
     const [expectedBps, measuredBps] = [goodputBps(rateBps), (bytes * 8) / taken];
     const error = measuredBps / expectedBps - 1;
     return { rateBps, segments, seconds: taken, expectedBps, goodputBps: measuredBps, error };
   });
+}
+
+/** It ends where the queue is full; what is lost then arrives a queue later, and all that waits for it with it. */
+function slowStartSeconds(queue: number, rateBps: number): number {
+  return Math.ceil(Math.max(OMIT_SECONDS, OMIT_QUEUES * framesSeconds(queue, rateBps)));
 }
 
 function blockBytes(rateBps: number): number {
@@ -72,12 +94,12 @@ export async function measureUdp(
     onStep(`UDP at ${rateBps / 1e6} Mbit/s`);
     const { payloadBytes, frameBytes } = datagramBytes(rateBps);
     const flood = { payloadBps: (OVERLOAD * rateBps * payloadBytes) / frameBytes, payloadBytes, seconds };
-    const limitBytes = queuePackets(rateBps) * frameBytes;
+    const limitBytes = floodQueueBytes(rateBps);
     await stage.emulate({ rate: `${rateBps}bit`, queue: `${limitBytes}B` }, 'from h1');
     const ours = await flooded(stage.ours, flood, signal);
     await stage.emulate({});
-    // As tc-tbf(8) says: what the rate passes between two ticks of the slowest clock, and a super-frame's worth of room.
-    await stage.kernelRate(rateBps, { burstBytes: Math.max(2 * frameBytes, Math.ceil(rateBps / 8 / 250)), limitBytes });
+    // As tc-tbf(8) says: what the rate passes between two ticks of the slowest clock. It drops what is longer, and iperf3 has more to say than floods.
+    await stage.kernelRate(rateBps, { burstBytes: Math.max(FRAME_BYTES, Math.ceil(rateBps / 8 / 250)), limitBytes });
     const tbf = await flooded(stage.kernel, flood, signal);
     await stage.endKernelRate();
     return {
@@ -174,15 +196,19 @@ export async function measureCost(
   };
 }
 
-/** CPU is that of the whole transfer, what is omitted included; so are the bytes, by the interface that they reach. */
+/**
+ * CPU is that of the switch and both programs, of the whole transfer, what is omitted included; so are the bytes, by the interface that they
+ * reach. What the kernel says of all processors together (/proc/stat) is sampled by ticks, which an engine that is woken by a timer evades.
+ */
 async function costOf(stage: LinkStage, load: Load, signal: AbortSignal): Promise<TransferCost> {
   const { to } = stage.ours;
-  const [busy, own, before] = [busySeconds(), cpuSeconds(stage.switches), interfaceBytes(to).received];
-  const { bytes, seconds } = await transfer(stage.ours, load, signal);
+  const [own, before] = [cpuSeconds(stage.switches), interfaceBytes(to).received];
+  const { bytes, seconds, cpuSeconds: ends } = await transfer(stage.ours, load, signal);
+  const ownSeconds = cpuSeconds(stage.switches) - own;
   const gigabytes = (interfaceBytes(to).received - before) / 1e9;
   return {
     goodputBps: (bytes * 8) / seconds,
-    cpuSecondsPerGB: (busySeconds() - busy) / gigabytes,
-    ownCpuSecondsPerGB: (cpuSeconds(stage.switches) - own) / gigabytes,
+    cpuSecondsPerGB: (ownSeconds + ends) / gigabytes,
+    ownCpuSecondsPerGB: ownSeconds / gigabytes,
   };
 }

@@ -14,7 +14,7 @@ import { pathsFrom } from '../../control/paths.js';
 import { isMachineRoot } from '../../control/privileges.js';
 import { isAlive, processId, type ProcessId } from '../../control/process.js';
 import { agentPidOf } from '../e2e/census.js';
-import { run } from '../e2e/command.js';
+import { QUICK, run, speaks } from '../e2e/command.js';
 import type { Bundle } from './bundle.js';
 
 const SCENARIO = loadText(
@@ -40,6 +40,7 @@ export class Bystanders implements AsyncDisposable {
   );
   readonly #processes: { role: string; id: ProcessId }[] = [];
   #heart: ChildProcess | undefined;
+  #ended: Promise<unknown> = Promise.resolve();
   #said = '';
   #stranger: ChildProcess | undefined;
 
@@ -65,9 +66,8 @@ export class Bystanders implements AsyncDisposable {
 
   /** Ends them; returns what became of the TCP connection. */
   async end(): Promise<{ beats: number; longestGapMs: number }> {
-    const ended = once(this.#heart!, 'close');
     this.#heart!.kill('SIGTERM');
-    await ended;
+    await this.#ended;
     const last = this.#said.trim().split('\n').at(-1)!;
     return JSON.parse(last) as { beats: number; longestGapMs: number };
   }
@@ -86,7 +86,7 @@ export class Bystanders implements AsyncDisposable {
 
   async #startLuthier(bundle: Bundle): Promise<void> {
     const agent = await AgentClient.connect(this.#paths);
-    await agent.up(SCENARIO, { memoryBytes: 8 << 20 });
+    await agent.up(SCENARIO, QUICK);
     const { nodes, switchProcesses } = await agent.network('bystander');
     const [h1, h2] = nodes.filter(({ kind }) => kind === 'host');
     const keeper = Number(/PPid:\s+(\d+)/.exec(readFileSync(`/proc/${h1!.pid!}/status`, 'utf8'))![1]);
@@ -99,17 +99,18 @@ export class Bystanders implements AsyncDisposable {
       return spawn(file, args, { env: access.env, stdio: ['ignore', 'pipe', 'inherit'] });
     };
     const server = await inside('h2', 'serve', PORT);
-    await once(server.stdout!, 'data');
+    await speaks(server);
     this.#heart = await inside('h1', 'connect', '10.0.1.2', PORT);
+    this.#ended = once(this.#heart, 'close');
     this.#heart.stdout!.on('data', (data: Buffer) => (this.#said += data.toString()));
-    await once(this.#heart.stdout!, 'data');
+    await speaks(this.#heart);
   }
 
   async #startStranger(): Promise<void> {
     const kinds = isMachineRoot() ? ['--net'] : ['--user', '--map-root-user', '--net'];
     const script = 'ip link add v0 type veth peer name v1 && echo ready && exec sleep infinity';
     this.#stranger = spawn('unshare', [...kinds, 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(this.#stranger.stdout!, 'data');
+    await speaks(this.#stranger);
     this.#watch('a process of no Luthier', this.#stranger.pid!);
   }
 

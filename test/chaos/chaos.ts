@@ -3,7 +3,7 @@
  * random moments. After each round nothing may be left, and bystanders may not have noticed anything.
  *
  *   npx tsx test/chaos/chaos.ts --rounds 200 --seed 1
- *   npx tsx test/chaos/chaos.ts --minutes 60
+ *   npx tsx test/chaos/chaos.ts --minutes 60 --engines 2
  *   npx tsx test/chaos/chaos.ts --seed 1 --from 17 --rounds 1     that round again, as far as timing allows
  *
  * Works as root and as an ordinary user; needs the build. Exit status 1 with the first violation: what it leaves is left
@@ -26,10 +26,12 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     from: { type: 'string' },
+    engines: { type: 'string' },
   },
 });
 const seed = Number(values.seed ?? 1);
 const first = Number(values.from ?? 1);
+const engines = Number(values.engines ?? 1);
 const rounds = values.rounds === undefined ? (values.minutes === undefined ? 200 : Infinity) : Number(values.rounds);
 const untilMs = values.minutes === undefined ? Infinity : performance.now() + Number(values.minutes) * 60_000;
 
@@ -45,7 +47,7 @@ async function play(bystanders: Bystanders): Promise<boolean> {
   const spent = new Map<string, number>();
   let played = 0;
   for (let n = first; n < first + rounds && performance.now() < untilMs; n++, played++) {
-    const round = new Round(new Random(seed * 1_000_003 + n), directory, paths);
+    const round = new Round(new Random(seed * 1_000_003 + n), directory, paths, engines);
     const roundStarted = performance.now();
     try {
       await round.play(before);
@@ -54,7 +56,8 @@ async function play(bystanders: Bystanders): Promise<boolean> {
     } catch (cause) {
       console.log(`round ${n} FAILED: ${cause instanceof Violation ? cause.message : String((cause as Error).stack)}`);
       for (const line of round.story) console.log(`  ${line}`);
-      console.log(`  again: npx tsx test/chaos/chaos.ts --seed ${seed} --from ${n} --rounds 1   (in ${directory})`);
+      const again = `--seed ${seed} --from ${n} --rounds 1 --engines ${engines}`;
+      console.log(`  again: npx tsx test/chaos/chaos.ts ${again}   (in ${directory})`);
       return false;
     }
     for (const [part, ms] of round.spent) spent.set(part, (spent.get(part) ?? 0) + ms);

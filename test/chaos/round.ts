@@ -20,18 +20,16 @@ import { agentEnvironment } from '../../control/user-namespace.js';
 import { LuthierError } from '../../model/errors.js';
 import type { NetworkSummary } from '../../model/messages.js';
 import { agentPidOf, whatIsLeft, type Census } from '../e2e/census.js';
-import { LUTHIER } from '../e2e/command.js';
+import { LUTHIER, QUICK } from '../e2e/command.js';
 import type { Random } from './random.js';
 import { smallNetwork, type SmallNetwork } from './scenarios.js';
 import { kill, pickVictim } from './victims.js';
 
 const NAME = 'chaos';
-/** Small: a switch starts in half the time. */
-const MEMORY_BYTES = 8 << 20;
 /** Far more than anything takes: what takes longer hangs. */
 const HANGS_MS = 60_000;
 /** A switch that was killed is back in half a second, on a busy machine in a few. */
-const REACHES_MS = 15_000;
+const REACHES_MS = 30_000;
 
 const WATCH_MS = 1_000;
 /** A client has the server's last word long before. */
@@ -51,13 +49,16 @@ export class Round {
   readonly #random: Random;
   readonly #directory: string;
   readonly #paths: Paths;
+  readonly #engines: number;
   #network: SmallNetwork;
   #kills = 0;
 
-  constructor(random: Random, directory: string, paths: Paths) {
+  /** `engines`: of each switch process. */
+  constructor(random: Random, directory: string, paths: Paths, engines: number) {
     this.#random = random;
     this.#directory = directory;
     this.#paths = paths;
+    this.#engines = engines;
     this.#network = smallNetwork(NAME, random);
   }
 
@@ -94,7 +95,9 @@ export class Round {
     switch (operation) {
       case 'up':
       case 'change':
-        return byCommand ? this.#command('up', this.#file()) : this.#up();
+        return byCommand
+          ? this.#command('up', this.#file(), '--no-compensation', '--engines', String(this.#engines))
+          : this.#up();
       case 'down':
         return byCommand ? this.#command('down', '--all') : this.#down();
       case 'race':
@@ -107,7 +110,8 @@ export class Round {
   }
 
   async #up(): Promise<void> {
-    await (await AgentClient.connect(this.#paths)).up(this.#network.scenario, { memoryBytes: MEMORY_BYTES });
+    const switches = { ...QUICK, memoryBytes: QUICK.memoryBytes * this.#engines, engines: this.#engines };
+    await (await AgentClient.connect(this.#paths)).up(this.#network.scenario, switches);
   }
 
   async #down(): Promise<void> {
@@ -232,7 +236,7 @@ export class Round {
     const address = to.ports[0]!.addresses[0]!.split('/')[0]!;
     const deadline = performance.now() + REACHES_MS;
     for (;;) {
-      const { code, stdout, stderr } = await execute(access, ['ping', '-c1', '-W1', address], {});
+      const { code, stdout, stderr } = await execute(access, ['ping', '-c1', '-i0.1', '-w1', address], {});
       if (code === 0) return;
       const [network] = await agent.networks();
       if (network?.status !== 'running') return;

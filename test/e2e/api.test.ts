@@ -28,7 +28,7 @@ const net = await up(load({
   links: [{ endpoints: ['h1', 's1'] }, { endpoints: ['h2', 's1'] }],
 }));
 try {
-  const { stdout, code } = await net.node('h1').exec(['ping', '-c1', 'h2']);
+  const { stdout, code } = await net.node('h1').exec(['ping', '-c1', '-W20', 'h2']);
   console.log(code, stdout.includes('1 received'));
   console.log((await net.node('h2').exec(['cat'], { input: 'through' })).stdout);
   console.log((await net.trace('h1', 'h2')).reached);

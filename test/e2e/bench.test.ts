@@ -7,6 +7,8 @@ import { LINK_PARTS, type LinkBenchReport } from '../../model/bench-link.js';
 import type { BenchReport } from '../../model/bench.js';
 import { Bench, LUTHIER } from './machine.js';
 
+const MOST_WAIT_SECONDS = 0.3;
+
 let bench: Bench;
 beforeAll(() => {
   bench = new Bench();
@@ -64,8 +66,9 @@ it('measures an emulated link in all its parts, and leaves nothing', async () =>
   expect(report.compensationNs).toBeGreaterThan(0);
   expect(rtt![0]!.emulated.received).toBeLessThanOrEqual(rtt![0]!.emulated.sent);
   expect(jitter![0]!.oneWayUs.length).toBeGreaterThan(0);
-  // Nor does a link give more than its rate, but for what a window's ends cut off.
-  for (const { error } of [...tcp!, ...udp!]) expect(error).toBeLessThan(0.05);
+  // Nor does a link give more than its rate, but for what a window's ends cut off: a switch that had to wait before has as
+  // much to give at once, and on a busy machine it may have waited for long.
+  for (const { error, seconds } of [...tcp!, ...udp!]) expect(error * seconds).toBeLessThan(0.05 + MOST_WAIT_SECONDS);
 });
 
 it('measures the parts that were asked for, and refuses those that there are not', async () => {

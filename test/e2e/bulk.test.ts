@@ -70,7 +70,7 @@ const texts: [what: string, text: () => string, status: number, says: RegExp][] 
   ['more entries than a list may have', () => `name: x\nlinks:\n${lines(300_000, () => '  - x\n')}`, 2, /:\d+:\d+: /],
 ];
 
-describe('a scenario that is a lot', () => {
+describe('a scenario that is a lot', { timeout: 2 * ANSWER_MS }, () => {
   it.each(texts)('%s', (_, text, status, says) => {
     const file = join(directory, 'bulk.yaml');
     writeFileSync(file, text());

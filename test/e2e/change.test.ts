@@ -14,7 +14,7 @@ import { load } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
 import type { RawEndpoint, RawLink, RawNode, RawScenario } from '../../model/scenario.js';
 import { Conversation } from './conversation.js';
-import { isRoot } from './machine.js';
+import { isRoot, QUICK } from './machine.js';
 import { observe } from './observe.js';
 import { Twins } from './twins.js';
 
@@ -177,6 +177,12 @@ const STEPS: readonly (readonly [what: string, edit: (draft: Draft) => void])[] 
   ['a switch, a router and hosts removed', (net) => net.remove('s2', 'r1', 'h5', 'h4')],
 ];
 
+/**
+ * In CI, where root and an ordinary user make all of these changes, each compares with a network from scratch after every
+ * other: what a host has in the end does not depend on who has changed it.
+ */
+const isOurs = (index: number): boolean => process.env.CI === undefined || index % 2 === (isRoot ? 0 : 1);
+
 let twins: Twins;
 
 beforeAll(async () => {
@@ -193,6 +199,7 @@ function commandPid(init: number): string {
 class Bystanders implements AsyncDisposable {
   readonly #conversation: Conversation;
   readonly #monitors: readonly ChildProcess[];
+  readonly #ended: Promise<unknown>;
   readonly #before: unknown;
   #changes = '';
 
@@ -200,6 +207,7 @@ class Bystanders implements AsyncDisposable {
     this.#conversation = conversation;
     this.#monitors = monitors;
     this.#before = before;
+    this.#ended = Promise.all(monitors.map((monitor) => once(monitor, 'close')));
     for (const monitor of monitors) monitor.stdout!.on('data', (data: Buffer) => (this.#changes += data.toString()));
   }
 
@@ -230,9 +238,8 @@ class Bystanders implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#conversation.end();
-    const ended = this.#monitors.map((monitor) => once(monitor, 'close'));
     for (const monitor of this.#monitors) monitor.kill();
-    await Promise.all(ended);
+    await this.#ended;
   }
 }
 
@@ -241,11 +248,11 @@ it('is what the file says after every kind of change, and disturbs nobody else',
   await twins.up(draft.raw);
   {
     await using bystanders = await Bystanders.start();
-    for (const [what, edit] of STEPS) {
+    for (const [index, [what, edit]] of STEPS.entries()) {
       edit(draft);
       await twins.up(draft.raw);
       await bystanders.expectUndisturbed(what);
-      await twins.expectSame(draft.raw, what);
+      if (isOurs(index)) await twins.expectSame(draft.raw, what);
     }
   }
   await twins.down(NAME);
@@ -262,7 +269,7 @@ it('is known to all at once where a silent host moves, or another has its addres
   // What h1 has learned of an address it takes for right for 15 s at least, its switch what it has learned for 300 s.
   const ping = async (): Promise<number> => {
     const access = await twins.agent.access(NAME, 'h1');
-    return (await execute(access, ['ping', '-c1', '-W1', '10.1.0.2'], {})).code;
+    return (await execute(access, ['ping', '-c1', '-i0.1', '-w1', '10.1.0.2'], {})).code;
   };
   await expect.poll(ping).toBe(0);
 
@@ -394,7 +401,7 @@ it('is taken back when it is interrupted, at whatever step', async () => {
     const error = await expectTakenBack(async () => {
       const abort = new AbortController();
       await twins.agent.up(scenario, {
-        memoryBytes: 8 << 20,
+        ...QUICK,
         signal: abort.signal,
         onProgress: (progress) => {
           if (progress.type === 'step' && progress.status === 'start' && progress.index === at) abort.abort();

@@ -1,9 +1,11 @@
 /** The compiled command, and running programs. */
-import { spawn, type SpawnOptions } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '../..');
 export const LUTHIER = join(ROOT, 'bin/luthier');
+/** For networks of which only matters what becomes of them: small, and nothing measured, switches start in half the time. */
+export const QUICK = { memoryBytes: 8 << 20, compensation: false };
 
 export interface Result {
   readonly code: number | null;
@@ -31,5 +33,20 @@ export function run(
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
+  });
+}
+
+/** Resolves once it has said something, on standard output if not said otherwise; throws when it ends without a word there. */
+export function speaks(child: ChildProcess, stream: 'stdout' | 'stderr' = 'stdout'): Promise<void> {
+  let errors = '';
+  child.stderr?.on('data', (data: Buffer | string) => (errors += data.toString()));
+  return new Promise((resolve, reject) => {
+    child[stream]!.once('data', () => {
+      resolve();
+    });
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      reject(new Error(`${child.spawnargs.join(' ')} ended with ${code ?? signal}, and said: ${errors}`));
+    });
   });
 }

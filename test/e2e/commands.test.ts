@@ -6,7 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { footprintOf, leftOf, withAgent } from '../../cli/leftovers.js';
 import { agentSocket, pathsFrom } from '../../control/paths.js';
 import type { NetworkState } from '../../model/messages.js';
-import { Bench, LUTHIER, processesOf, run } from './machine.js';
+import { startAgentProgram } from '../chaos/agent-program.js';
+import { Bundle } from '../chaos/bundle.js';
+import { Bench, LUTHIER, run, speaks } from './machine.js';
 
 let bench: Bench;
 
@@ -37,7 +39,7 @@ async function started(...args: string[]): Promise<{ child: ChildProcess; output
   const child = spawn(LUTHIER, args, { env: bench.env, stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (more: string) => (text += more));
-  await once(child.stdout, 'data');
+  await speaks(child);
   return { child, output: () => text };
 }
 
@@ -180,29 +182,25 @@ it('logs are followed until the network is gone', async () => {
 });
 
 describe('while a network comes up', () => {
-  /** Starts `up` in a place of its own, and waits until it has made something. */
-  async function comingUp(own: Bench): Promise<{ ended: Promise<[number]>; errors: () => string }> {
-    const file = own.scenario('rising', 'name: rising\nnodes:\n  h1: { kind: host }\n  s1: { kind: switch }\n');
-    const child = spawn(LUTHIER, ['up', file], { env: own.env, stdio: ['ignore', 'ignore', 'pipe'] });
-    const ended = once(child, 'close') as Promise<[number]>;
-    let text = '';
-    child.stderr.setEncoding('utf8').on('data', (more: string) => (text += more));
-    await once(child.stderr, 'data');
-    return { ended, errors: () => text };
-  }
+  const rising = (own: Bench): string =>
+    own.scenario('rising', 'name: rising\nnodes:\n  h1: { kind: host }\n  s1: { kind: switch }\n');
 
   it('the end of the agent is told as what it is, and the next command clears up', async () => {
     await using own = new Bench();
-    const { ended, errors } = await comingUp(own);
-    const agent = processesOf(own.directory).find(({ line }) => line.includes('agent.js'));
-    process.kill(agent!.pid, 'SIGKILL');
-    expect((await ended)[0]).toBe(1);
-    expect(errors()).toMatch(/\nluthier: the agent ended before it was done\n {2}.*agent\.log\n$/);
+    using bundle = await Bundle.of('dying-agent');
+    // After it has told what it is about: where one says nothing, another is asked.
+    const dies = { LUTHIER_TEST_DIES: 'after:make {"action":"forwarding"' };
+    await startAgentProgram(bundle.file('dying-agent'), own.paths, dies);
+    const { code, stderr } = await own.luthier('up', rising(own));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/\nluthier: the agent ended before it was done\n {2}.*agent\.log\n$/);
   });
 
   it('down --all takes it too', async () => {
     await using own = new Bench();
-    const { ended } = await comingUp(own);
+    const child = spawn(LUTHIER, ['up', rising(own)], { env: own.env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = once(child, 'close');
+    await speaks(child, 'stderr');
     expect(await own.luthier('down', '--all')).toMatchObject({ code: 0 });
     await ended;
     expect(await own.ok('ls')).toBe('nothing runs\n');

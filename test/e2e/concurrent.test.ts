@@ -2,20 +2,20 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { loadText, type Scenario } from '../../control/scenario/index.js';
-import { Bench, processesOf } from './machine.js';
+import { Bench, QUICK, processesOf } from './machine.js';
 
-const text = (name: string): string => `
+const text = (name: string, hosts = 2): string => {
+  const names = Array.from({ length: hosts }, (_, i) => `h${i + 1}`);
+  return `
 name: ${name}
 nodes:
   s1: { kind: switch, subnet: 10.0.0.0/24 }
-  h1: { kind: host }
-  h2: { kind: host }
+${names.map((host) => `  ${host}: { kind: host }\n`).join('')}
 links:
-  - { endpoints: [h1, s1] }
-  - { endpoints: [h2, s1] }
+${names.map((host) => `  - { endpoints: [${host}, s1] }\n`).join('')}
 `;
-const scenario = (name: string): Scenario => loadText(text(name), `${name}.yaml`);
-const memoryBytes = 8 << 20;
+};
+const scenario = (name: string, hosts?: number): Scenario => loadText(text(name, hosts), `${name}.yaml`);
 
 let bench: Bench;
 
@@ -25,14 +25,16 @@ beforeAll(() => {
 afterAll(() => bench[Symbol.asyncDispose]());
 
 const connect = (): Promise<AgentClient> => AgentClient.connect(bench.paths);
-const up = async (name: string): Promise<void> => (await connect()).up(scenario(name), { memoryBytes });
+const up = async (name: string): Promise<void> => (await connect()).up(scenario(name), QUICK);
 const names = async (): Promise<string[]> => (await (await connect()).networks()).map(({ name }) => name);
 const reasons = (results: readonly PromiseSettledResult<void>[]): string[] =>
   results.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []));
 const agents = (): number => processesOf(bench.directory).filter(({ line }) => line.includes('agent.js')).length;
 
 it('of several up of one name one wins, and the others say so', async () => {
-  const refused = reasons(await Promise.allSettled([up('one'), up('one'), up('one')]));
+  // All of them are there before the first asks: it has not done its work before the last one does.
+  const agents = await Promise.all([connect(), connect(), connect()]);
+  const refused = reasons(await Promise.allSettled(agents.map((agent) => agent.up(scenario('one'), QUICK))));
   expect(refused).toHaveLength(2);
   for (const reason of refused) expect(reason).toMatch(/network 'one' is busy: another 'up' of it is under way/);
   expect(await names()).toEqual(['one']);
@@ -44,7 +46,8 @@ it('down interrupts an up that is under way, and returns when nothing is left of
   const agent = await connect();
   let begun: () => void = () => undefined;
   const first = new Promise<void>((resolve) => (begun = resolve));
-  const coming = agent.up(scenario('short'), { memoryBytes, onProgress: begun });
+  // Of so many hosts that it takes far longer than to be told so.
+  const coming = agent.up(scenario('short', 100), { ...QUICK, onProgress: begun });
   const outcome = coming.then(
     () => 'it came up',
     (cause: unknown) => String(cause),
@@ -73,7 +76,7 @@ it('commands that find no agent and start one each end up with the same', async 
   const all = ['c1', 'c2', 'c3', 'c4'];
   await Promise.all(all.map((name) => bench.ok('up', '--memory', '8MiB', bench.scenario(name, text(name)))));
   expect((await names()).sort()).toEqual(all);
-  expect(agents()).toBe(1);
+  await expect.poll(agents).toBe(1);
   await bench.ok('down', '--all');
   await bench.nothingLeft();
 });
@@ -87,7 +90,8 @@ it('an agent that ends takes nothing from one that starts at the same moment', a
     await new Promise((resolve) => setTimeout(resolve, turn * 25));
     expect(reasons(await Promise.allSettled([going, up(newer)])), `turn ${turn}`).toEqual([]);
     expect(await names()).toEqual([newer]);
-    expect(agents()).toBe(1);
+    // The other is still to end, perhaps.
+    await expect.poll(agents).toBe(1);
   }
   await (await connect()).down('old');
   await bench.nothingLeft();

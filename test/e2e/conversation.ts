@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { AgentClient } from '../../control/client.js';
 import { execArguments } from '../../control/exec.js';
+import { speaks } from './command.js';
 
 const PORT = 4000;
+/** Far more than a switch process takes to be there again, and TCP to send again. */
+const SILENT_MS = 60_000;
 const ECHO = `
 const server = require('node:net').createServer((socket) => {
   server.close();
@@ -38,6 +41,7 @@ process.stdin.resume().on('end', () => process.exit(0));`;
 export class Conversation {
   readonly #echo: ChildProcess;
   readonly #talk: ChildProcess;
+  readonly #ended: Promise<unknown>;
   #errors = '';
   #wake: () => void = () => undefined;
 
@@ -51,6 +55,7 @@ export class Conversation {
         this.#wake();
       });
     }
+    this.#ended = Promise.all([echo, talk].map((child) => once(child, 'close')));
     createInterface(talk.stdout!).on('line', () => {
       this.#wake();
     });
@@ -62,7 +67,7 @@ export class Conversation {
       return spawn(command.file, command.args, { stdio: 'pipe' });
     };
     const echo = await node(to, ECHO);
-    await once(echo.stdout!, 'data');
+    await speaks(echo);
     const conversation = new Conversation(echo, await node(from, TALK, to));
     await conversation.goesOn();
     return conversation;
@@ -70,15 +75,20 @@ export class Conversation {
 
   /** Three more turns, in whatever time they take. */
   async goesOn(): Promise<void> {
-    for (let turn = 0; turn < 3; turn++) {
+    const silent = setTimeout(() => {
+      this.#errors += `nothing was heard for ${SILENT_MS / 1000} s `;
+      this.#wake();
+    }, SILENT_MS);
+    for (let turn = 0; turn < 3 && this.#errors === ''; turn++)
       await new Promise<void>((resolve) => (this.#wake = resolve));
-      if (this.#errors !== '') throw new Error(`the connection broke: ${this.#errors}`);
-    }
+    clearTimeout(silent);
+    if (this.#errors !== '') throw new Error(`the connection broke: ${this.#errors}`);
   }
 
+  /** The other side ends with it, if the connection still is one. */
   async end(): Promise<void> {
-    const ended = [this.#echo, this.#talk].map((child) => once(child, 'close'));
-    this.#talk.stdin!.end();
-    await Promise.all(ended);
+    if (this.#errors === '') this.#talk.stdin!.end();
+    else for (const child of [this.#echo, this.#talk]) child.kill();
+    await this.#ended;
   }
 }

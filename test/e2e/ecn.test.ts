@@ -14,7 +14,7 @@ import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import type { NetworkState, TunnelState } from '../../model/messages.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { Bench, isRoot, LUTHIER, run } from './machine.js';
+import { Bench, isRoot, LUTHIER, run, speaks } from './machine.js';
 
 const SCENARIO = `
 name: marks
@@ -82,7 +82,7 @@ describe.runIf(isRoot && canMark)(`a path that marks${whyNot}`, () => {
     const deliver = async (address: string): Promise<void> => {
       const server = spawn(LUTHIER, ['exec', 'h2', '--', 'iperf3', '-s', '-1', '--forceflush'], { env: bench.env });
       const served = once(server, 'close');
-      await once(server.stdout, 'data');
+      await speaks(server);
       await bench.ok('exec', 'h1', '--', 'iperf3', '-n', '2M', '-c', address);
       await served;
     };

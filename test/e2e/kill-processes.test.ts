@@ -11,7 +11,7 @@ import { canRaiseEngines, engineThreads } from '../../control/realtime.js';
 import type { NetworkState, NetworkSummary } from '../../model/messages.js';
 import { Bundle } from '../chaos/bundle.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { agentPidOf, Bench, LUTHIER } from './machine.js';
+import { agentPidOf, Bench, LUTHIER, QUICK, speaks } from './machine.js';
 
 const SCENARIO = loadText(
   `
@@ -44,7 +44,7 @@ afterAll(async () => {
 const agent = (): Promise<AgentClient> => AgentClient.connect(bench.paths);
 const state = async (): Promise<NetworkState> => (await agent()).network('killed');
 const listed = async (): Promise<NetworkSummary[]> => (await agent()).networks();
-const up = async (): Promise<void> => (await agent()).up(SCENARIO, { memoryBytes: 8 << 20 });
+const up = async (): Promise<void> => (await agent()).up(SCENARIO, QUICK);
 
 async function kill(...pids: readonly number[]): Promise<void> {
   const ids = pids.map((pid) => processId(pid)!);
@@ -52,9 +52,8 @@ async function kill(...pids: readonly number[]): Promise<void> {
   for (const id of ids) expect(await gone(id, 10_000)).toBe(true);
 }
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
+const until = (condition: () => Promise<boolean>, message: string): Promise<void> =>
+  expect.poll(condition, { timeout: 30_000, message }).toBe(true);
 
 /** sched(7), proc_pid_stat(5): field 41. */
 const SCHED_OTHER = 0;
@@ -89,9 +88,9 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
   const before = await state();
   const monitors = ['h1', 'h2'].map((node) => inside(node, 'ip', 'monitor', 'link'));
   const server = inside('h2', process.execPath, bundle.file('heartbeat'), 'serve', PORT);
-  await once(server.child.stdout!, 'data');
+  await speaks(server.child);
   const heart = inside('h1', process.execPath, bundle.file('heartbeat'), 'connect', '10.0.0.2', PORT);
-  await once(heart.child.stdout!, 'data');
+  await speaks(heart.child);
 
   // A switch process alone; the other; then the agent, and a switch with it while nobody is there to start it again.
   for (const machine of ['a', 'b']) {
@@ -99,18 +98,18 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
     await until(async () => {
       const { status, switchProcesses } = await state();
       return status === 'running' && switchProcesses.every((process) => process.state !== undefined);
-    });
+    }, `the switch process of ${machine} is there again`);
   }
   const after = await state();
   // The engines in their place come before all else again, where that can be had.
   const policy = canRaiseEngines() ? SCHED_RR : SCHED_OTHER;
-  await until(() =>
-    Promise.resolve(after.switchProcesses.every(({ pid }) => policyOf(engineThreads(pid)[0]!) === policy)),
-  );
+  await expect
+    .poll(() => after.switchProcesses.map(({ pid }) => policyOf(engineThreads(pid)[0]!)), { timeout: 30_000 })
+    .toEqual([policy, policy]);
   await kill(agentPidOf(bench.directory)!);
   expect(await listed()).toEqual([expect.objectContaining({ name: 'killed', status: 'running' })]);
   await kill(agentPidOf(bench.directory)!, after.switchProcesses[0]!.pid);
-  await until(async () => (await listed())[0]!.status === 'running');
+  await until(async () => (await listed())[0]!.status === 'running', 'agent and switch process are there again');
 
   await bench.reach('h1', '10.0.0.2');
   await ended(heart, 'SIGTERM');
@@ -130,10 +129,13 @@ it('a connection outlives switches and agent, and no host sees its carrier chang
 it('an iperf3 run goes on while the switch process it runs through is killed', async () => {
   await up();
   const server = inside('h2', 'iperf3', '-s', '-1', '--forceflush');
-  await once(server.child.stdout!, 'data');
+  await speaks(server.child);
   const client = inside('h1', 'iperf3', '-c', '10.0.0.2', '-t', '300', '-i', '0.1', '-J');
   const goesOn = (): Promise<void> =>
-    until(async () => (await state()).linkStates.find(({ name }) => name === 'h1--s1')!.forwardBytes > 1e6);
+    until(
+      async () => (await state()).linkStates.find(({ name }) => name === 'h1--s1')!.forwardBytes > 1e6,
+      'a megabyte has passed',
+    );
   await goesOn();
   const { pid } = (await state()).switchProcesses[0]!;
   await kill(pid);
@@ -141,7 +143,7 @@ it('an iperf3 run goes on while the switch process it runs through is killed', a
   await until(async () => {
     const [now] = (await state()).switchProcesses;
     return now!.pid !== pid && now!.state !== undefined;
-  });
+  }, 'another switch process is there');
   await goesOn();
   await ended(client, 'SIGINT');
   await ended(server);

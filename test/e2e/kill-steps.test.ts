@@ -12,7 +12,7 @@ import { gone, processId } from '../../control/process.js';
 import { startAgentProgram } from '../chaos/agent-program.js';
 import { Bundle } from '../chaos/bundle.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { agentPidOf, Bench, isRoot } from './machine.js';
+import { agentPidOf, Bench, isRoot, QUICK } from './machine.js';
 
 /** Every kind of action: two machines and so an underlay and a tunnel, a router, a command, a limit. */
 const SCENARIO = loadText(
@@ -54,8 +54,6 @@ links:
 );
 /** Far more than anything takes: each test is many ups, downs or recoveries. */
 const HANGS_MS = 600_000;
-/** Small: a switch starts in half the time. */
-const memoryBytes = 8 << 20;
 /**
  * What is on record after a step is what is before the next one; they differ by what is made in between. So in CI, where all
  * of this runs as root and as an ordinary user, root's agents die before each step, and the user's after each.
@@ -104,7 +102,7 @@ async function agentThatDies(step?: Step | string): Promise<AgentClient> {
   return AgentClient.connect(bench.paths);
 }
 
-const up = (agent: AgentClient): Promise<void> => agent.up(SCENARIO, { memoryBytes });
+const up = (agent: AgentClient): Promise<void> => agent.up(SCENARIO, QUICK);
 const down = (agent: AgentClient): Promise<void> => agent.down('steps');
 
 /** What the agents have recorded since `records` was removed. */
@@ -145,7 +143,7 @@ async function dyingAgentIsGone(): Promise<void> {
 async function expectReach(agent: AgentClient, host: string, what: string): Promise<void> {
   const access = await agent.access('steps', 'h1');
   // Its kernel, or the router's, may say that nobody is there while a switch process is on its way.
-  const ping = async (): Promise<number> => (await execute(access, ['ping', '-c1', '-W5', host], {})).code;
+  const ping = async (): Promise<number> => (await execute(access, ['ping', '-c1', '-i0.2', '-w5', host], {})).code;
   await expect.poll(ping, { timeout: 60_000, message: what }).toBe(0);
 }
 
@@ -182,7 +180,7 @@ it(
     await up(await agentThatDies());
     rmSync(records);
     await endAgent();
-    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
+    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, QUICK);
     await change(await agentThatDies());
     const steps = stepsSoFar();
     const counts = steps.findIndex(({ when, what }) => when === 'after' && what.startsWith('commit'));
@@ -252,7 +250,7 @@ it(
   async () => {
     await up(await agentThatDies());
     rmSync(records);
-    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, { memoryBytes });
+    const change = (agent: AgentClient): Promise<void> => agent.up(CHANGED, QUICK);
     await endAgent();
     await change(await agentThatDies());
     const made = stepsSoFar().filter(({ when }) => when === 'after');

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NetworkState } from '../../model/messages.js';
-import { Bench, LUTHIER, run } from './machine.js';
+import { Bench, LUTHIER, run, speaks } from './machine.js';
 
 let bench: Bench;
 let file: string;
@@ -71,7 +71,7 @@ it('has a host that is back say where it is, and once more, to those who believe
   const file = bench.path('heard.pcapng');
   const capture = spawn(LUTHIER, ['capture', 'h2:eth0', '-w', file], { env: bench.env });
   const ended = once(capture, 'close');
-  await once(capture.stderr, 'data');
+  await speaks(capture, 'stderr');
   await bench.ok('link', 'down', 'h1--s1');
   const { mac, addresses } = (await inspect()).nodes.find(({ name }) => name === 'h1')!.ports[0]!;
   const address = addresses[0]!.split('/')[0]!;

@@ -15,7 +15,7 @@ export { agentPidOf, processesOf } from './census.js';
 /** Whether networks are made on the machine itself, or in a user namespace. */
 export const isRoot = isMachineRoot();
 
-export { LUTHIER, ROOT, run, type Result } from './command.js';
+export { LUTHIER, QUICK, ROOT, run, speaks, type Result } from './command.js';
 
 /** A place for one test file's agent, scenarios and outputs. */
 export class Bench implements AsyncDisposable {
@@ -42,18 +42,27 @@ export class Bench implements AsyncDisposable {
   /** The same, and it must succeed. */
   async ok(...args: string[]): Promise<string> {
     const result = await this.luthier(...args);
-    expect(result, `luthier ${args.join(' ')}`).toMatchObject({ code: 0 });
+    expect(result.code, `luthier ${args.join(' ')}: ${result.stderr}${result.stdout}`).toBe(0);
     return result.stdout;
   }
 
   /**
-   * A host reaches another, in whatever time it takes: that `ping` waits for an answer does not help where its kernel says
-   * before that nobody is there.
+   * A host reaches another, in whatever time it takes: what was lost is asked again, and that `ping` waits for an answer does
+   * not help where its kernel says before that nobody is there.
    */
   async reach(from: string, to: string): Promise<void> {
     const ping = async (): Promise<number | null> =>
-      (await this.luthier('exec', from, '--', 'ping', '-c1', '-W5', to)).code;
+      (await this.luthier('exec', from, '--', 'ping', '-c1', '-i0.2', '-w5', to)).code;
     await expect.poll(ping, { timeout: 60_000, message: `${from} reaches ${to}` }).toBe(0);
+  }
+
+  /**
+   * The numbers of so many answers, in whatever time they take: 1 to `count` where none is lost. `ping` itself waits for the
+   * last of them no longer than twice what another took; with a deadline, until all are there, and asks on meanwhile.
+   */
+  async answers(from: string, to: string, count: number, ...options: string[]): Promise<number[]> {
+    const text = await this.ok('exec', from, '--', 'ping', `-c${count}`, '-w60', ...options, to);
+    return [...text.matchAll(/icmp_seq=(\d+)/g)].map(([, number]) => Number(number));
   }
 
   scenario(name: string, text: string): string {
@@ -68,8 +77,7 @@ export class Bench implements AsyncDisposable {
 
   /** Whatever happened, takes everything down; then nothing may be left. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const down = await this.luthier('down', '--all');
-    expect(down).toMatchObject({ code: 0 });
+    await this.ok('down', '--all');
     await this.nothingLeft();
     rmSync(this.directory, { recursive: true, force: true });
   }

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { choose } from '../../measure/peers/index.js';
 import type { BenchReport } from '../../model/bench.js';
-import { Bench, LUTHIER, run } from './machine.js';
+import { Bench, isRoot, LUTHIER, run } from './machine.js';
 
 let bench: Bench;
 beforeAll(() => {
@@ -25,7 +25,10 @@ const PLACES = [
 
 for (const { name, install } of absent) it.skip(`measures ${name} (to have it: ${install!})`);
 
-for (const { place, title, arms, only } of PLACES) {
+/** In CI, an ordinary user has one switch measured, and root two machines. */
+const isOurs = (place: string): boolean => process.env.CI === undefined || (place === 'machines') === isRoot;
+
+for (const { place, title, arms, only } of PLACES.filter((one) => isOurs(one.place))) {
   const names = peers.filter((peer) => peer.place === place).map(({ name }) => name);
   it(`measures ${[...arms, ...names].join(', ')}, and leaves nothing`, async () => {
     const [json, svg] = [bench.path(`${place}.json`), bench.path(`${place}.svg`)];
@@ -49,7 +52,7 @@ for (const { place, title, arms, only } of PLACES) {
     for (const { arms: of } of udp!)
       for (const { sentPps, deliveredPps } of of) expect(deliveredPps[0]).toBeLessThanOrEqual(1.01 * sentPps[0]!);
     expect((report.comparisons ?? []).length > 0).toBe(names.length > 0);
-  });
+  }, 300_000);
 }
 
 it('refuses a name that there is not', async () => {
@@ -84,7 +87,7 @@ async function measuring(): Promise<{ child: ChildProcess; errors: () => string;
   });
   let text = '';
   child.stderr.setEncoding('utf8').on('data', (some: string) => (text += some));
-  await expect.poll(() => text).toContain('pair 1 of 15');
+  await expect.poll(() => text, { timeout: 60_000 }).toContain('pair 1 of 15');
   const [peer] = processesNamed('vde_switch').filter((pid) => !before.has(pid));
   return { child, errors: () => text, peer: peer! };
 }

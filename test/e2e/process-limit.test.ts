@@ -22,12 +22,11 @@ import { loadText, type Scenario } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
 import { readCgroupHierarchies } from '../../vhost/cgroup-hierarchies.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { agentPidOf, Bench, isRoot, LUTHIER, processesOf, run } from './machine.js';
+import { agentPidOf, Bench, isRoot, LUTHIER, QUICK, processesOf, run } from './machine.js';
 
 const MANY = 200;
 /** Beside what runs, for the command, its agent and the beginning of a network: not for `MANY` hosts. */
 const SPARE = 120;
-const memoryBytes = 8 << 20;
 
 const textOf = (hosts: number): string => {
   const names = Array.from({ length: hosts }, (_, i) => `h${i + 1}`);
@@ -77,13 +76,13 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
 
   it('that a change meets leaves the network as it was, and the next one works', async () => {
     const agent = await AgentClient.connect(bench.paths);
-    await agent.up(scenarioOf(2), { memoryBytes });
+    await agent.up(scenarioOf(2), QUICK);
     const before = await agent.network('limited');
     const [record] = journalFiles(bench.paths);
     const keeper = processesOnRecord(record!).find(({ role }) => role === 'keeper')!.id.pid;
     const own = /^Max processes +(\S+)/m.exec(readFileSync(`/proc/${keeper}/limits`, 'utf8'))![1]!;
     limit(keeper, threadsNow() + SPARE);
-    await expect(agent.up(scenarioOf(MANY), { memoryBytes })).rejects.toMatchObject({
+    await expect(agent.up(scenarioOf(MANY), QUICK)).rejects.toMatchObject({
       message: expect.stringMatching(/create 198 hosts.*EAGAIN.*the network is as it was before/) as string,
       hint: expect.stringContaining('ulimit -u') as string,
     });
@@ -91,7 +90,7 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
     expect(pids(await agent.network('limited'))).toEqual(pids(before));
     await bench.reach('h1', 'h2');
     limit(keeper, own === 'unlimited' ? own : Number(own));
-    await agent.up(scenarioOf(MANY), { memoryBytes });
+    await agent.up(scenarioOf(MANY), QUICK);
     await bench.reach('h1', `h${MANY}`);
     await agent.down('limited');
     await bench.nothingLeft();
@@ -101,7 +100,7 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
     const agent = await AgentClient.connect(bench.paths);
     const pid = agentPidOf(bench.directory)!;
     const up = agent.up(scenarioOf(MANY), {
-      memoryBytes,
+      ...QUICK,
       onProgress: ({ type }) => {
         if (type !== 'plan') return;
         // Meanwhile it makes nothing.

@@ -28,10 +28,6 @@ afterAll(() => bench[Symbol.asyncDispose]());
 const inspect = async (name: string): Promise<NetworkState> =>
   (JSON.parse(await bench.ok('inspect', '--json', name)) as { network: NetworkState }).network;
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(10);
-}
-
 const agentPid = (): number | undefined => agentPidOf(bench.directory);
 
 it('removes what was made when a step fails, and says which and why', async () => {
@@ -86,6 +82,7 @@ it('starts a switch process again that was killed, with its TAPs, while hosts se
   await bench.ok('up', bench.scenario('mended', lan('mended', 2)));
   const before = await inspect('mended');
   const monitor = spawn(LUTHIER, ['exec', 'h1', '--', 'ip', 'monitor', 'link'], { env: bench.env });
+  const ended = once(monitor, 'close');
   let changes = '';
   monitor.stdout.on('data', (data: Buffer) => (changes += data.toString()));
   await bench.ok('exec', 'h1', '--', 'ping', '-c1', '-W20', 'h2');
@@ -95,7 +92,6 @@ it('starts a switch process again that was killed, with its TAPs, while hosts se
   expect(after.status).toBe('running');
   expect(after.switchProcesses[0]!.pid).not.toBe(before.switchProcesses[0]!.pid);
   expect(changes).toBe('');
-  const ended = once(monitor, 'close');
   monitor.kill();
   await ended;
   await bench.ok('down', 'mended');
@@ -108,7 +104,7 @@ it('says why a network is broken when a host was killed, and makes it again when
   const before = await inspect('broken');
   const pidOf = ({ nodes }: NetworkState, host: string): number => nodes.find(({ name }) => name === host)!.pid!;
   process.kill(pidOf(before, 'h1'), 'SIGKILL');
-  await until(async () => (await inspect('broken')).status === 'broken');
+  await expect.poll(async () => (await inspect('broken')).status).toBe('broken');
   expect((await inspect('broken')).broken!.join()).toContain('h1');
   await bench.ok('exec', 'h2', '--', 'ping', '-c1', '-W20', 'h3');
   await bench.ok('up', file);
@@ -125,9 +121,7 @@ it('starts a keeper again that was killed, and takes everything down with it', a
   const { nodes } = await inspect('kept');
   const init = nodes.find(({ name }) => name === 'h1')!.pid!;
   process.kill(Number(/PPid:\s+(\d+)/.exec(readFileSync(`/proc/${init}/status`, 'utf8'))![1]), 'SIGKILL');
-  await until(() =>
-    Promise.resolve(readFileSync(bench.path('state/agent.log'), 'utf8').includes('mended: the keeper')),
-  );
+  await expect.poll(() => readFileSync(bench.path('state/agent.log'), 'utf8')).toContain('mended: the keeper');
   expect((await inspect('kept')).status).toBe('running');
   await bench.reach('h1', 'h2');
   await bench.ok('down', 'kept');

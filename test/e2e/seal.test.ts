@@ -8,15 +8,13 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
-import { journalFiles, readJournal } from '../../control/journal.js';
-import { NetworkPaths } from '../../control/paths.js';
+import { journalFiles } from '../../control/journal.js';
 import { gone, processId } from '../../control/process.js';
-import { SwitchClient } from '../../control/switch-process.js';
-import { switchConfigs } from '../../control/wiring.js';
 import type { NetworkState, TunnelState } from '../../model/messages.js';
 import { native } from '../../native/binding.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { agentPidOf, Bench, LUTHIER } from './machine.js';
+import { agentPidOf, Bench, LUTHIER, speaks } from './machine.js';
+import { replaceKeysEachSecond } from './rekeying.js';
 
 /** In the payload of pings; ping takes at most 16 bytes. */
 const PATTERN = Buffer.from('read me if u can');
@@ -92,20 +90,6 @@ function recordedFiles(): { file: string; mode: number; text: string }[] {
   });
 }
 
-/** By an order to the switches alone: the agent and the scenario know nothing of it. */
-async function replaceKeysEachSecond(): Promise<void> {
-  const [journal] = journalFiles(bench.paths);
-  const { number, network } = readJournal(journal!)!.header;
-  const paths = new NetworkPaths(bench.paths, number);
-  for (const { name, id } of network.machines) {
-    const config = switchConfigs(network, number).get(name)!;
-    const devices = config.devices.map((device) =>
-      device.kind === 'udp' ? { ...device, keyLimits: { rekeySeconds: 1 } } : device,
-    );
-    await new SwitchClient(paths.switchSocket(id), name).configure({ ...config, devices });
-  }
-}
-
 it('seals what passes between machines, by itself', async () => {
   await up();
   for (const own of await tunnels()) expect(own).toMatchObject([{ state: 'sealed' }]);
@@ -147,14 +131,14 @@ it('has keys again when both switch processes, and when the agent and one of the
 });
 
 it('replaces keys under load, and loses nothing by it', async () => {
-  await replaceKeysEachSecond();
+  await replaceKeysEachSecond(bench.paths);
   await expect
     .poll(async () => (await tunnels()).map((own) => own?.[0]?.state), { timeout: 20_000 })
     .toEqual(['sealed', 'sealed']);
   const before = await inspect();
   const server = spawn(LUTHIER, ['exec', 'h2', '--', 'iperf3', '-s', '-1', '--forceflush'], { env: bench.env });
   const served = once(server, 'close');
-  await once(server.stdout, 'data');
+  await speaks(server);
   const client = spawn(LUTHIER, ['exec', 'h1', '--', 'iperf3', '-J', '-t300', '-c', 'h2'], { env: bench.env });
   let said = '';
   client.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));

@@ -5,10 +5,9 @@ import { AgentClient } from '../../control/client.js';
 import { load } from '../../control/scenario/index.js';
 import type { NetworkState } from '../../model/messages.js';
 import type { RawScenario } from '../../model/scenario.js';
-import { Bench } from './machine.js';
+import { Bench, QUICK } from './machine.js';
 import { observe, pinned } from './observe.js';
 
-const memoryBytes = 8 << 20;
 /** Carrier is told to a host a moment after it has changed (net/core/link_watch.c): up to a second. */
 const SETTLING_MS = 15_000;
 /** Keeps an agent there between two networks. */
@@ -32,7 +31,7 @@ export class Twins implements AsyncDisposable {
   }
 
   async up(raw: RawScenario): Promise<void> {
-    await this.agent.up(load(raw), { memoryBytes });
+    await this.agent.up(load(raw), QUICK);
   }
 
   async down(name: string): Promise<void> {
@@ -45,7 +44,7 @@ export class Twins implements AsyncDisposable {
     const scenario = pinned(raw, state);
     expect((await this.agent.plan(scenario)).steps, `left to do after ${what}`).toEqual([]);
     const fresh = this.#fresh!;
-    await fresh.up(scenario, { memoryBytes });
+    await fresh.up(scenario, QUICK);
     const deadline = performance.now() + SETTLING_MS;
     for (;;) {
       const [changed, wanted] = await Promise.all([observe(this.agent, raw.name), observe(fresh, raw.name)]);
@@ -70,7 +69,7 @@ export class Twins implements AsyncDisposable {
 
   async #connect(bench: Bench): Promise<AgentClient> {
     const agent = await AgentClient.connect(bench.paths);
-    await agent.up(load(IDLE), { memoryBytes });
+    await agent.up(load(IDLE), QUICK);
     return agent;
   }
 }

@@ -12,7 +12,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkState, TraceReport } from '../../model/messages.js';
-import { Bench, isRoot, LUTHIER, ROOT, run } from './machine.js';
+import { Bench, isRoot, LUTHIER, ROOT, run, speaks } from './machine.js';
 
 describe('two-lans', () => {
   let bench: Bench;
@@ -42,11 +42,9 @@ describe('two-lans', () => {
   });
 
   it('carries pings between any two hosts, by name', async () => {
-    for (const from of ['h1', 'h2', 'h3', 'r1'])
-      for (const to of ['h1', 'h2', 'h3', 'r1']) {
-        const result = await exec(from, 'ping', '-c1', '-W20', to);
-        expect(result, `${from} to ${to}`).toMatchObject({ code: 0 });
-      }
+    const all = ['h1', 'h2', 'h3', 'r1'];
+    const script = 'for to; do ping -q -c1 -W20 $to || exit; done';
+    for (const from of all) expect(await ok(from, 'sh', '-c', script, 'sh', ...all)).toMatch(/(1 received[^]*){4}/);
   });
 
   it('has no gateway where the scenario says none', async () => {
@@ -66,7 +64,7 @@ describe('two-lans', () => {
   });
 
   it('lets a guest use its full MTU through a tunnel over an underlay of the same MTU', async () => {
-    expect(await ok('h1', 'ping', '-c2', '-W20', '-M', 'do', '-s', '1472', 'h3')).toContain('2 received');
+    expect(await ok('h1', 'ping', '-c2', '-w20', '-M', 'do', '-s', '1472', 'h3')).toContain('2 received');
     const tooLong = await exec('h1', 'ping', '-c1', '-W1', '-M', 'do', '-s', '1473', 'h3');
     expect(tooLong.code).not.toBe(0);
   });
@@ -74,8 +72,8 @@ describe('two-lans', () => {
   it('carries TCP both ways, whole', async () => {
     const server = spawn(LUTHIER, ['exec', 'h3', '--', 'iperf3', '-s', '-1', '--forceflush'], { env: bench.env });
     const served = once(server, 'close');
-    await once(server.stdout, 'data');
-    const report = JSON.parse(await ok('h1', 'iperf3', '-J', '-t1', '-c', 'h3')) as {
+    await speaks(server);
+    const report = JSON.parse(await ok('h1', 'iperf3', '-J', '-n', '10M', '-c', 'h3')) as {
       end: { sum_received: { bytes: number } };
     };
     expect(report.end.sum_received.bytes).toBeGreaterThan(1_000_000);
@@ -131,10 +129,10 @@ describe('two-lans', () => {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const captured = once(capture, 'close');
-    await once(capture.stderr, 'data');
+    await speaks(capture, 'stderr');
     const server = spawn(LUTHIER, ['exec', 'h3', '--', 'iperf3', '-s', '-1', '--forceflush'], { env: bench.env });
     const served = once(server, 'close');
-    await once(server.stdout, 'data');
+    await speaks(server);
     const { end } = JSON.parse(await ok('h1', 'iperf3', '-J', '-c', 'h3', '-n', '200K')) as {
       end: { sum_received: { bytes: number } };
     };

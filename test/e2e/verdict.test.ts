@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NetworkState, SwitchState } from '../../model/messages.js';
 import type { Verdict } from '../../model/verdict.js';
+import { native } from '../../native/binding.js';
+import { failure } from '../../native/fixture.js';
 import { Bench } from './machine.js';
 
 const SCENARIO = `
@@ -73,23 +75,53 @@ it('has timed every frame of a delayed link; whether it was faithful, it says ev
   expect(await bench.ok('down', 'judged')).toContain(said);
 });
 
+/** Kills it; resolves once another one answers in its place. */
+async function replaceSwitchProcess(): Promise<void> {
+  const { pid } = (await inspect()).network.switchProcesses[0]!;
+  process.kill(pid, 'SIGKILL');
+  await expect
+    .poll(async () => (await inspect()).network.switchProcesses[0]!.state?.pid ?? pid, PATIENCE)
+    .not.toBe(pid);
+}
+
 it('says what is left out of delays: nothing where `up` was told so, in place of a process that was killed too', async () => {
   const compensation = async (): Promise<string[]> =>
     (await verdict()).notes.flatMap(({ code, message }) => (code === 'compensation' ? [message] : []));
   const nothing = ['leaves nothing out of delays: what it takes itself comes on top (up --no-compensation)'];
   await bench.ok('up', '--no-compensation', bench.scenario('judged', SCENARIO));
   expect(await compensation()).toEqual(nothing);
-  const { pid } = (await inspect()).network.switchProcesses[0]!;
-  process.kill(pid, 'SIGKILL');
-  await expect
-    .poll(async () => (await inspect()).network.switchProcesses[0]!.state?.pid ?? pid, PATIENCE)
-    .not.toBe(pid);
+  await replaceSwitchProcess();
   expect(await compensation()).toEqual(nothing);
   await bench.ok('down', 'judged');
   await bench.ok('up', bench.scenario('judged', SCENARIO));
   expect(await compensation()).toEqual([expect.stringMatching(/^leaves [\d.]+ µs out of delays/)]);
   await bench.ok('down', 'judged');
 });
+
+it('counts delays from when hosts sent, where the kernel tells: after `up`, `set`, and a killed switch process', async () => {
+  const codes = async (): Promise<string[]> =>
+    (await verdict()).notes.map(({ code }) => code).filter((code) => code === 'arrivals');
+  const expected = mayWatchArrivals() ? [] : ['arrivals'];
+  await bench.ok('up', bench.scenario('judged', SCENARIO));
+  expect(await codes()).toEqual(expected);
+  await replaceSwitchProcess();
+  expect(await codes()).toEqual(expected);
+  await bench.ok('down', 'judged');
+  await bench.ok('up', bench.scenario('judged', SCENARIO.replace(', delay: 5ms', '')));
+  await bench.ok('set', 'h1--s1', 'delay=5ms');
+  expect(await codes()).toEqual(expected);
+  await bench.ok('down', 'judged');
+});
+
+/** Whether a program of the kernel's may be loaded here: then what refuses it is only that an event is no TAP. */
+function mayWatchArrivals(): boolean {
+  const event = native.eventfd();
+  try {
+    return (failure(() => native.arrivalsOpen(event)).errno ?? '') === 'ENOTTY';
+  } finally {
+    native.close(event);
+  }
+}
 
 it('names memory that did not suffice, and what the kernel dropped while nobody read', async () => {
   await bench.ok('up', '--memory', '4MiB', bench.scenario('judged', SCENARIO));

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'vitest';
-import { run, type Result } from './command.js';
+import { run, speaks, type Result } from './command.js';
 
 export class VxlanPeer implements AsyncDisposable {
   readonly pid: number;
@@ -18,7 +18,7 @@ export class VxlanPeer implements AsyncDisposable {
 
   static async start(): Promise<VxlanPeer> {
     const child = spawn('unshare', ['--net', 'sh', '-c', 'echo; exec sleep infinity']);
-    await once(child.stdout, 'data');
+    await speaks(child);
     const peer = new VxlanPeer(child);
     await peer.ip('link', 'set', 'dev', 'lo', 'up');
     return peer;

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { processesOnRecord } from '../chaos/victims.js';
-import { Bench, isRoot, LUTHIER, type Result } from './machine.js';
+import { Bench, isRoot, LUTHIER, speaks, type Result } from './machine.js';
 import { ipIn, VxlanPeer } from './vxlan-peer.js';
 
 const scenario = (name: string, vxlan: string): string => `
@@ -88,7 +88,7 @@ const SERVER = ['iperf3', '-s', '-1', '--forceflush'] as const;
 async function transferThere(stage: Stage, peer: VxlanPeer, address: string): Promise<number> {
   const server = peer.spawn(...SERVER);
   const ended = once(server, 'close');
-  await once(server.stdout!, 'data');
+  await speaks(server);
   const rate = bitsPerSecond(await stage.h1('iperf3', '-J', '-t2', '-c', address));
   await ended;
   return rate;
@@ -97,7 +97,7 @@ async function transferThere(stage: Stage, peer: VxlanPeer, address: string): Pr
 async function transferBack(stage: Stage, peer: VxlanPeer, address: string): Promise<number> {
   const server = spawn(LUTHIER, ['exec', `${stage.name}/h1`, '--', ...SERVER], { env: stage.bench.env });
   const ended = once(server, 'close');
-  await once(server.stdout, 'data');
+  await speaks(server);
   const rate = bitsPerSecond(await peer.run('iperf3', '-J', '-t2', '-c', address));
   await ended;
   return rate;
@@ -116,8 +116,8 @@ describe.runIf(isRoot)('a VXLAN to a device of the kernel', () => {
   afterAll(() => stage[Symbol.asyncDispose]());
 
   it('carries pings both ways, of every length that has room', async () => {
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
-    await answers(() => peer().run('ping', '-c1', '-W1', '10.0.1.1'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
+    await answers(() => peer().run('ping', '-c1', '-i0.1', '-w1', '10.0.1.1'));
     const full = ['ping', '-c3', '-i0.2', '-W20', '-Mdo', '-s1422'];
     expect(await stage.h1(...full, '10.0.1.201')).toMatchObject({ code: 0 });
     expect(await peer().run(...full, '10.0.1.1')).toMatchObject({ code: 0 });
@@ -131,25 +131,33 @@ describe.runIf(isRoot)('a VXLAN to a device of the kernel', () => {
   });
 
   it('carries what a host behind it sends in segmented sends of UDP', async () => {
-    // The kernel encapsulates them uncut (UDP_SEGMENT inside of VXLAN), as between two namespaces there is no wire.
+    // The kernel encapsulates them uncut (UDP_SEGMENT inside of VXLAN), as between two namespaces there is no wire. Sent until
+    // all have come: a socket has no room for what comes while nobody reads.
     const script = `
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(17, 103, 1000)
-for i in range(20): s.sendto(bytes([i]) * 9500, ("10.0.1.1", 5555)); time.sleep(0.02)`;
+while True:
+  for i in range(20): s.sendto(bytes([i]) * 9500, ("10.0.1.1", 5555)); time.sleep(0.02)`;
     const listen = `
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("10.0.1.1", 5555)); s.settimeout(20); print("ready", flush=True)
-got = [s.recv(65535) for _ in range(200)]
-print(sorted({len(d) for d in got}), all(len(set(d)) == 1 for d in got))`;
+left, sizes, whole = [9500] * 20, set(), True
+while max(left) > 0:
+  d = s.recv(65535)
+  left[d[0]] -= len(d); sizes.add(len(d)); whole = whole and len(set(d)) == 1
+print(sorted(sizes), whole)`;
     const listening = spawn(LUTHIER, ['exec', 'unicast/h1', '--', 'python3', '-c', listen], { env: stage.bench.env });
     let said = '';
     listening.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
     const ended = once(listening, 'close');
     await expect.poll(() => said, patience).toBe('ready\n');
-    expect(await peer().run('python3', '-c', script)).toMatchObject({ code: 0 });
+    const sending = peer().spawn('python3', '-c', script);
+    const sent = once(sending, 'close');
     await ended;
+    sending.kill();
+    await sent;
     expect(said).toBe('ready\n[500, 1000] True\n');
   });
 
@@ -173,8 +181,8 @@ send("100.64.77.9", "0800000000006400" + frame)`;
     await expect.poll(() => since('badDatagram'), patience).toBe(5);
     await expect.poll(() => since('malformed'), patience).toBe(1);
     await expect.poll(() => since('stranger'), patience).toBe(1);
-    expect(await since('unknownVni')).toBeGreaterThanOrEqual(3);
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
+    await expect.poll(() => since('unknownVni'), patience).toBeGreaterThanOrEqual(3);
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
     await peer().ip('link', 'del', 'dev', 'vx9');
   });
 
@@ -188,11 +196,11 @@ send("100.64.77.9", "0800000000006400" + frame)`;
     const pid = stage.pidOf('switch:a');
     const ping = peer().spawn('ping', '-i0.2', '-w20', '10.0.1.1');
     const ended = once(ping, 'close');
-    await once(ping.stdout!, 'data');
+    await speaks(ping);
     process.kill(pid, 'SIGKILL');
     await expect.poll(() => stage.pidOf('switch:a'), patience).not.toBe(pid);
-    await answers(() => peer().run('ping', '-c1', '-W1', '10.0.1.1'));
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
+    await answers(() => peer().run('ping', '-c1', '-i0.1', '-w1', '10.0.1.1'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
     ping.kill('SIGINT');
     await ended;
   });
@@ -209,16 +217,16 @@ send("100.64.77.9", "0800000000006400" + frame)`;
     await change('vni: 100→vni: 102');
     await peer().ip('link', 'del', 'dev', 'vx1');
     await peer().device('vx1', '10.0.1.201/24', 'id', '102', 'dstport', '4789', 'remote', MACHINE_A);
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
     await change('[s1, vx] }→[s1, vx], delay: 100ms }');
     await peer().ip('link', 'del', 'dev', 'vx1');
     await peer().device('vx1', '10.0.1.201/24', ...overhead);
-    await answers(() => stage.h1('ping', '-c1', '-W2', '10.0.1.201'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
     const [, ms] = /time=([\d.]+) ms/.exec((await stage.h1('ping', '-c1', '-W20', '10.0.1.201')).stdout)!;
     expect(Number(ms)).toBeGreaterThanOrEqual(200);
     // Another socket, at the same port: nothing is lost on the way.
     await change('vni: 100→vni: 100, ttl: 9');
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
   });
 });
 
@@ -234,10 +242,10 @@ describe.runIf(isRoot)('a VXLAN over a multicast group', () => {
 
   it('reaches all members, and learns which of them an address is behind', async () => {
     const [first, second] = stage.peers as [VxlanPeer, VxlanPeer];
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.201'));
-    await answers(() => stage.h1('ping', '-c1', '-W1', '10.0.1.202'));
-    await answers(() => first.run('ping', '-c1', '-W1', '10.0.1.1'));
-    await answers(() => first.run('ping', '-c1', '-W1', '10.0.1.202'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.201'));
+    await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', '10.0.1.202'));
+    await answers(() => first.run('ping', '-c1', '-i0.1', '-w1', '10.0.1.1'));
+    await answers(() => first.run('ping', '-c1', '-i0.1', '-w1', '10.0.1.202'));
     const heard = async (): Promise<number> => {
       const [{ stats64 }] = JSON.parse(await second.ip('-j', '-s', 'link', 'show', 'dev', 'vx1')) as [
         { readonly stats64: { readonly rx: { readonly packets: number } } },
@@ -245,8 +253,9 @@ describe.runIf(isRoot)('a VXLAN over a multicast group', () => {
       return stats64.rx.packets;
     };
     const before = await heard();
-    expect(await stage.h1('ping', '-c40', '-i0.02', '-W20', '10.0.1.201')).toMatchObject({ code: 0 });
-    expect((await heard()) - before).toBeLessThan(20);
+    expect(await stage.h1('ping', '-c200', '-i0.005', '-w60', '10.0.1.201')).toMatchObject({ code: 0 });
+    // What hosts say to all by themselves, however long this takes, is far less.
+    expect((await heard()) - before).toBeLessThan(100);
   });
 
   it('becomes one of named remotes in place', async () => {
@@ -255,8 +264,8 @@ describe.runIf(isRoot)('a VXLAN over a multicast group', () => {
     for (const [i, peer] of stage.peers.entries()) {
       await peer.ip('link', 'del', 'dev', 'vx1');
       await peer.device('vx1', `10.0.1.${201 + i}/24`, 'id', '100', 'dstport', '4789', 'remote', MACHINE_A);
-      await answers(() => stage.h1('ping', '-c1', '-W1', `10.0.1.${201 + i}`));
-      await answers(() => peer.run('ping', '-c1', '-W1', '10.0.1.1'));
+      await answers(() => stage.h1('ping', '-c1', '-i0.1', '-w1', `10.0.1.${201 + i}`));
+      await answers(() => peer.run('ping', '-c1', '-i0.1', '-w1', '10.0.1.1'));
     }
   });
 });
@@ -288,7 +297,7 @@ links:
 
     await bench.ok('up', bench.scenario('here', text('')));
     const h1 = (...command: string[]): Promise<Result> => bench.luthier('exec', 'h1', '--', ...command);
-    await answers(() => h1('ping', '-c1', '-W1', 'fd00:1::201'));
+    await answers(() => h1('ping', '-c1', '-i0.1', '-w1', 'fd00:1::201'));
     expect(await h1('ping', '-c2', '-i0.2', '-W20', '-s1382', '-Mdo', 'fd00:1::201')).toMatchObject({ code: 0 });
     await bench.ok('down', 'here');
   });

@@ -1,64 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Emulation, type Jitter, NO_EMULATION, type Queue, type QueueLimit } from '../../model/emulation.js';
+import { type Emulation, NO_EMULATION } from '../../model/emulation.js';
+import { INPUTS, jitter, loss, milliseconds, MS, queues as queuesOf } from './arbitraries.js';
 import { engineLink, LEAST_BYTES } from './engine-link.js';
-import type { Arrival, Change, Link } from './oracle-packets.js';
+import type { Arrival, Change, Link, Packet } from './oracle-packets.js';
 import { oracle } from './oracle.js';
 
-const MS = 1e6;
 const LINK: Link = {
   seed: 1,
   name: 'h1--s1',
   direction: 0,
-  inputs: { traces: { uneven: [0, 0, 3, 3, 4, 9, 20, 21] }, distributions: { skewed: [-1, 0, 1, 5] } },
+  inputs: INPUTS,
 };
 const FLOWS = 4;
 
-const limit: fc.Arbitrary<QueueLimit> = fc.oneof(
-  fc.integer({ min: 1, max: 60 }).map((packets) => ({ unit: 'packets', packets }) as const),
-  fc.integer({ min: 1514, max: 60_000 }).map((bytes) => ({ unit: 'bytes', bytes }) as const),
-  fc.integer({ min: 20 * MS, max: 200 * MS }).map((durationNs) => ({ unit: 'time', durationNs }) as const),
-);
-const timeNs = fc.integer({ min: 1, max: 40 }).map((ms) => ms * MS);
-
-const queues: Record<Queue['discipline'], fc.Arbitrary<Queue>> = {
-  'drop-tail': limit.map((limit) => ({ discipline: 'drop-tail', limit })),
-  red: fc.record({
-    discipline: fc.constant('red'),
-    limit,
-    minBytes: fc.integer({ min: 1, max: 10_000 }),
-    maxBytes: fc.integer({ min: 10_001, max: 40_000 }),
-    markRatio: fc.constantFrom(0, 0.02, 0.3, 1),
-    weightRatio: fc.constantFrom(0.002, 0.1, 1),
-    ecn: fc.boolean(),
-  }),
-  codel: fc.record({
-    discipline: fc.constant('codel'),
-    limit,
-    targetNs: timeNs,
-    intervalNs: timeNs,
-    ecn: fc.boolean(),
-  }),
-  'fq-codel': fc.record({
-    discipline: fc.constant('fq-codel'),
-    limit,
-    targetNs: timeNs,
-    intervalNs: timeNs,
-    flows: fc.constant(FLOWS),
-    quantumBytes: fc.integer({ min: 100, max: 3000 }),
-    ecn: fc.boolean(),
-  }),
-  pie: fc.record({
-    discipline: fc.constant('pie'),
-    limit,
-    targetNs: fc.integer({ min: MS, max: 10 * MS }),
-    updateNs: fc.integer({ min: MS, max: 5 * MS }),
-    alpha: fc.constantFrom(0.125, 5, 50),
-    beta: fc.constantFrom(1.25, 20),
-    maxBurstNs: fc.constantFrom(0, 20 * MS),
-    ecn: fc.boolean(),
-  }),
-};
+const timeNs = milliseconds(40);
+const queues = queuesOf(fc.constant(FLOWS));
 
 /** Busy and idle times in turn, at a megabyte a second and less. */
 const arrivals: fc.Arbitrary<Arrival[]> = fc
@@ -80,8 +37,33 @@ const arrivals: fc.Arbitrary<Arrival[]> = fc
 type Fates = Record<string, number>;
 
 function compare(changes: Change[], arrivals: Arrival[], fates: Fates = {}): void {
-  const single = arrivals.map((arrival) => ({ ...arrival, flow: usesFlows(changes) ? arrival.flow : 0 }));
-  const plain = oracle(LINK, changes, single).map((packet) =>
+  const single = singleFlows(changes, arrivals);
+  const plain = plainly(changes, single);
+  expect(engineLink(LINK, changes, single)).toEqual(plain);
+  for (const { dropped, marked } of plain) {
+    const fate = dropped ?? (marked ? 'marked' : 'delivered');
+    fates[fate] = (fates[fate] ?? 0) + 1;
+  }
+}
+
+/** An engine that comes late to what comes: as it would have done, had all come when it took it to have. Returns those times. */
+function compareLate(changes: Change[], arrivals: Arrival[], lateNs: number[]): number[] {
+  const late = engineLink(LINK, changes, singleFlows(changes, arrivals), lateNs);
+  expect(late).toEqual(plainly(changes, late));
+  return late.map(({ atNs }) => atNs);
+}
+
+function singleFlows(changes: Change[], arrivals: Arrival[]): Arrival[] {
+  return arrivals.map((arrival) => ({ ...arrival, flow: usesFlows(changes) ? arrival.flow : 0 }));
+}
+
+function oneFlow(arrivals: readonly Arrival[]): Arrival[] {
+  return arrivals.map((arrival) => ({ ...arrival, flow: 0 }));
+}
+
+function plainly(changes: Change[], arrivals: readonly Arrival[]): Packet[] {
+  const asked = arrivals.map(({ atNs, bytes, ecn, flow }) => ({ atNs, bytes, ecn, flow }));
+  return oracle(LINK, changes, asked).map((packet) =>
     // Which was first of a packet and its copy cannot be seen; a mark on what is dropped cannot either.
     ({
       ...packet,
@@ -89,11 +71,6 @@ function compare(changes: Change[], arrivals: Arrival[], fates: Fates = {}): voi
       marked: packet.marked && packet.dropped === undefined,
     }),
   );
-  expect(engineLink(LINK, changes, single)).toEqual(plain);
-  for (const { dropped, marked } of plain) {
-    const fate = dropped ?? (marked ? 'marked' : 'delivered');
-    fates[fate] = (fates[fate] ?? 0) + 1;
-  }
 }
 
 function usesFlows(changes: Change[]): boolean {
@@ -128,21 +105,8 @@ describe('the engine does as the oracle, to the nanosecond', () => {
         fc.constant({ trace: 'uneven' }),
         fc.integer({ min: 1_000_000, max: 8_000_000 }).map((rateBps) => ({ rateBps })),
       ),
-      loss: fc.constantFrom<NonNullable<Emulation['loss']> | undefined>(
-        undefined,
-        { model: 'random', lossRatio: 0.1, correlationRatio: 0.5 },
-        { model: 'gilbert-elliott', toBadRatio: 0.1, toGoodRatio: 0.3, badLossRatio: 0.8, goodLossRatio: 0.01 },
-      ),
-      jitter: fc.option(
-        fc.record({
-          jitterNs: fc.integer({ min: 1, max: 2 * MS }),
-          distribution: fc.constantFrom<Jitter['distribution']>('uniform', 'normal', 'pareto', 'paretonormal', {
-            table: 'skewed',
-          }),
-          correlationRatio: fc.constantFrom(0, 0.5),
-        }),
-        { nil: undefined },
-      ),
+      loss,
+      jitter,
       rest: fc.record({
         overheadBytes: fc.constantFrom<0 | 24>(0, 24),
         delayNs: fc.integer({ min: 0, max: 5 * MS }),
@@ -161,5 +125,55 @@ describe('the engine does as the oracle, to the nanosecond', () => {
       { numRuns: 150 },
     );
     for (const fate of ['delivered', 'lost', 'queue-limit', 'mtu']) expect(fates[fate]).toBeGreaterThan(0);
+  });
+
+  it('through changes of everything, with what waits and flies', () => {
+    const fates: Fates = {};
+    // Of one flow: which queue of FQ-CoDel's another has, depends on what was drawn when it was made.
+    const queue = fc.oneof(...Object.values(queues));
+    const change = fc.record({ afterNs: fc.integer({ min: 0, max: 200 * MS }), emulation, queue });
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 2, maxLength: 6 }), arrivals, (list, arrivals) => {
+        let atNs = 0;
+        const changes = list.map(({ afterNs, emulation, queue }, i) =>
+          upAt(i === 0 ? 0 : (atNs += afterNs), { ...emulation, queue }),
+        );
+        compare(changes, oneFlow(arrivals), fates);
+      }),
+      { numRuns: 200 },
+    );
+    for (const fate of ['delivered', 'lost', 'queue-limit', 'discipline', 'marked', 'mtu'])
+      expect(fates[fate]).toBeGreaterThan(0);
+  });
+
+  // Often before something else is due, often after.
+  const lateness = fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 100_000 }), timeNs), {
+    minLength: 400,
+    maxLength: 400,
+  });
+
+  it('also when it comes late to what comes', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(...Object.values(queues)),
+        emulation,
+        arrivals,
+        lateness,
+        (queue, emulation, arrivals, lateNs) => {
+          compareLate([upAt(0, { ...emulation, queue })], arrivals, lateNs);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it('and takes what comes to a link without a line to have come when it came, however late that is', () => {
+    fc.assert(
+      fc.property(emulation, arrivals, lateness, ({ rateBps: _, trace: __, ...emulation }, arrivals, lateNs) => {
+        const came = arrivals.map((arrival, i) => ({ ...arrival, atNs: arrival.atNs + i + 1 }));
+        expect(compareLate([upAt(0, emulation)], came, lateNs)).toEqual(came.map(({ atNs }) => atNs));
+      }),
+      { numRuns: 100 },
+    );
   });
 });

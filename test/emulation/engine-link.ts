@@ -8,6 +8,7 @@ import { Arena, SLOT_BYTES } from '../../vswitch/arena.js';
 import { DropReason } from '../../vswitch/drops.js';
 import { Emulator } from '../../vswitch/emulation/emulator.js';
 import { Entries } from '../../vswitch/emulation/entries.js';
+import { GivenTime } from '../../vswitch/link-observer.js';
 import { FlowHash } from '../../vswitch/emulation/flow-hash.js';
 import { QuantileTable } from '../../vswitch/emulation/jitter.js';
 import { EmulatorParts, type NetworkInputs } from '../../vswitch/emulation/parts.js';
@@ -72,8 +73,16 @@ function networkInputs(seed: number, { traces, distributions }: EmulationInputs)
   return { seed, traces, distributions: new Map(tables) };
 }
 
-/** As `oracle`; links that go down are `link.ts`'s. */
-export function engineLink(link: Link, changes: readonly Change[], arrivals: readonly Arrival[]): Packet[] {
+/**
+ * As `oracle`; links that go down are `link.ts`'s. `lateNs`: how much later than each packet comes the engine comes to it, but never
+ * before the one that came before; `atNs` of the answer is as of when it was taken to have come.
+ */
+export function engineLink(
+  link: Link,
+  changes: readonly Change[],
+  arrivals: readonly Arrival[],
+  lateNs: readonly number[] = [],
+): Packet[] {
   const queue = changes[0]?.properties.emulation?.queue;
   const ports = portsOf(link, queue?.discipline === 'fq-codel' ? queue.flows : 1);
   const packets = arrivals.map((arrival): Packet => ({ ...arrival, deliveredNs: [], marked: false }));
@@ -103,7 +112,9 @@ export function engineLink(link: Link, changes: readonly Change[], arrivals: rea
       const heldBefore = emulator.length;
       for (let frame = emulator.dequeue(); frame !== -1; frame = emulator.dequeue()) {
         const packet = packetIn(frame);
-        packet.deliveredNs.push(clock.nowNs());
+        packet.deliveredNs.push(emulator.given[GivenTime.due]!);
+        if (lateNs.length === 0 && emulator.given[GivenTime.due] !== clock.nowNs())
+          throw new Error(`due at ${emulator.given[GivenTime.due]} ns, and it left at ${clock.nowNs()} ns`);
         packet.marked = packet.ecn === 'ect' && getEcn(arena.bytes, arena.start(frame) + IP_AT) === Ecn.ce;
         arena.release(frame);
       }
@@ -112,15 +123,19 @@ export function engineLink(link: Link, changes: readonly Change[], arrivals: rea
     }
     if (untilNs < Infinity) clock.advance(Math.max(0, untilNs - clock.nowNs()));
   };
+  let readNs = 0;
   const steps = [
     ...changes.slice(1).map(({ atNs, properties }) => ({
       atNs,
       take: () => emulator.configure(properties.emulation ?? NO_EMULATION, known),
     })),
     ...packets.map((packet, number) => ({
-      atNs: packet.atNs,
+      atNs: (readNs = Math.max(readNs, packet.atNs + (lateNs[number] ?? 0))),
       take: () => {
-        emulator.enqueue(arena.write(frameOf(number, packet, ports[packet.flow]!)));
+        const frame = arena.write(frameOf(number, packet, ports[packet.flow]!));
+        if (lateNs.length > 0) arena.cameNs[frame] = packet.atNs;
+        packets[number] = { ...packet, atNs: emulator.comes(frame)[GivenTime.came]! };
+        emulator.enqueue(frame);
       },
     })),
   ].sort((a, b) => a.atNs - b.atNs);

@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../model/clock.js';
-import { type Emulation, type Jitter, NO_EMULATION, type Queue, type QueueLimit } from '../../model/emulation.js';
+import { type Emulation, NO_EMULATION } from '../../model/emulation.js';
 import { Arena, Checksum } from '../../vswitch/arena.js';
 import { DROP_REASONS } from '../../vswitch/drops.js';
 import { Emulator } from '../../vswitch/emulation/emulator.js';
@@ -14,12 +14,12 @@ import { QuantileTable } from '../../vswitch/emulation/jitter.js';
 import { EmulatorParts, type NetworkInputs } from '../../vswitch/emulation/parts.js';
 import { Telemetry } from '../../vswitch/telemetry.js';
 import { put16, put32 } from '../../vswitch/wire/bytes.js';
+import { INPUTS, jitter, loss, milliseconds, MS, queues as queuesOf } from './arbitraries.js';
 
-const MS = 1e6;
-const INPUTS: NetworkInputs = {
+const KNOWN: NetworkInputs = {
   seed: 3,
-  traces: { uneven: [0, 0, 3, 3, 4, 9, 20, 21] },
-  distributions: new Map([['skewed', new QuantileTable([-1, 0, 1, 5])]]),
+  traces: INPUTS.traces,
+  distributions: new Map([['skewed', new QuantileTable(INPUTS.distributions.skewed!)]]),
 };
 const UDP_AT = 34;
 const PAYLOAD_AT = 42;
@@ -49,7 +49,7 @@ class Side {
       this.#tell(DROP_REASONS[reason]!, frame);
     };
     const parts = new EmulatorParts({ arena, clock, telemetry: TELEMETRY }, 2);
-    this.emulator = new Emulator(parts, { index: 1, discard }, 'h1--s1', emulation, INPUTS);
+    this.emulator = new Emulator(parts, { index: 1, discard }, 'h1--s1', emulation, KNOWN);
   }
 
   until(atNs: number): void {
@@ -121,44 +121,7 @@ function pass(
   return log;
 }
 
-const limit: fc.Arbitrary<QueueLimit> = fc.oneof(
-  fc.integer({ min: 1, max: 60 }).map((packets) => ({ unit: 'packets', packets }) as const),
-  fc.integer({ min: 1514, max: 60_000 }).map((bytes) => ({ unit: 'bytes', bytes }) as const),
-  fc.integer({ min: 20 * MS, max: 200 * MS }).map((durationNs) => ({ unit: 'time', durationNs }) as const),
-);
-const timeNs = fc.integer({ min: 1, max: 20 }).map((ms) => ms * MS);
-const codel = { limit, targetNs: timeNs, intervalNs: timeNs, ecn: fc.boolean() };
-
-const queues: Record<Queue['discipline'], fc.Arbitrary<Queue>> = {
-  'drop-tail': limit.map((limit) => ({ discipline: 'drop-tail', limit })),
-  red: fc.record({
-    discipline: fc.constant('red'),
-    limit,
-    minBytes: fc.integer({ min: 1, max: 10_000 }),
-    maxBytes: fc.integer({ min: 10_001, max: 40_000 }),
-    markRatio: fc.constantFrom(0.02, 0.3, 1),
-    weightRatio: fc.constantFrom(0.002, 0.1, 1),
-    ecn: fc.boolean(),
-  }),
-  codel: fc.record({ discipline: fc.constant('codel'), ...codel }),
-  'fq-codel': fc.record({
-    discipline: fc.constant('fq-codel'),
-    ...codel,
-    flows: fc.constantFrom(1, 4, 32),
-    quantumBytes: fc.integer({ min: 256, max: 3000 }),
-  }),
-  pie: fc.record({
-    discipline: fc.constant('pie'),
-    limit,
-    targetNs: fc.integer({ min: MS, max: 10 * MS }),
-    updateNs: fc.integer({ min: MS, max: 5 * MS }),
-    alpha: fc.constantFrom(0.125, 5, 50),
-    beta: fc.constantFrom(1.25, 20),
-    maxBurstNs: fc.constantFrom(0, 20 * MS),
-    ecn: fc.boolean(),
-  }),
-};
-
+const queues = queuesOf(fc.constantFrom(1, 4, 32));
 const ratio = fc.constantFrom(0, 0, 0.05, 0.5);
 const rest: fc.Arbitrary<Partial<Emulation>> = fc
   .record({
@@ -169,21 +132,8 @@ const rest: fc.Arbitrary<Partial<Emulation>> = fc
       // Runs of segments wait and fly as one.
       fc.integer({ min: 100_000_000, max: 1_000_000_000 }).map((rateBps) => ({ rateBps })),
     ),
-    loss: fc.constantFrom<NonNullable<Emulation['loss']> | undefined>(
-      undefined,
-      { model: 'random', lossRatio: 0.1, correlationRatio: 0.5 },
-      { model: 'gilbert-elliott', toBadRatio: 0.1, toGoodRatio: 0.3, badLossRatio: 0.8, goodLossRatio: 0.01 },
-    ),
-    jitter: fc.option(
-      fc.record({
-        jitterNs: fc.integer({ min: 1, max: 2 * MS }),
-        distribution: fc.constantFrom<Jitter['distribution']>('uniform', 'normal', 'pareto', 'paretonormal', {
-          table: 'skewed',
-        }),
-        correlationRatio: fc.constantFrom(0, 0.5),
-      }),
-      { nil: undefined },
-    ),
+    loss,
+    jitter,
     others: fc.record({
       overheadBytes: fc.constantFrom<0 | 24>(0, 24),
       delayNs: fc.integer({ min: 0, max: 30 * MS }),
@@ -197,7 +147,10 @@ const rest: fc.Arbitrary<Partial<Emulation>> = fc
 
 const sent: fc.Arbitrary<Sent[]> = fc.array(
   fc.record({
-    gapNs: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 0, max: 2 * MS }) }, { weight: 1, arbitrary: timeNs }),
+    gapNs: fc.oneof(
+      { weight: 9, arbitrary: fc.integer({ min: 0, max: 2 * MS }) },
+      { weight: 1, arbitrary: milliseconds(20) },
+    ),
     payloadBytes: fc.oneof(
       { weight: 4, arbitrary: fc.integer({ min: 4, max: 1472 }) },
       { weight: 1, arbitrary: fc.integer({ min: 1473, max: 20_000 }) },

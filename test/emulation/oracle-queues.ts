@@ -40,6 +40,8 @@ export function createQueue(
     case 'codel':
       return new Codel(queue, limits, nsPerByte);
     case 'fq-codel':
+      // Of its hash, which flow goes to which queue.
+      random.next32();
       return new FqCodel(queue, limits, nsPerByte);
     case 'pie':
       return new Pie(queue, limits, nsPerByte, random, nowNs);

@@ -89,10 +89,11 @@ class Direction {
     if (emulation.rateBps !== before.rateBps) this.#remainder = 0n;
     if (emulation.trace !== before.trace) [this.#beganNs, this.#opportunity, this.#leftBytes] = [atNs, -1, 0];
     const queue = this.#queue;
-    this.#queue = createQueue(emulation, this.#meanRateBps(), this.#random.queue, atNs, queue);
+    this.#queue = createQueue(this.#hasLine ? emulation : NONE, this.#meanRateBps(), this.#random.queue, atNs, queue);
     this.#queue.nowNs = atNs;
     if (this.#queue !== queue) for (const packet of queue.removeAll()) this.#queue.adopt(packet);
     if (!this.#up) this.#cut(atNs);
+    if (!this.#hasLine) for (const waited of this.#queue.removeAll()) this.#passAtOnce(waited, atNs);
     this.#plan(atNs, false);
     this.advance(atNs);
   }
@@ -102,6 +103,9 @@ class Direction {
       packet.dropped = 'link-down';
     } else if (packet.bytes - HEADER_BYTES > (this.#emulation.mtuBytes ?? Infinity)) {
       packet.dropped = 'mtu';
+    } else if (!this.#hasLine) {
+      this.#packets.add(packet);
+      this.#passAtOnce(packet, packet.atNs);
     } else {
       this.#packets.add(packet);
       this.#queue.nowNs = packet.atNs;
@@ -135,6 +139,11 @@ class Direction {
     const missedNs = this.#opportunity === -1 ? this.#startNs : isNext ? -1 : nowNs;
     while (this.#opportunityNs(this.#opportunity + 1) <= missedNs) this.#opportunity++;
     this.#startNs = this.#opportunityNs(this.#opportunity + 1);
+  }
+
+  /** Without a line nothing waits, and there is no discipline; but what was on one goes first. */
+  #passAtOnce(packet: Packet, nowNs: number): void {
+    this.#pass(packet, Math.max(this.#freeNs, nowNs));
   }
 
   /** Serialises a packet, and draws what becomes of it on the wire. */
@@ -179,6 +188,10 @@ class Direction {
 
   #draw(purpose: 'corrupt' | 'duplicate' | 'reorder', ratio: number): boolean {
     return ratio > 0 && this.#random[purpose].next32() >>> 0 < thresholdOf(ratio);
+  }
+
+  get #hasLine(): boolean {
+    return this.#emulation.rateBps !== undefined || this.#trace !== undefined;
   }
 
   get #trace(): readonly number[] | undefined {

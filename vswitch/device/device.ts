@@ -10,6 +10,7 @@ import type { AeadAlgorithm } from '../../native/binding.js';
 import type { Arena, FrameBatch } from '../arena.js';
 import type { DropSink } from '../drops.js';
 import type { TrunkOptions } from '../stack/trunk.js';
+import type { LaneBoard } from '../tunnel/lane-board.js';
 import type { Telemetry } from '../telemetry.js';
 import type { NativeIo } from './native-io.js';
 
@@ -49,10 +50,22 @@ export interface PortDevice {
   /** Whether the interface behind it sees a link; absent where there is no such interface. Not on a frame's way. */
   setCarrier?(on: boolean): void;
 
+  /**
+   * From here on it tells when its host sent a frame, as that stands in the memory of this descriptor (`arrivalsOpen`), which it
+   * closes; absent where frames come from no host.
+   */
+  watchArrivals?(fd: number): void;
+
   /** Whether the last `txBatch` left frames for a later time, though its descriptor takes them; absent where it never does. */
   readonly isHolding?: boolean;
 
-  /** Keys and handshakes, where it is a tunnel that may be sealed. Not on a frame's way. */
+  /** Nothing ever comes from it, so its descriptor is not waited for but where it is full. */
+  readonly sendsOnly?: boolean;
+
+  /** Where it may be sealed. Not on a frame's way. */
+  readonly keys?: KeyControl;
+
+  /** Handshakes, where it is a tunnel. Not on a frame's way. */
   readonly tunnel?: TunnelControl;
 
   /** Of its channels, where it is a trunk. */
@@ -86,12 +99,20 @@ export interface EpochKeys {
   readonly receive: readonly Uint8Array[];
 }
 
-export interface TunnelControl {
+/** What of that one lane is given: to seal with, its own alone; to open, all of the peer's where it hears, else none. */
+export interface LaneKeys extends Omit<EpochKeys, 'send'> {
+  readonly send: Uint8Array;
+}
+
+export interface KeyControl {
   /** Datagrams of this epoch are opened from now on. */
-  installKeys(keys: EpochKeys): void;
+  installKeys(keys: LaneKeys): void;
   /** Datagrams are sealed with this epoch from now on; others that are installed are still opened. */
   useKeys(epoch: number): void;
   dropKeys(epoch: number): void;
+}
+
+export interface TunnelControl {
   /** Eight bytes that handshake datagrams of both ends bear, so that a flood of strangers' takes no place of theirs. */
   markHandshakes(mark: Uint8Array): void;
   /**
@@ -137,6 +158,8 @@ export interface DeviceContext {
   readonly index: number;
   /** Where a tunnel's events go; absent where nobody asks. */
   readonly tunnelEvents?: TunnelEvents;
+  /** Of a tunnel that has lanes in several engines, and of its lanes: what they have in common. */
+  readonly board?: LaneBoard;
   /** To other engines of the process, by their number; absent where there are none. */
   readonly trunks?: ReadonlyMap<number, TrunkOptions>;
   /** Where a tunnel's health is shown; absent where nobody looks. */

@@ -7,12 +7,12 @@
  */
 import type { Clock } from '../../model/clock.js';
 import type { IoArrays, Native } from '../../native/binding.js';
-import { Arena, SLOT_BYTES } from '../arena.js';
+import { Arena, SLOT_BYTES, slotsFor } from '../arena.js';
 import { ENDPOINT_BYTES } from '../tunnel/roaming/endpoint.js';
 
 /** Most frames or datagrams in one call. */
 export const IO_FRAMES = 1024;
-/** Most scatter entries (or slots to read into) in one call. */
+/** Most scatter entries, and most slots to read into, in one call. */
 export const IO_ENTRIES = 8192;
 /** As `VNET_HDR_BYTES` of native/binding.ts, which cannot be imported without loading the addon. */
 const VNET_HDR_BYTES = 12;
@@ -23,6 +23,9 @@ const IO_READY = 256;
 export type DeviceCalls = Pick<
   Native,
   | 'arenaCreate'
+  | 'arrivalTimes'
+  | 'arrivalsCreate'
+  | 'arrivalsDestroy'
   | 'close'
   | 'eventfdDrain'
   | 'eventfdSignal'
@@ -64,49 +67,54 @@ export class NativeIo implements Clock {
   /** Of `ioCreate`: the first argument of data-path calls. */
   readonly handle: number;
   readonly iov: Int32Array;
+  /** A stock of free slots taken from the arena, the next to be read into first. */
+  readonly slots: Int32Array;
   readonly lengths: Int32Array;
   readonly cuts: Int32Array;
   readonly ecn: Uint8Array;
   readonly sources: Int32Array;
+  readonly came: Float64Array;
   readonly endpoint: Uint8Array;
   readonly vnet: Uint8Array;
   readonly ready: Int32Array;
   /** `now[0]`: the time; behind it what the next wait is told. */
   readonly now: Float64Array;
-  /**
-   * The array that `iov` is the beginning of. Its end is a stock of free slots taken from the arena, from `#stockAt` on and
-   * the next to be read into first: so they are copied down in one piece.
-   */
-  readonly #stock: Int32Array;
-  #stockAt: number;
+  /** How many slots there are in the stock, those that were taken included: the first so many. */
+  #stocked: number;
+  #taken: number;
 
-  constructor(native: DeviceCalls, arenaBytes: number) {
+  /** `zeroNs`: CLOCK_MONOTONIC where its clock is 0; absent: now. */
+  constructor(native: DeviceCalls, arenaBytes: number, zeroNs?: number) {
     const arrays: IoArrays = {
       arena: new Uint8Array(native.arenaCreate(arenaBytes)),
-      iov: new Int32Array(3 * IO_ENTRIES),
+      iov: new Int32Array(2 * IO_ENTRIES),
+      slots: new Int32Array(IO_ENTRIES),
       lengths: new Int32Array(IO_FRAMES),
       cuts: new Int32Array(IO_FRAMES),
       ecn: new Uint8Array(IO_FRAMES),
       sources: new Int32Array(IO_FRAMES),
+      came: new Float64Array(IO_FRAMES),
       endpoint: new Uint8Array(ENDPOINT_BYTES),
       vnet: new Uint8Array(IO_FRAMES * VNET_HDR_BYTES),
       ready: new Int32Array(IO_READY),
-      clock: new Float64Array(4),
+      clock: new Float64Array(5),
     };
     this.native = native;
     this.arena = new Arena(arrays.arena);
-    this.handle = native.ioCreate(arrays);
-    this.iov = arrays.iov.subarray(0, 2 * IO_ENTRIES);
+    this.handle = native.ioCreate(arrays, zeroNs);
+    this.iov = arrays.iov;
+    this.slots = arrays.slots;
     this.lengths = arrays.lengths;
     this.cuts = arrays.cuts;
     this.ecn = arrays.ecn;
     this.sources = arrays.sources;
+    this.came = arrays.came;
     this.endpoint = arrays.endpoint;
     this.vnet = arrays.vnet;
     this.ready = arrays.ready;
     this.now = arrays.clock;
-    this.#stock = arrays.iov;
-    this.#stockAt = arrays.iov.length;
+    this.#stocked = 0;
+    this.#taken = 0;
     this.tick();
   }
 
@@ -120,7 +128,7 @@ export class NativeIo implements Clock {
     this.now[1] = ns;
   }
 
-  /** How long before that it stays awake, so that it is not late; 0: not at all. After it: how long it did. */
+  /** Not 0: it stays awake before that, so that it is not late (`waiter.ts` has for how long). After it: how long it did. */
   set spinNs(ns: number) {
     this.now[2] = ns;
   }
@@ -130,22 +138,57 @@ export class NativeIo implements Clock {
     this.native.tick(this.handle);
   }
 
-  /** Puts up to `count` (at most IO_ENTRIES) free slots into `iov`, to be read into; returns how many there were. */
+  /** Sees that there are `count` free slots (at most IO_ENTRIES) in `slots`, to be read into; returns how many of them there are. */
   offerSlots(count: number): number {
-    const stock = this.#stock;
-    while (stock.length - this.#stockAt < count) {
-      const slot = this.arena.takeSlot();
+    const { arena, slots } = this;
+    // What was taken last is replaced where it stood: nothing is moved, but where the arena has no more.
+    while (this.#taken > 0) {
+      const slot = arena.takeSlot();
       if (slot === -1) break;
-      stock[--this.#stockAt] = slot;
+      slots[--this.#taken] = slot;
     }
-    const offered = Math.min(count, stock.length - this.#stockAt);
-    stock.copyWithin(0, this.#stockAt, this.#stockAt + offered);
-    return offered;
+    if (this.#taken > 0) {
+      slots.copyWithin(0, this.#taken, this.#stocked);
+      this.#stocked -= this.#taken;
+      this.#taken = 0;
+    }
+    while (this.#stocked < count) {
+      const slot = arena.takeSlot();
+      if (slot === -1) break;
+      slots[this.#stocked++] = slot;
+    }
+    return Math.min(count, this.#stocked);
   }
 
   /** The first `count` of the slots offered last were filled and are the caller's. */
   takeOffered(count: number): void {
-    this.#stockAt += count;
+    this.#taken = count;
+  }
+
+  /** Chains the `count` slots of a frame, of which the first stands before `at`; returns the place after them. */
+  chain(at: number, count: number): number {
+    const { slots } = this;
+    const { next } = this.arena;
+    const end = at + count - 1;
+    for (; at < end; at++) next[slots[at - 1]!] = slots[at]!;
+    return end;
+  }
+
+  /**
+   * The same of `count` datagrams, of `lengths[i]` bytes each: chains the slots of each, of which the first is its own. Those of a negative length have
+   * none. To be called before any of them is looked at, as what is dropped gives slots back.
+   */
+  takeDatagrams(count: number): void {
+    const { slots, lengths } = this;
+    const { next } = this.arena;
+    let used = 0;
+    for (let i = 0; i < count; i++) {
+      const bytes = lengths[i]!;
+      if (bytes < 0) continue;
+      for (let last = used + slotsFor(bytes) - 1; used < last; used++) next[slots[used]!] = slots[used + 1]!;
+      next[slots[used++]!] = -1;
+    }
+    this.takeOffered(used);
   }
 
   /** Adds a frame's parts to the scatter list from entry `at` on; returns the entry after them. */
@@ -169,7 +212,7 @@ export class NativeIo implements Clock {
 
   /** Gives the stock back to the arena and forgets the arrays. Nothing may use it afterwards. */
   close(): void {
-    while (this.#stockAt < this.#stock.length) this.arena.returnSlot(this.#stock[this.#stockAt++]!);
+    while (this.#stocked > this.#taken) this.arena.returnSlot(this.slots[--this.#stocked]!);
     this.native.ioDestroy(this.handle);
   }
 }

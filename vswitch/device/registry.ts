@@ -4,6 +4,7 @@
  */
 import type { EngineDevice } from '../stack/config.js';
 import { TrunkDevice } from '../stack/trunk.js';
+import { LaneDevice } from '../tunnel/lane-device.js';
 import { UdpDevice } from '../tunnel/udp.js';
 import { VxlanDevice } from '../vxlan/vxlan.js';
 import type { DeviceContext, PortDevice } from './device.js';
@@ -21,6 +22,8 @@ export function openDevice(
       return new TapDevice(context, { fd, ...config });
     case 'udp':
       return new UdpDevice(context, { fd, networkNumber, ...config });
+    case 'lane':
+      return new LaneDevice(context, { fd, networkNumber, board: context.board!, ...config });
     case 'vxlan':
       return new VxlanDevice(context, { fd, ...config });
     case 'trunk':

@@ -8,7 +8,7 @@
  * that the kernel refuses (the interface is down: EIO) is dropped as `deviceError`.
  */
 import { constants } from 'node:os';
-import { type Arena, Checksum, FrameBatch, MAX_FRAME_SLOTS, SLOT_BYTES, slotsFor } from '../arena.js';
+import { type Arena, Checksum, FIRST_SLOT_BYTES, FrameBatch, MAX_FRAME_SLOTS, SLOT_BYTES, slotsFor } from '../arena.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { completeFrameChecksum } from '../wire/checksum.js';
 import { Segmenter } from '../wire/segmenter.js';
@@ -62,10 +62,14 @@ export class TapDevice implements PortDevice {
   readonly #minSlots: number;
   readonly #offerSlots: number;
   readonly #mostSlots: number;
+  /** Frames of so many bytes are in one slot where a device read them, and no longer than the MTU, whatever is in them. */
+  readonly #longestPlain: number;
   /** Reads in a row that brought small frames, up to CALM_READS; and how many frames the last one brought. */
   #calmReads: number;
   #lastRead: number;
   #fd: number;
+  /** As `arrivalTimes` wants it; 0: nobody writes down when frames come. */
+  #arrivals: number;
 
   constructor(context: DeviceContext, options: TapDeviceOptions) {
     const { io } = context;
@@ -85,9 +89,11 @@ export class TapDevice implements PortDevice {
     this.#minSlots = options.vnetHdr ? MAX_FRAME_SLOTS : slotsFor(longest);
     this.#offerSlots = options.vnetHdr ? SUPER_FRAMES * MAX_FRAME_SLOTS : BATCH_FRAMES * this.#minSlots;
     this.#mostSlots = Math.max(this.#offerSlots, Math.floor(context.arena.slotCount * MOST_OFFERED));
+    this.#longestPlain = Math.min(FIRST_SLOT_BYTES, ETHERNET_HEADER_BYTES + options.mtuBytes);
     this.#calmReads = CALM_READS;
     this.#lastRead = 1;
     this.#fd = options.fd;
+    this.#arrivals = 0;
   }
 
   get fd(): number {
@@ -104,29 +110,59 @@ export class TapDevice implements PortDevice {
     if (offered < this.#minSlots) return RX_NO_MEMORY;
     const read = io.native.tapRead(io.handle, this.#fd, offered, this.#minSlots, most, this.#vnetHdr, ahead);
     if (read < 0) return RX_GONE;
-    let used = 0;
-    let received = 0;
-    for (let i = 0; i < read; i++) {
-      const lengthBytes = io.lengths[i]!;
-      const slots = slotsFor(lengthBytes);
-      const frame = io.iov[used]!;
-      for (let s = 1; s < slots; s++) this.#arena.next[io.iov[used + s - 1]!] = io.iov[used + s]!;
-      used += slots;
-      this.#arena.adopt(frame, lengthBytes);
-      if (this.#vnetHdr === 1 && !this.#vnet.read(i, frame)) {
-        this.#drop(DropReason.malformed, frame);
-      } else if (exceedsMtu(this.#arena, frame, this.mtuBytes)) {
-        this.#drop(DropReason.tooLong, frame);
-      } else {
-        out.push(frame, 0);
-        received++;
-      }
-    }
+    if (this.#arrivals !== 0 && read > 0) io.native.arrivalTimes(io.handle, this.#arrivals, read);
+    const before = out.count;
+    const plain = this.#adoptPlain(out, read);
+    const used = this.#adopt(out, plain, read);
+    const received = out.count - before;
     io.takeOffered(used);
     if (read > 0) this.#lastRead = read;
     if (used > read) this.#calmReads = 0;
     else if (read > 0 && this.#calmReads < CALM_READS) this.#calmReads++;
     return received;
+  }
+
+  /**
+   * Makes frames of what was read, and returns how many, up to the first that is in several slots or of which there is more to say than
+   * that its checksum is to be completed. It calls nothing, so that where the arrays are is looked up once for all frames.
+   */
+  #adoptPlain(out: FrameBatch, read: number): number {
+    const arena = this.#arena;
+    const { came, lengths, slots } = this.#io;
+    const { ids, channels, count } = out;
+    const tellsArrivals = this.#arrivals !== 0;
+    const longest = this.#longestPlain;
+    let i = 0;
+    for (; i < read; i++) {
+      const frame = slots[i]!;
+      const bytes = lengths[i]!;
+      if (bytes > longest) break;
+      arena.adopt(frame, bytes);
+      if (this.#vnetHdr === 1 && !this.#vnet.readPlain(i, frame)) break;
+      if (tellsArrivals) arena.cameNs[frame] = came[i]!;
+      ids[count + i] = frame;
+      channels[count + i] = 0;
+    }
+    out.count = count + i;
+    return i;
+  }
+
+  /** The same of any frames from `i` on; returns how many slots are used by all. */
+  #adopt(out: FrameBatch, i: number, read: number): number {
+    const arena = this.#arena;
+    const { came, lengths, slots } = this.#io;
+    let used = i;
+    for (; i < read; i++) {
+      const lengthBytes = lengths[i]!;
+      const frame = slots[used++]!;
+      if (lengthBytes > FIRST_SLOT_BYTES) used = this.#io.chain(used, slotsFor(lengthBytes));
+      arena.adopt(frame, lengthBytes);
+      if (this.#arrivals !== 0) arena.cameNs[frame] = came[i]!;
+      if (this.#vnetHdr === 1 && !this.#vnet.read(i, frame)) this.#drop(DropReason.malformed, frame);
+      else if (exceedsMtu(arena, frame, this.mtuBytes)) this.#drop(DropReason.tooLong, frame);
+      else out.push(frame, 0);
+    }
+    return used;
   }
 
   txBatch(frames: FrameBatch, from: number): number {
@@ -154,11 +190,28 @@ export class TapDevice implements PortDevice {
     }
   }
 
+  watchArrivals(fd: number): void {
+    const { native } = this.#io;
+    try {
+      const arrivals = native.arrivalsCreate(fd);
+      this.#forgetArrivals();
+      this.#arrivals = arrivals;
+    } finally {
+      native.close(fd);
+    }
+  }
+
+  #forgetArrivals(): void {
+    if (this.#arrivals !== 0) this.#io.native.arrivalsDestroy(this.#arrivals);
+    this.#arrivals = 0;
+  }
+
   poll(): void {
     // Nothing here is timed.
   }
 
   close(): void {
+    this.#forgetArrivals();
     if (this.#fd !== -1) this.#io.native.close(this.#fd);
     this.#fd = -1;
   }
@@ -172,16 +225,25 @@ export class TapDevice implements PortDevice {
     const staged = this.#stage(frames, first);
     if (staged === 0) return 1;
     const written = io.native.tapWrite(io.handle, this.#fd, 0, 0, staged, this.#vnetHdr);
-    for (let n = 0; n < written; n++) {
-      const frame = frames.ids[first + n]!;
-      if (io.lengths[n]! < 0) this.#drop(DropReason.deviceError, frame);
-      else this.#arena.release(frame);
+    const arena = this.#arena;
+    for (let n = 0; n < written;) {
+      const refused = this.#nextRefused(n, written);
+      arena.releaseAll(frames, first + n, first + refused);
+      if (refused < written) this.#drop(DropReason.deviceError, frames.ids[first + refused]!);
+      n = refused + 1;
     }
     if (written >= 0) return written;
     const kind = this.#vnetHdr === 1 && written === -EINVAL ? this.#vnet.kindAt(0) : 0;
     if (kind === 0) return this.#drop(DropReason.deviceError, frames.ids[first]!);
     this.#unknownKinds |= 1 << kind;
     return 0;
+  }
+
+  /** Of the frames from `n` to before `end` that were written together, the first that was not; `end` where all were. */
+  #nextRefused(n: number, end: number): number {
+    const { lengths } = this.#io;
+    while (n < end && lengths[n]! >= 0) n++;
+    return n;
   }
 
   /** Whether it is a super-frame that the kernel would not take. */
@@ -236,18 +298,45 @@ export class TapDevice implements PortDevice {
    */
   #stage(frames: FrameBatch, first: number): number {
     const most = Math.min(frames.count - first, BATCH_FRAMES);
-    let entries = 0;
-    for (let n = 0; n < most; n++) {
-      const frame = frames.ids[first + n]!;
+    const arena = this.#arena;
+    const io = this.#io;
+    const { lengths } = io;
+    const { ids } = frames;
+    let n = this.#stagePlain(frames, first, most);
+    let entries = n;
+    for (; n < most; n++) {
+      const frame = ids[first + n]!;
       if (n > 0 && this.#mustBeCut(frame)) return n;
-      const tooLong = exceedsMtu(this.#arena, frame, this.mtuBytes);
+      const tooLong = exceedsMtu(arena, frame, this.mtuBytes);
       if (tooLong || !this.#describe(n, frame)) {
         if (n === 0) this.#drop(tooLong ? DropReason.tooLong : DropReason.malformed, frame);
         return n;
       }
-      const end = this.#io.scatterList(frame, entries);
-      this.#io.lengths[n] = end - entries;
+      const end = io.scatterList(frame, entries);
+      lengths[n] = end - entries;
       entries = end;
+    }
+    return most;
+  }
+
+  /**
+   * The same, of which there are most: frames in one slot that are not to be cut, completed or dropped, an entry each. Up to the first that
+   * is another. It calls nothing, so that where the arrays are is looked up once for all frames.
+   */
+  #stagePlain({ ids }: FrameBatch, first: number, most: number): number {
+    const { csumState, gsoSize, length, offset } = this.#arena;
+    const { iov, lengths } = this.#io;
+    const longest = this.#longestPlain;
+    for (let n = 0; n < most; n++) {
+      const frame = ids[first + n]!;
+      const bytes = length[frame]!;
+      const at = offset[frame]!;
+      if (gsoSize[frame] !== 0 || bytes > longest || bytes > SLOT_BYTES - at) return n;
+      if (this.#vnetHdr === 1) this.#vnet.writePlain(n, frame);
+      else if (csumState[frame] === Checksum.partial) return n;
+      iov[2 * n] = frame * SLOT_BYTES + at;
+      iov[2 * n + 1] = bytes;
+      lengths[n] = 1;
     }
     return most;
   }

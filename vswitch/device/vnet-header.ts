@@ -21,12 +21,11 @@ import { IpProtocol } from '../wire/ip.js';
 import { TCP_FLAGS_AT, TcpFlag } from '../wire/transport.js';
 
 const HEADER_BYTES = 12;
+const HEADER_WORDS = HEADER_BYTES / 4;
 const FLAGS = 0;
 const GSO_TYPE = 1;
 const HDR_LEN = 2;
 const GSO_SIZE = 4;
-const CSUM_START = 6;
-const CSUM_OFFSET = 8;
 
 const NEEDS_CSUM = 1;
 const DATA_VALID = 2;
@@ -57,12 +56,11 @@ export class VnetHeaders {
    * in the frame's headers; the kernel passes on what a program in the host wrote there.
    */
   read(index: number, frame: number): boolean {
+    if (this.readPlain(index, frame)) return true;
     const at = index * HEADER_BYTES;
     const flags = this.#vnet[at + FLAGS]!;
     if ((flags & NEEDS_CSUM) !== 0) {
-      this.#arena.csumState[frame] = Checksum.partial;
-      this.#arena.csumStart[frame] = this.#get16(at + CSUM_START);
-      this.#arena.csumOffset[frame] = this.#get16(at + CSUM_OFFSET);
+      this.#readPartial(index, frame);
       if (!hasChecksumField(this.#arena, frame)) return false;
     } else if ((flags & DATA_VALID) !== 0) {
       this.#arena.csumState[frame] = Checksum.valid;
@@ -71,25 +69,41 @@ export class VnetHeaders {
     return true;
   }
 
+  /** The same, where that is nothing, or that the checksum is to be completed; false: it says more, or what cannot be. Calls nothing. */
+  readPlain(index: number, frame: number): boolean {
+    const said = this.#words[index * HEADER_WORDS]! & 0xffff;
+    if (said === 0) return true;
+    if (said !== NEEDS_CSUM) return false;
+    this.#readPartial(index, frame);
+    return hasChecksumField(this.#arena, frame);
+  }
+
+  #readPartial(index: number, frame: number): void {
+    const { csumOffset, csumStart, csumState } = this.#arena;
+    csumState[frame] = Checksum.partial;
+    csumStart[frame] = this.#words[index * HEADER_WORDS + 1]! >>> 16;
+    csumOffset[frame] = this.#words[index * HEADER_WORDS + 2]! & 0xffff;
+  }
+
   /**
    * Writes header `index` for `frame`. False: it is a super-frame of a kind that cannot be told to a kernel, or one that
    * disagrees with its own headers about its checksum.
    */
   write(index: number, frame: number): boolean {
-    const at = index * HEADER_BYTES;
-    const word = at >> 2;
-    this.#words[word] = 0;
-    this.#words[word + 1] = 0;
-    this.#words[word + 2] = 0;
-    const state = this.#arena.csumState[frame];
-    if (state === Checksum.partial) {
-      this.#vnet[at + FLAGS] = NEEDS_CSUM;
-      this.#put16(at + CSUM_START, this.#arena.csumStart[frame]!);
-      this.#put16(at + CSUM_OFFSET, this.#arena.csumOffset[frame]!);
-    } else if (state === Checksum.valid) {
-      this.#vnet[at + FLAGS] = DATA_VALID;
-    }
-    return this.#arena.gsoSize[frame] === 0 || this.#writeSegmentation(at, frame);
+    this.writePlain(index, frame);
+    return this.#arena.gsoSize[frame] === 0 || this.#writeSegmentation(index * HEADER_BYTES, frame);
+  }
+
+  /** The same for a frame that is no super-frame. Calls nothing. */
+  writePlain(index: number, frame: number): void {
+    const { csumOffset, csumStart, csumState } = this.#arena;
+    const words = this.#words;
+    const word = index * HEADER_WORDS;
+    const state = csumState[frame];
+    const isPartial = state === Checksum.partial;
+    words[word] = isPartial ? NEEDS_CSUM : state === Checksum.valid ? DATA_VALID : 0;
+    words[word + 1] = isPartial ? csumStart[frame]! << 16 : 0;
+    words[word + 2] = isPartial ? csumOffset[frame]! : 0;
   }
 
   /**

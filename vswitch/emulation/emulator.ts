@@ -12,6 +12,7 @@
  * but in the arena and the pool of entries. docs/emulation.md has the rules; test/emulation/oracle.ts has them again for single packets, slow and plain.
  */
 import type { Emulation } from '../../model/emulation.js';
+import type { FrameBatch } from '../arena.js';
 import { DropReason } from '../drops.js';
 import { GivenTime } from '../link-observer.js';
 import type { Qdisc } from '../qdisc/qdisc.js';
@@ -53,6 +54,7 @@ export class Emulator implements Qdisc {
     resetTimes(numbers, timesAt);
     numbers[timesAt + Time.due] = Infinity;
     numbers[timesAt + Time.now] = parts.now[0]!;
+    numbers[timesAt + Time.came] = parts.now[0]!;
     this.#medium = new Medium(holding, link, emulation, inputs);
   }
 
@@ -74,12 +76,14 @@ export class Emulator implements Qdisc {
    * the new rate, and stays though a queue that is shorter now would not have taken it. Streams of chance go on.
    */
   configure(emulation: Emulation, inputs: NetworkInputs): void {
-    this.#advance();
+    this.#catchUp();
     const displaced = this.#medium.become(emulation, inputs);
     if (displaced !== null) this.#takeOver(displaced);
     const { line, waiting } = this.#medium;
     if (line !== null && waiting !== null && waiting.packets > 0) line.plan(false);
     this.#advance();
+    const { numbers, timesAt } = this.#holding;
+    numbers[timesAt + Time.came] = numbers[timesAt + Time.now]!;
     this.#look();
   }
 
@@ -94,10 +98,20 @@ export class Emulator implements Qdisc {
     if (waiting === null) numbers[timesAt + Time.start] = Infinity;
   }
 
-  /** Always takes the frame: what is dropped is counted here. */
+  /** As of when `enqueue` of this frame would take it, if it was called next: `GivenTime.came`. */
+  comes(frame: number): Float64Array {
+    const { given } = this.#parts;
+    const { numbers, timesAt } = this.#holding;
+    this.#takeAsOf(frame);
+    given[GivenTime.came] = numbers[timesAt + Time.asOf]!;
+    return given;
+  }
+
+  /** Always takes the frame, as of when it came to the engine: what is dropped is counted here. */
   enqueue(frame: number): boolean {
+    this.#takeAsOf(frame);
     this.#advance();
-    const { arena, cutting } = this.#parts;
+    const { arena, cutting, runs } = this.#parts;
     const { runBytes, emulation } = this.#medium;
     const gsoSize = arena.gsoSize[frame]!;
     const frameBytes = arena.length[frame]!;
@@ -110,11 +124,9 @@ export class Emulator implements Qdisc {
       if (segments <= runSegments) {
         this.#offer(frame, packetBytes, frameBytes + (segments - 1) * headerBytes, segments);
       } else {
-        for (let first = 0; first < segments; first += runSegments) {
-          const after = Math.min(segments, first + runSegments);
-          this.#offerRun(cutting.run(first, after), packetBytes, headerBytes, after - first);
-        }
-        arena.release(frame);
+        const count = cutting.cut(runSegments, runs);
+        for (let i = 0; i < count; i++)
+          this.#offerRun(runs[i]!, packetBytes, headerBytes, Math.min(runSegments, segments - i * runSegments));
       }
     }
     this.#look();
@@ -122,9 +134,9 @@ export class Emulator implements Qdisc {
   }
 
   dequeue(): number {
-    this.#advance();
+    this.#catchUp();
     const { numbers, timesAt, entries } = this.#holding;
-    const { given, lateness, compensationNs } = this.#parts;
+    const { arena, given, lateness, compensationNs } = this.#parts;
     const dueNs = numbers[timesAt + Time.arrival]!;
     if (!(numbers[timesAt + Time.now]! + compensationNs[0]! >= dueNs)) {
       // What waits may have gone on to the line meanwhile.
@@ -136,7 +148,24 @@ export class Emulator implements Qdisc {
     const entry = this.#medium.flight.take();
     given[GivenTime.came] = entries.cameNs[entry]!;
     this.#look();
-    return this.#holding.leave(entry);
+    const frame = this.#holding.leave(entry);
+    // As of the moment from which it may go, however long after that it does. Where several links have it, each has a time of its own.
+    arena.cameNs[frame] = arena.refs[frame] === 1 ? Math.max(given[GivenTime.came]!, dueNs - compensationNs[0]!) : 0;
+    return frame;
+  }
+
+  enqueueAll(frames: FrameBatch, from: number): number {
+    // It is never full: what it has no room for, it drops and counts.
+    for (let i = from; i < frames.count; i++) this.enqueue(frames.ids[i]!);
+    return frames.count;
+  }
+
+  dequeueAll(frames: FrameBatch, most: number): void {
+    for (let left = Math.min(most, frames.capacity - frames.count); left > 0; left--) {
+      const frame = this.dequeue();
+      if (frame === -1) return;
+      frames.push(frame, 0);
+    }
   }
 
   /** The last of all leaves an idle line, on which nothing has ever passed. */
@@ -243,11 +272,32 @@ export class Emulator implements Qdisc {
     arena.release(frame);
   }
 
-  /** Does what was due until now: the line takes one after the other. */
+  /**
+   * Sets `Time.asOf` to when a frame came to the engine, which may have been before the engine came to it; but never before
+   * what the link has done. Without a line it does nothing before a packet's time, and packets only follow each other.
+   */
+  #takeAsOf(frame: number): void {
+    const { numbers, timesAt } = this.#holding;
+    const { arena, now } = this.#parts;
+    const nowNs = now[0]!;
+    const cameNs = arena.cameNs[frame]!;
+    const floor = timesAt + (this.#medium.waiting === null ? Time.came : Time.now);
+    const asOfNs = Math.max(numbers[floor]!, cameNs === 0 || cameNs > nowNs ? nowNs : cameNs);
+    numbers[timesAt + Time.asOf] = asOfNs;
+    numbers[timesAt + Time.came] = asOfNs;
+  }
+
+  #catchUp(): void {
+    const { numbers, timesAt } = this.#holding;
+    numbers[timesAt + Time.asOf] = this.#parts.now[0]!;
+    this.#advance();
+  }
+
+  /** Does what was due until `Time.asOf`: the line takes one after the other. */
   #advance(): void {
     const { numbers, timesAt } = this.#holding;
     const { waiting, line } = this.#medium;
-    const nowNs = this.#parts.now[0]!;
+    const nowNs = numbers[timesAt + Time.asOf]!;
     while (waiting !== null && numbers[timesAt + Time.start]! <= nowNs) {
       numbers[timesAt + Time.now] = numbers[timesAt + Time.start]!;
       const entry = waiting.dequeue();

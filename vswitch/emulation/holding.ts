@@ -7,7 +7,7 @@
  * slots as are free. One alone gets three quarters of all; a second one as much as the first, which is 3/7 of all; and of
  * *n* that want more than there is, each 3/(1 + 3n), so that one that comes after them finds something free, at once.
  */
-import { type Arena, slotsFor } from '../arena.js';
+import type { Arena } from '../arena.js';
 import { DropReason } from '../drops.js';
 import { DirectionField, Telemetry } from '../telemetry.js';
 import type { Waiting } from './discipline.js';
@@ -77,8 +77,8 @@ export class Holding implements Waiting {
 
   /** An entry for what comes in now; -1, and it is dropped, when there is no room for it. */
   enter(frame: number, wireBytes: number, segments: number): number {
-    const { freeSlots, slotCount, length } = this.arena;
-    const slots = this.words[this.wordsAt + Words.slots]! + slotsFor(length[frame]!);
+    const { freeSlots, slotCount } = this.arena;
+    const slots = this.words[this.wordsAt + Words.slots]! + this.arena.slotsOf(frame);
     if (slots <= SHARE_OF_FREE * (freeSlots - SPARED * slotCount)) return this.#take(frame, wireBytes, segments);
     this.count(DirectionField.overloaded, segments);
     this.#place.discard(DropReason.overload, frame);
@@ -108,7 +108,7 @@ export class Holding implements Waiting {
     entries.cameNs[entry] = nowNs;
     entries.atNs[entry] = nowNs;
     words[wordsAt + Words.entries]!++;
-    entries.slots[entry] = slotsFor(this.arena.length[frame]!);
+    entries.slots[entry] = this.arena.slotsOf(frame);
     words[wordsAt + Words.slots]! += entries.slots[entry];
     return entry;
   }

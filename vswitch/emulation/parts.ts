@@ -7,7 +7,7 @@ import type { EmulationInputs } from '../../model/emulation.js';
 import type { Arena } from '../arena.js';
 import { MAX_LINKS } from '../limits.js';
 import { Gauge, type Telemetry } from '../telemetry.js';
-import { Segmenter } from '../wire/segmenter.js';
+import { MAX_SEGMENTS, Segmenter } from '../wire/segmenter.js';
 import { Entries } from './entries.js';
 import type { QuantileTable } from './jitter.js';
 import { Lateness } from './lateness.js';
@@ -23,6 +23,8 @@ export class EmulatorParts {
   /** Of what comes, and of what is on the line: a run that is cut off may let the line begin with another, which is split. */
   readonly cutting: Segmenter;
   readonly splitting: Segmenter;
+  /** What came, as it was cut. */
+  readonly runs: Int32Array;
   /** `[0]`: nanoseconds that the engine itself takes, from the TAP that it reads to the one that it writes. */
   readonly compensationNs: Float64Array;
   /** Of the frame that `dequeue` gave last: its times (`GivenTime`). */
@@ -42,6 +44,7 @@ export class EmulatorParts {
     this.rows = new Rows(directions);
     this.cutting = new Segmenter(arena);
     this.splitting = new Segmenter(arena);
+    this.runs = new Int32Array(MAX_SEGMENTS);
     this.compensationNs = telemetry.gauges.subarray(Gauge.compensationNs, Gauge.compensationNs + 1);
     this.given = new Float64Array(2);
     this.lateness = new Lateness({ clock, telemetry });

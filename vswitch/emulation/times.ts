@@ -14,9 +14,13 @@ export const Time = {
   lastDue: 5,
   /** When the first of those in flight arrives; Infinity: none is. */
   arrival: 6,
+  /** As of when the next thing is to be done. */
+  asOf: 7,
+  /** When the last frame came, or it became what it is. */
+  came: 8,
 } as const;
 
-export const TIMES = 7;
+export const TIMES = 9;
 
 /** Nothing has passed yet. `at`: of the row. */
 export function resetTimes(numbers: Float64Array, at: number): void {

@@ -55,6 +55,7 @@ class Process {
     const hex = (keys: readonly Uint8Array[]): string => Buffer.concat(keys).toString('hex');
     this.handshakes = new Handshakes(
       {
+        lanesOf: () => 1,
         installKeys: (_, { epoch, send, receive }) => {
           if (this.refusal !== undefined) return Promise.reject(new Error(this.refusal));
           this.installed.set(epoch, { send: hex(send), receive: hex(receive) });
@@ -163,7 +164,7 @@ describe('the handshakes of a switch process', () => {
     pair = processes();
     // To b, a is somebody else.
     await Promise.all([start('a'), start('b', STRANGER)]);
-    await expect.poll(() => NAMES.map((name) => pair[name].log.length), { timeout: 10_000 }).toEqual([1, 1]);
+    await expect.poll(() => NAMES.map((name) => pair[name].log.length)).toEqual([1, 1]);
     expect(pair.a.log).toEqual(['b: b gave the handshake up: its log says why']);
     expect(pair.b.log).toEqual(['a: a showed another certificate than the one that this machine has of it']);
     for (const name of NAMES) expect(pair[name].handshakes.states[0]!.state).toBe('failed');
@@ -173,9 +174,7 @@ describe('the handshakes of a switch process', () => {
     await start('b');
     for (const name of NAMES) pair[name].handshakes.configure(config(name), [`udp:${other[name]}`]);
     await settled();
-    await expect
-      .poll(() => NAMES.map((name) => pair[name].log.at(-1)), { timeout: 10_000 })
-      .toEqual(['b: new keys', 'a: new keys']);
+    await expect.poll(() => NAMES.map((name) => pair[name].log.at(-1))).toEqual(['b: new keys', 'a: new keys']);
   });
 
   it('say once a minute what comes of another version or network, and remark it beside a state that stays', async () => {
@@ -199,7 +198,7 @@ describe('the handshakes of a switch process', () => {
     handshakes.spent('udp:b', pair.a.used!);
     expect(log[2]).toContain('sealed as much as they may');
     expect(handshakes.states[0]).toMatchObject({ state: 'failed', remark });
-    await expect.poll(() => handshakes.states[0]!.state, { timeout: 10_000 }).toBe('sealed');
+    await expect.poll(() => handshakes.states[0]!.state).toBe('sealed');
   });
 
   it('fail where the engine refuses the keys, and come when it does not', async () => {
@@ -207,7 +206,7 @@ describe('the handshakes of a switch process', () => {
     pair.b.refusal = 'no room';
     await Promise.all(NAMES.map((name) => start(name)));
     const reason = "this machine's switch does not take the keys: no room";
-    await expect.poll(() => pair.b.log, { timeout: 10_000 }).toEqual([`a: ${reason}`]);
+    await expect.poll(() => pair.b.log).toEqual([`a: ${reason}`]);
     expect(pair.b.handshakes.states).toMatchObject([{ state: 'failed', reason }]);
     pair.b.refusal = undefined;
     for (let i = 0; i < 6; i++) for (const name of NAMES) pair[name].timer.pass(1_000);

@@ -13,8 +13,10 @@ import type { Role } from './session.js';
 import type { tlsSessions } from './tls-session.js';
 import { TunnelHandshake } from './tunnel-handshake.js';
 
-/** What the engine's thread does for us, in the order in which it is asked. */
+/** What the engines' threads do for us, each in the order in which it is asked. */
 export interface SealingEngine {
+  /** How many threads seal for a tunnel, each with keys of its own: 1 … 8. */
+  lanesOf(tunnel: UdpConfig): number;
   /** Rejects where the engine refuses, and says why. */
   installKeys(device: string, keys: EpochKeys): Promise<unknown>;
   useKeys(device: string, epoch: number): Promise<unknown>;
@@ -34,8 +36,6 @@ export interface HandshakeLog {
 
 /** As a counter has: it stands in its place. */
 const MARK_BYTES = 8;
-/** Engine threads. */
-const LANES = 1;
 /** A reason is logged at most this often for each peer. */
 const LOG_PAUSE_MS = 60_000;
 /** Whoever waits for all tunnels is told how it stands when none has been sealed for so long. */
@@ -186,7 +186,7 @@ export class Handshakes {
       send: (payload, isSealed) => engine.sendHandshake(device, payload, isSealed),
       startSession: identity.tlsSessions(
         { certificate, privateKey, peerCertificate },
-        { wireVersion: WIRE_VERSION, networkNumber, machine, peer, lanes: LANES, aesIsFast },
+        { wireVersion: WIRE_VERSION, networkNumber, machine, peer, lanes: engine.lanesOf(config), aesIsFast },
       ),
       keys: {
         install: (epochKeys, done) => this.#settle(engine.installKeys(device, epochKeys), done),

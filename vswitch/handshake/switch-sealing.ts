@@ -1,12 +1,19 @@
-/** The engine's thread as the handshakes of a process see it, and the log that they write. Called by `main.ts`. */
+/** The engines as the handshakes of a process see them, and the log that they write. Called by `main.ts`. */
 import type { EngineThread } from '../engine-thread.js';
+import type { Engines } from '../engines.js';
 import { log } from '../log.js';
 import type { Timer } from '../timer.js';
+import { keysOfLane } from '../tunnel/tunnel-keys.js';
 import { Handshakes, type HandshakeLog, type SealingEngine } from './handshakes.js';
 
-export function handshakesOf(engine: EngineThread, timer: Timer): Handshakes {
-  const handshakes = new Handshakes(sealing(engine), timer, HANDSHAKE_LOG);
-  engine.onTunnelEvent = (said) => {
+type SealingEngines = Pick<Engines, 'lanesOf'> & {
+  readonly ofTunnels: Pick<EngineThread, 'call'>;
+  sendersOf(tunnel: string): { readonly lane: number; readonly thread: Pick<EngineThread, 'call'> }[];
+};
+
+export function handshakesOf(engines: Engines, timer: Timer): Handshakes {
+  const handshakes = new Handshakes(sealing(engines), timer, HANDSHAKE_LOG);
+  engines.onTunnelEvent = (said) => {
     switch (said.event) {
       case 'handshake':
         handshakes.received(said.device, said.payload, said.isSealed);
@@ -39,17 +46,36 @@ async function warnOfAnomalies(tunnel: string, frames: number): Promise<void> {
   (await log()).warn({ tunnel, frames }, `${what}: something on the way marks what it must not`);
 }
 
-function sealing(engine: EngineThread): SealingEngine {
+/**
+ * Each engine seals for its own lane of a tunnel, and the one that hears the tunnel opens what comes on all of the peer's: it is
+ * given the keys for that, and no others.
+ */
+export function sealing(engines: SealingEngines): SealingEngine {
+  const { ofTunnels } = engines;
   const asked = (answer: Promise<unknown>): void =>
     void answer.catch(async (error: unknown) => {
       (await log()).warn(error, 'the engine did not do its part of a handshake');
     });
+  const dropKeys = (device: string, epoch: number): void => {
+    for (const { thread } of engines.sendersOf(device)) asked(thread.call('dropKeys', { device, epoch }));
+  };
   return {
-    installKeys: (device, keys) => engine.call('installKeys', { device, keys }),
-    useKeys: (device, epoch) => engine.call('useKeys', { device, epoch }),
-    dropKeys: (device, epoch) => asked(engine.call('dropKeys', { device, epoch })),
-    markHandshakes: (device, mark) => asked(engine.call('markHandshakes', { device, mark })),
-    sendHandshake: (device, payload, isSealed) => asked(engine.call('sendHandshake', { device, payload, isSealed })),
+    lanesOf: (tunnel) => engines.lanesOf(tunnel),
+    installKeys: async (device, keys) => {
+      const installed = engines
+        .sendersOf(device)
+        .map(async ({ lane, thread }) => thread.call('installKeys', { device, keys: keysOfLane(keys, lane) }));
+      const refused = (await Promise.allSettled(installed)).find(({ status }) => status === 'rejected');
+      if (refused === undefined) return;
+      // Where one has none, the others have no use for theirs.
+      dropKeys(device, keys.epoch);
+      throw (refused as PromiseRejectedResult).reason;
+    },
+    useKeys: (device, epoch) =>
+      Promise.all(engines.sendersOf(device).map(({ thread }) => thread.call('useKeys', { device, epoch }))),
+    dropKeys,
+    markHandshakes: (device, mark) => asked(ofTunnels.call('markHandshakes', { device, mark })),
+    sendHandshake: (device, payload, isSealed) => asked(ofTunnels.call('sendHandshake', { device, payload, isSealed })),
   };
 }
 

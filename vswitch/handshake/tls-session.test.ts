@@ -112,6 +112,11 @@ describe('the exchange of keys by TLS', () => {
       keys.initiator!.send.map((key) => Buffer.from(key).toString('hex')),
     );
     expect(keys.initiator!.receive).toHaveLength(1);
+    // Each lane seals with another key than all others.
+    const secrets = [...keys.initiator!.send, ...keys.initiator!.receive].map((key) =>
+      Buffer.from(key.subarray(0, 32)),
+    );
+    expect(new Set(secrets.map((key) => key.toString('hex'))).size).toBe(4);
   });
 
   it('fails where the responder is not the one that is expected', async () => {

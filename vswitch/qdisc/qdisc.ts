@@ -6,6 +6,8 @@
  * The law: frames taken = frames given + frames dropped and counted + `length`; one that cuts frames, or doubles them,
  * counts what it has made as taken.
  */
+import type { FrameBatch } from '../arena.js';
+
 export interface Qdisc {
   /** Frames that are in it. */
   readonly length: number;
@@ -16,8 +18,14 @@ export interface Qdisc {
   /** True: the frame is the qdisc's (queued, or dropped and counted). False: it is full, and the frame stays the caller's. */
   enqueue(frame: number): boolean;
 
+  /** `enqueue` of frames from `from` on, until it is full for one: returns that one's place, or how many there are. */
+  enqueueAll(frames: FrameBatch, from: number): number;
+
   /** The next frame that is due, which is the caller's from now on; -1 when there is none. */
   dequeue(): number;
+
+  /** `dequeue` into `frames`, of as many as have room there, at most `most`. */
+  dequeueAll(frames: FrameBatch, most: number): void;
 
   /** The next frame, due or not, for a link that goes down: the caller's from now on; -1 when it is empty. */
   remove(): number;
@@ -29,6 +37,8 @@ export const NO_QDISC: Qdisc = {
   due: Float64Array.of(Infinity),
   dueAt: 0,
   enqueue: () => false,
+  enqueueAll: (_, from) => from,
   dequeue: () => -1,
+  dequeueAll: () => undefined,
   remove: () => -1,
 };

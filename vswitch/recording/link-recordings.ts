@@ -1,5 +1,5 @@
 /**
- * The engine's side of a recording of links: follows their emulated directions and writes what it is told into a ring.
+ * An engine's side of a recording of links: follows their emulated directions and writes what it is told into a ring.
  * Called between two breaths by `worker.ts`; the observers within them.
  *
  * A replay begins with a link on which nothing has ever passed. So does a recording: each direction begins at the first mark
@@ -61,7 +61,8 @@ export class LinkRecordings {
   mark(id: number): void {
     if (this.#current?.id !== id) return;
     const { point, followed } = this.#current;
-    let settledNs = this.#clock.nowNs();
+    const nowNs = this.#clock.nowNs();
+    let settledNs = nowNs;
     let waiting = 0;
     for (const { link, way, direction, recorder } of followed) {
       if (recorder.state === 'gone') continue;
@@ -71,7 +72,7 @@ export class LinkRecordings {
       }
       if (recorder.state === 'begun') settledNs = Math.min(settledNs, recorder.settledNs);
     }
-    point.settled(settledNs, waiting);
+    point.settled(settledNs, nowNs, waiting);
   }
 
   /** With a last mark: nothing that was told before is in vain. */
@@ -112,9 +113,10 @@ class LinkRecorder implements LinkObserver {
     this.#point.properties(RecordKind.begun, this.#id, this.#now[0]!, properties);
   }
 
-  came(frame: number): void {
+  came(frame: number, given: Float64Array | null): void {
     if (this.state !== 'begun') return;
-    this.#point.frame(RecordKind.came, this.#id, this.#now[0]!, 0, this.#arena, frame);
+    const cameNs = given === null ? this.#now[0]! : given[GivenTime.came]!;
+    this.#point.frame(RecordKind.came, this.#id, cameNs, this.#now[0]!, this.#arena, frame);
   }
 
   left(frame: number, given: Float64Array | null): void {

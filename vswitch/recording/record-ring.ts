@@ -6,7 +6,7 @@
  *   0       4      uint32   length of the record, padding included
  *   4       4      uint32   length of what follows the header
  *   8       8      float64  at
- *   16      8      float64  since (`left`)
+ *   16      8      float64  when it was told (`came`), since (`left`); when it is told (`settled`)
  *   24      4      uint32   which direction: 2 × the link's place in the recording, + 1 for reverse; `settled`: how many wait
  *   28      1      uint8    kind
  *   29      1      uint8    reason (`dropped`)
@@ -82,8 +82,11 @@ export class RecordPoint extends RingWriter {
     this.#bytes(RecordKind.gone, direction, at, NO_BYTES);
   }
 
-  settled(at: number, waiting: number): void {
-    this.#bytes(RecordKind.settled, waiting, at, NO_BYTES);
+  settled(at: number, nowNs: number, waiting: number): void {
+    const start = this.#begin(RecordKind.settled, waiting, at, 0);
+    if (start === -1) return;
+    this.doubles[(start + SINCE) / 8] = nowNs;
+    this.publish();
   }
 
   #frame(

@@ -1,8 +1,8 @@
 /**
- * From a recording's ring to lines of JSON on an HTTP response, until the client goes or its request ends
- * (`http-stream.ts`). Called by `control.ts`.
+ * From a recording's rings, one of each engine, to lines of JSON on an HTTP response, until the client goes or its request
+ * ends (`http-stream.ts`). Called by `control.ts`.
  *
- * A client that is too slow ends the recording and never holds up the engine: its last line says how much was missed.
+ * A client that is too slow ends the recording and never holds up an engine: its last line says how much was missed.
  */
 import type { ServerResponse } from 'node:http';
 import type { LinkProperties } from '../../model/emulation.js';
@@ -11,6 +11,7 @@ import type { EngineThread } from '../engine-thread.js';
 import { stream } from '../http-stream.js';
 import type { Timer } from '../timer.js';
 import { frameHash, type RecordedNetwork, RecordingWriter } from './lines.js';
+import { MergedRecords } from './merged-records.js';
 import { RecordKind, RecordReader, type TakenRecord } from './record-ring.js';
 
 /** Between two marks: so much of the end of a recording that breaks off is not of use. */
@@ -21,59 +22,75 @@ const CHUNK_CHARACTERS = 1 << 18;
 export interface RecordingOptions {
   /** Of this process, never used before. */
   readonly id: number;
-  readonly links: readonly string[];
   readonly network: RecordedNetwork;
   readonly timer: Timer;
   /** Of what came until it aborts, all is written. */
   readonly until: AbortSignal;
 }
 
+/** The engines that have the links, each with its own. */
+export type RecordedEngines = readonly {
+  readonly thread: Pick<EngineThread, 'call'>;
+  readonly links: readonly string[];
+}[];
+
 export async function streamRecording(
-  engine: Pick<EngineThread, 'call'>,
+  engines: RecordedEngines,
   response: ServerResponse,
-  { id, links, network, timer, until }: RecordingOptions,
+  { id, network, timer, until }: RecordingOptions,
 ): Promise<void> {
-  const reader = new RecordReader();
-  const lines = new RecordingLines(reader, links, network);
-  await engine.call('startRecording', { id, links, ring: reader.buffer });
+  const sources = engines.map(({ links }) => ({ reader: new RecordReader(), links }));
+  const records = new MergedRecords(sources);
+  const lines = new RecordingLines(records, network);
+  const all = (command: 'markRecording' | 'stopRecording'): Promise<unknown> =>
+    Promise.all(engines.map(({ thread }) => thread.call(command, id)));
   const mark = (): void => {
     // Where the engine has ended, so does the process.
-    engine.call('markRecording', id).catch(() => undefined);
+    all('markRecording').catch(() => undefined);
     timer.wakeAt(timer.nowMs() + MARK_MS, mark);
   };
-  const stop = (): Promise<void> => {
+  const stop = async (): Promise<void> => {
     timer.wakeAt(Infinity, mark);
-    return engine.call('stopRecording', id);
+    await all('stopRecording');
+    records.end();
   };
+  const started = await Promise.allSettled(
+    engines.map(({ thread, links }, i) => {
+      const ring = sources[i]!.reader.buffer;
+      return thread.call('startRecording', { id, links, ring });
+    }),
+  );
+  const refused = started.find((one) => one.status === 'rejected');
+  if (refused !== undefined) {
+    await stop();
+    throw refused.reason;
+  }
   timer.wakeAt(timer.nowMs() + MARK_MS, mark);
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  await stream(response, { reader, next: () => (lines.over ? undefined : lines.next()), stop }, until);
+  await stream(response, { reader: records, next: () => (lines.over ? undefined : lines.next()), stop }, until);
 }
 
-/** The lines of a recording, as the ring gives records. */
+/** The lines of a recording. */
 export class RecordingLines {
   /** Something was missed, and the last line has said so. */
   over: boolean;
-  readonly #reader: RecordReader;
-  readonly #links: readonly string[];
+  readonly #records: MergedRecords;
   readonly #writer: RecordingWriter;
   #text: string;
 
-  constructor(reader: RecordReader, links: readonly string[], network: RecordedNetwork) {
+  constructor(records: MergedRecords, network: RecordedNetwork) {
     this.over = false;
-    this.#reader = reader;
-    this.#links = links;
+    this.#records = records;
     this.#text = '';
     this.#writer = new RecordingWriter((line) => (this.#text += line), network);
   }
 
   /** Some of them, whole; empty when there are none now. */
   next(): string {
-    // Before what is in the ring: all that was missed came after it.
-    const missed = this.#reader.lost;
     while (this.#text.length < CHUNK_CHARACTERS) {
-      const record = this.#reader.next();
+      const record = this.#records.next();
       if (record === undefined) {
+        const { missed } = this.#records;
         if (missed > 0 && !this.over) {
           this.over = true;
           this.#writer.missed(missed);
@@ -93,7 +110,7 @@ export class RecordingLines {
       this.#writer.end(at, direction);
       return;
     }
-    const of = { link: this.#links[direction >> 1]!, way: (direction & 1) as 0 | 1 };
+    const of = { link: this.#records.links[direction >> 1]!, way: (direction & 1) as 0 | 1 };
     if (kind === RecordKind.came) {
       const frame = {
         bytes: body,

@@ -27,6 +27,8 @@ export class MemoryStack {
   readonly engines: readonly Engine[];
   /** By name of the device: the end that is not an engine's. */
   readonly farEnds: Map<string, PortDevice>;
+  /** The same of lanes, which have the name of their tunnel. */
+  readonly #laneEnds: Map<string, { readonly far: PortDevice; readonly arena: NativeIo['arena'] }[]>;
   shards: Shards | undefined;
   readonly #ios: readonly NativeIo[];
   /** [from][to] */
@@ -40,6 +42,7 @@ export class MemoryStack {
     this.#ways = each(() => each(() => allocateWay(ringBytes, -1)));
     this.engines = this.#ios.map((io) => new Engine({ arena: io.arena, clock, io }));
     this.farEnds = new Map();
+    this.#laneEnds = new Map();
     this.shards = undefined;
   }
 
@@ -58,24 +61,31 @@ export class MemoryStack {
     });
   }
 
-  send(device: string, bytes: Uint8Array, channel = 0): void {
+  /** `cameNs`: as `Arena` has it. */
+  send(device: string, bytes: Uint8Array, channel = 0, cameNs = 0): void {
     const batch = new FrameBatch(1);
-    batch.push(this.#arenaOf(device).write(bytes), channel);
+    const arena = this.#arenaOf(device);
+    const frame = arena.write(bytes);
+    arena.cameNs[frame] = cameNs;
+    batch.push(frame, channel);
     this.farEnds.get(device)!.txBatch(batch, 0);
   }
 
+  /** Of a tunnel: what came by it, then what came by each of its lanes. */
   receive(device: string): ReceivedFrame[] {
-    const arena = this.#arenaOf(device);
+    const main = { far: this.farEnds.get(device)!, arena: this.#arenaOf(device) };
     const batch = new FrameBatch(MOST_RECEIVED);
     const received: ReceivedFrame[] = [];
-    do {
-      batch.count = 0;
-      this.farEnds.get(device)!.rxBatch(batch);
-      for (let i = 0; i < batch.count; i++) {
-        received.push({ bytes: arena.read(batch.ids[i]!), channel: batch.channels[i]! });
-        arena.release(batch.ids[i]!);
-      }
-    } while (batch.count > 0);
+    for (const { far, arena } of [main, ...(this.#laneEnds.get(device) ?? [])]) {
+      do {
+        batch.count = 0;
+        far.rxBatch(batch);
+        for (let i = 0; i < batch.count; i++) {
+          received.push({ bytes: arena.read(batch.ids[i]!), channel: batch.channels[i]! });
+          arena.release(batch.ids[i]!);
+        }
+      } while (batch.count > 0);
+    }
     return received;
   }
 
@@ -99,6 +109,7 @@ export class MemoryStack {
     for (const device of this.farEnds.keys()) this.receive(device);
     for (const engine of this.engines) engine.close();
     for (const far of this.farEnds.values()) far.close();
+    for (const { far } of [...this.#laneEnds.values()].flat()) far.close();
     return this.#ios.reduce((sum, { arena }) => sum + arena.slotCount - arena.freeSlots, 0);
   }
 
@@ -111,7 +122,12 @@ export class MemoryStack {
       const mtuBytes = 'mtuBytes' in config ? config.mtuBytes : 65521;
       const far = { ...context, drops: { drop: () => undefined } };
       const [near, farEnd] = MemoryDevice.pair(context, far, { mtuBytes });
-      this.farEnds.set(config.name, farEnd);
+      if (config.kind === 'lane') {
+        const others = this.#laneEnds.get(config.name) ?? [];
+        this.#laneEnds.set(config.name, [...others, { far: farEnd, arena: context.arena }]);
+      } else {
+        this.farEnds.set(config.name, farEnd);
+      }
       return near;
     };
   }

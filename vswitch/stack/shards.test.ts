@@ -54,13 +54,14 @@ function reach({ configs: parts }: Pick<Shards, 'configs'>): string[] {
   const byChannel = new Map<string, string[]>();
   for (const [self, { links }] of parts.entries())
     for (const { ends } of links) {
-      const trunk = ends.find((end) => 'trunk' in end);
+      const trunk =
+        ends.find((end) => 'trunk' in end) ?? ends.flatMap((end) => ('lane' in end ? (end.from ?? []) : []))[0];
       const [a, b] = ends.map(nameOf);
       if (trunk === undefined) found.add([a, b].sort().join(' '));
       else {
         const pair = [self, Number(trunk.trunk.slice('trunk:'.length))].sort().join();
         const key = `${pair} ${trunk.channel}`;
-        byChannel.set(key, [...(byChannel.get(key) ?? []), 'trunk' in ends[0] ? b! : a!]);
+        byChannel.set(key, [...(byChannel.get(key) ?? []), 'trunk' in ends[0] || 'lane' in ends[0] ? b! : a!]);
       }
     }
   for (const ends of byChannel.values()) {
@@ -81,9 +82,15 @@ it('gives every part to an engine, joins what belongs together, and moves nothin
           const shards = shard(config, engines, before);
           const { configs: parts, devices, links, relays, channels } = shards;
           expect(parts).toHaveLength(engines);
-          const own = parts.map((part) => part.devices.filter(({ kind }) => kind !== 'trunk').map(({ name }) => name));
+          const own = parts.map((part) =>
+            part.devices.filter(({ kind }) => kind !== 'trunk' && kind !== 'lane').map(({ name }) => name),
+          );
           expect(own.flat().sort()).toEqual(config.devices.map(({ name }) => name).sort());
           for (const tunnel of TUNNELS) expect(own[0]).toContain(tunnel);
+          for (const [self, part] of parts.entries())
+            expect(part.devices.flatMap((one) => (one.kind === 'lane' ? [[one.name, one.lane]] : []))).toEqual(
+              self === 0 ? [] : TUNNELS.map((tunnel) => [tunnel, self]),
+            );
           for (const [name, engine] of before.devices) if (devices.has(name)) expect(devices.get(name)).toBe(engine);
           for (const [name, channel] of before.channels.byOwner)
             expect([channel, undefined]).toContain(channels.byOwner.get(name));

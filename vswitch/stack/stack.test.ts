@@ -12,6 +12,7 @@ const A = '02:00:00:00:00:0a';
 const B = '02:00:00:00:00:0b';
 const C = '02:00:00:00:00:0c';
 const DOWN: LinkProperties = { state: 'down' };
+const DELAYED: LinkProperties = { state: 'up', emulation: { ...NO_EMULATION, delayNs: 5e6 } };
 
 const tap = (name: string): DeviceConfig => ({ kind: 'tap', name, mtuBytes: 1500, vnetHdr: false });
 const udp = (name: string): DeviceConfig => ({
@@ -57,6 +58,8 @@ function frame(to: string, from: string, frameBytes = 60): Uint8Array {
   bytes.set([...mac(to), ...mac(from), 0x88, 0xb5]);
   return bytes;
 }
+
+const ones = (names: readonly string[]): Record<string, number> => Object.fromEntries(names.map((name) => [name, 1]));
 
 function started(engines: number, config: SwitchConfig, options: MemoryStackOptions = {}): MemoryStack {
   const stack = new MemoryStack(engines, options);
@@ -174,6 +177,39 @@ describe.each([1, 2, 3])('a switch with its ports in %i engines', (engines) => {
     expect(stack.close()).toBe(0);
   });
 
+  it('forgets it in those too that were not told, as there was no room for it: a second later', () => {
+    const clock = new ManualClock();
+    const taps = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const stack = started(engines, oneSwitch(taps), { clock, ringBytes: 2 ** 13 });
+    const engineOf = (name: string): number => stack.shards!.devices.get(name)!;
+    const near = taps.filter((name) => engineOf(name) === engineOf('a'));
+    const far = taps.filter((name) => engineOf(name) !== engineOf('a'));
+    play(stack, 'a', frame(BROADCAST, A));
+    const teller = stack.engines[engineOf('a')]!;
+    // As short as notices, in the end: there is no room for one.
+    for (let n = 0; n < 100; n++) stack.send(near[1]!, frame(BROADCAST, B, n < 20 ? 1000 : 14));
+    while (teller.breath() > 0);
+    stack.setLinks([{ name: 'a--s', forward: DOWN, reverse: DOWN }]);
+    while (teller.breath() > 0);
+    stack.settle();
+    for (const name of taps) stack.receive(name);
+    for (const from of far) expect(play(stack, from, frame(A, C))).toEqual(ones(near.slice(1)));
+    clock.advance(1e9);
+    // It says so again when it has something to do; and to those who know it, nothing has changed.
+    play(stack, near[1]!, frame(BROADCAST, B));
+    for (let second = 0; second < 3; second++) {
+      for (const from of far)
+        expect(play(stack, from, frame(A, C))).toEqual(ones(taps.filter((name) => name !== from && name !== 'a')));
+      clock.advance(1e9);
+    }
+    expect(play(stack, 'e', frame(BROADCAST, A))).toEqual(ones(['b', 'c', 'd', 'f']));
+    for (let second = 0; second < 3; second++) {
+      for (const from of ['b', 'c', 'd', 'f']) expect(play(stack, from, frame(A, C))).toEqual({ e: 1 });
+      clock.advance(1e9);
+    }
+    expect(stack.close()).toBe(0);
+  });
+
   it('has nowhere to flood to when the other links are down', () => {
     const stack = started(engines, oneSwitch(['a', 'b', 'c']));
     stack.setLinks(['b--s', 'c--s'].map((name) => ({ name, forward: DOWN, reverse: DOWN })));
@@ -246,14 +282,13 @@ describe.each([1, 2, 3])('a switch with its ports in %i engines', (engines) => {
 
   it('delays by a link what passes it, from whichever engine', () => {
     const clock = new ManualClock();
-    const slow: LinkProperties = { state: 'up', emulation: { ...NO_EMULATION, delayNs: 5e6 } };
     const stack = started(
       engines,
       config({
         bridges: [bridge('s')],
         devices: ['a', 'b', 'c', 'd'].map(tap),
         links: [
-          link({ tap: 'a' }, { bridge: 's' }, { forward: slow, reverse: slow }),
+          link({ tap: 'a' }, { bridge: 's' }, { forward: DELAYED, reverse: DELAYED }),
           ...['b', 'c'].map((name) => link({ tap: name }, { bridge: 's' })),
         ],
       }),
@@ -267,6 +302,73 @@ describe.each([1, 2, 3])('a switch with its ports in %i engines', (engines) => {
     clock.advance(5e6);
     stack.settle();
     expect(stack.receive('a').length).toBe(1);
+    expect(stack.close()).toBe(0);
+  });
+
+  it('delays by a link as of when a frame came, in whichever engine, however late that and the link’s own are', () => {
+    const clock = new ManualClock();
+    const stack = started(
+      engines,
+      config({
+        devices: ['a', 'b', 'c', 'd', 'e', 'f'].map(tap),
+        links: [link({ tap: 'a' }, { tap: 'f' }, { forward: DELAYED, reverse: DELAYED })],
+      }),
+      { clock },
+    );
+    clock.advance(1e6);
+    for (const [from, to] of [
+      ['a', 'f'],
+      ['f', 'a'],
+    ] as const) {
+      const cameNs = clock.nowNs();
+      clock.advance(2e6);
+      stack.send(from, frame(BROADCAST, A), 0, cameNs);
+      stack.engines[stack.shards!.devices.get(from)!]!.breath();
+      clock.advance(2e6);
+      stack.settle();
+      clock.advance(1e6 - 1);
+      stack.settle();
+      expect(stack.receive(to)).toEqual([]);
+      clock.advance(1);
+      stack.settle();
+      expect(stack.receive(to).length).toBe(1);
+    }
+    expect(stack.close()).toBe(0);
+  });
+
+  it('delays by one link as of when a frame left another, in whichever engine', () => {
+    const clock = new ManualClock();
+    const taps = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const stack = started(
+      engines,
+      config({
+        bridges: [bridge('s')],
+        devices: taps.map(tap),
+        links: taps.map((name) => link({ tap: name }, { bridge: 's' }, { forward: DELAYED, reverse: DELAYED })),
+      }),
+      { clock },
+    );
+    clock.advance(1e6);
+    // Each learns of it.
+    stack.send('f', frame(BROADCAST, B));
+    for (let ms = 0; ms < 12; ms++) {
+      clock.advance(1e6);
+      stack.settle();
+    }
+    for (const name of taps) stack.receive(name);
+    stack.send('a', frame(B, A));
+    stack.settle();
+    // It was due a millisecond ago; and goes on two later.
+    clock.advance(6e6);
+    stack.engines[stack.shards!.devices.get('a')!]!.breath();
+    clock.advance(2e6);
+    stack.settle();
+    clock.advance(2e6 - 1);
+    stack.settle();
+    expect(stack.receive('f')).toEqual([]);
+    clock.advance(1);
+    stack.settle();
+    expect(stack.receive('f').length).toBe(1);
     expect(stack.close()).toBe(0);
   });
 

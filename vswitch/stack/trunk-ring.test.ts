@@ -13,7 +13,7 @@ import { allocateTrunk, TrunkReader, TrunkWriter } from './trunk-ring.js';
 
 const RING_BYTES = 2 ** 13;
 /** Of a record, beside the frame. */
-const HEADER_BYTES = 24;
+const HEADER_BYTES = 32;
 
 class RingLab {
   readonly near = new NativeIo(new MemoryCalls(() => 0), 2 ** 20);
@@ -34,6 +34,7 @@ class RingLab {
     const { arena } = this.near;
     const frame = arena.write(bytes);
     arena.gsoSize[frame] = this.#salt++ & 0xffff;
+    arena.cameNs[frame] = this.#salt * 1.5e6;
     const isIn = this.writer.put(frame, this.#salt & 0xffff);
     arena.release(frame);
     return isIn ? bytes : undefined;
@@ -44,6 +45,7 @@ class RingLab {
     const frame = this.reader.take();
     if (frame === -1) return undefined;
     expect(arena.gsoSize[frame]).toBe((this.reader.channel - 1) & 0xffff);
+    expect(arena.cameNs[frame]).toBe(this.reader.channel * 1.5e6);
     const bytes = arena.read(frame);
     arena.release(frame);
     return bytes;
@@ -161,7 +163,7 @@ describe.skipIf(unavailable !== undefined)(`two threads${unavailable ? ` (skippe
       // Often, not all is waited for: the two go on at once.
       const enough = sent - random(4);
       while (received < enough) {
-        io.deadlineNs = io.nowNs() + 5e9;
+        io.deadlineNs = io.nowNs() + 20e9;
         expect(native.wait(io.handle, epoll), `woken after ${received} of ${sent}`).toBe(1);
         let got: number;
         do {

@@ -9,9 +9,10 @@
  *   10      2      uint16   gsoSize
  *   12      2      uint16   csumStart
  *   14      2      uint16   csumOffset
- *   16      1      uint8    csumState
- *   17      7               –
- *   24      n               the frame, whole, then padding
+ *   16      8      double   cameNs: the engines of a process have one clock
+ *   24      1      uint8    csumState
+ *   25      7               –
+ *   32      n               the frame, whole, then padding
  *
  * Its reader sleeps in epoll, so beside the ring there is an eventfd, its bell. As with the notifications of virtio (1.2,
  * 2.7.10), the reader says in word 3 that it is to be rung for, `AWAITED`, and a writer rings once for that:
@@ -32,8 +33,9 @@ const CHANNEL = 8;
 const GSO_SIZE = 10;
 const CSUM_START = 12;
 const CSUM_OFFSET = 14;
-const CSUM_STATE = 16;
-const HEADER_BYTES = 24;
+const CAME_NS = 16;
+const CSUM_STATE = 24;
+const HEADER_BYTES = 32;
 
 /** Word of the ring's prefix: 1 while the reader is to be rung for. */
 const AWAITED = 3;
@@ -64,6 +66,7 @@ export class TrunkWriter extends RingWriter {
     this.shorts[(at + GSO_SIZE) / 2] = arena.gsoSize[frame]!;
     this.shorts[(at + CSUM_START) / 2] = arena.csumStart[frame]!;
     this.shorts[(at + CSUM_OFFSET) / 2] = arena.csumOffset[frame]!;
+    this.doubles[(at + CAME_NS) / 8] = arena.cameNs[frame]!;
     this.bytes[at + CSUM_STATE] = arena.csumState[frame]!;
     const entries = this.#io.scatterList(frame, 0);
     this.#io.native.gather(this.#io.handle, this.bytes, at + HEADER_BYTES, entries);
@@ -101,6 +104,7 @@ export class TrunkReader extends RingReader {
     arena.gsoSize[frame] = this.shorts[(at + GSO_SIZE) / 2]!;
     arena.csumStart[frame] = this.shorts[(at + CSUM_START) / 2]!;
     arena.csumOffset[frame] = this.shorts[(at + CSUM_OFFSET) / 2]!;
+    arena.cameNs[frame] = this.doubles[(at + CAME_NS) / 8]!;
     arena.csumState[frame] = this.bytes[at + CSUM_STATE]!;
     const entries = this.#io.scatterList(frame, 0);
     this.#io.native.scatter(this.#io.handle, this.bytes, at + HEADER_BYTES, entries);

@@ -4,15 +4,12 @@
  *
  * Nothing here is fatal. An asynchronous error of the socket (ECONNREFUSED: nobody listens at the peer) is reported by
  * the kernel in place of the next call, which it does not carry out: so that call is made once more. ICMP can be forged by
- * whoever knows address and port, so nothing else follows from it. Called by `udp.ts`.
+ * whoever knows address and port, so nothing else follows from it. Called by `lane.ts` and `udp.ts`.
  */
 import { constants } from 'node:os';
 import type { Clock } from '../../model/clock.js';
 import { DropReason } from '../drops.js';
-import type { TunnelHealth } from './health/tunnel-health.js';
-import type { Roaming } from './roaming/roaming.js';
 import type { TunnelSender } from './sender.js';
-import type { TunnelSocket } from './socket.js';
 
 const { EAGAIN, EINVAL, EIO, EWOULDBLOCK, ECONNREFUSED, EMSGSIZE, ENETUNREACH } = constants.errno;
 const { EACCES, EHOSTUNREACH, ENOPROTOOPT, EPROTO } = constants.errno;
@@ -22,14 +19,33 @@ const [ENONET, EHOSTDOWN] = [64, 112];
 /** What else ICMP leaves at a connected socket: icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in net/ipv6/icmp.c. */
 const ICMP_ERRORS: readonly number[] = [EACCES, EHOSTDOWN, EHOSTUNREACH, ENONET, ENOPROTOOPT, EPROTO];
 
+export interface DatagramSocket {
+  /** As `udpWrite` of native/binding.ts. */
+  write(first: number, firstEntry: number, datagrams: number, ring: number, segments: number): number;
+}
+
+/** Who is told that packets are too long. */
+export interface PathErrors {
+  /** The kernel says it of what it was given. True when they are shorter from now on. */
+  refused(nowNs: number): boolean;
+  /** Something says it without proof. */
+  doubtPathMtu(nowNs: number): void;
+}
+
+/** Who is told that there is no way from here to the peer. */
+export interface Route {
+  /** True when it is worth another try. */
+  lost(nowNs: number): boolean;
+}
+
 export interface DatagramWriterParts {
   readonly clock: Clock;
-  readonly socket: TunnelSocket;
+  readonly socket: DatagramSocket;
   readonly lengths: Int32Array;
   readonly sender: TunnelSender;
-  readonly health: TunnelHealth;
+  readonly health: PathErrors;
   /** Absent where the tunnel is not sealed: its peer is looked for nowhere else. */
-  readonly roaming: Roaming | undefined;
+  readonly roaming: Route | undefined;
   /** The kernel cuts (UDP_SEGMENT). */
   readonly hasSegments: boolean;
 }
@@ -42,11 +58,11 @@ export class DatagramWriter {
   /** Datagrams that failed with another error. */
   failed: number;
   readonly #clock: Clock;
-  readonly #socket: TunnelSocket;
+  readonly #socket: DatagramSocket;
   readonly #lengths: Int32Array;
   readonly #sender: TunnelSender;
-  readonly #health: TunnelHealth;
-  readonly #roaming: Roaming | undefined;
+  readonly #health: PathErrors;
+  readonly #roaming: Route | undefined;
   /** 1 or 0, as the addon wants it. */
   #segments: number;
 

@@ -142,11 +142,14 @@ export class Reassembly {
   /** A datagram of `lane` has come: gives up frames that too many datagrams have passed by. */
   arrived(lane: number): void {
     this.#arrived[lane]!++;
-    while (this.#oldest !== -1) {
-      const entry = this.#oldest;
-      const passed = (this.#arrived[this.#lane[entry]!]! - this.#touched[entry]!) | 0;
-      if (passed <= this.#limits.reorderDatagrams) return;
-      this.#giveUp(entry);
+    for (let entry = this.#oldest; entry !== -1;) {
+      const newer = this.#newer[entry]!;
+      if (this.#lane[entry] === lane) {
+        const passed = (this.#arrived[lane]! - this.#touched[entry]!) | 0;
+        if (passed <= this.#limits.reorderDatagrams) return;
+        this.#giveUp(entry);
+      }
+      entry = newer;
     }
   }
 

@@ -12,6 +12,7 @@ import {
   hex,
   packet,
   pattern,
+  plainFrame,
   superFrame,
   type Frame,
   type PacketOptions,
@@ -145,4 +146,20 @@ it('lets the first chunk have the last word over the copy of the headers', () =>
 it('is exact about the fixture: a super-frame is what its segments say together', () => {
   const bytes = packet({ version: 4, protocol: 'tcp', payload: pattern(100) });
   expect(segmentFrame(bytes, 40)).toHaveLength(3);
+});
+
+it('is not put off by another lane on which nothing comes any more', () => {
+  const broken = (lane: number, sender = new TestSender(1500, lane)): [TestSender, Uint8Array[]] => [
+    sender,
+    sender.send([superFrame({ version: 4, protocol: 'tcp', payload }, 1448)]).filter((_, i) => i !== 3),
+  ];
+  const [, quiet] = broken(1);
+  const [busy, pieces] = broken(0);
+  const later = busy.send(Array.from({ length: 10 }, (_, i) => plainFrame(1400, i)));
+  const receiver = new TestReceiver({ ...PATIENT, reorderDatagrams: 5 }).take(...quiet, ...pieces, ...later);
+  const salvagedFrames = receiver.frames().filter(({ gsoSize }) => gsoSize > 0);
+  expect(salvagedFrames.length).toBeGreaterThan(0);
+  // The other lane's waits for its age.
+  receiver.receiver.poll(100e6);
+  expect(receiver.frames().length).toBe(salvagedFrames.length);
 });

@@ -6,7 +6,7 @@
  *     all is sealed          others are asked for   probes, handshakes   nothing
  *
  * AES-GCM stays confidential, with a chance of 2⁻⁵⁷ to the contrary, for 2²⁸ packets of up to 2¹¹ bytes (RFC 9001
- * appendix B.1.1), or 2²³ of any length (§6.6). ChaCha20-Poly1305 has no such limit, and keeps the same. Called by `udp.ts`.
+ * appendix B.1.1), or 2²³ of any length (§6.6). ChaCha20-Poly1305 has no such limit, and keeps the same. Called by `lane.ts`.
  */
 import type { KeyLimits } from '../../model/messages.js';
 

@@ -16,7 +16,7 @@
  *
  * Use, in this order: `pack`, then send datagrams 0 … n-1, `fail` for each that could not be sent, `finish(sent)`. A frame
  * of which only some datagrams went out stays with the caller, and the sender holds a reference to it: when the same
- * frame comes first in the next batch, it goes on where it stopped. Called by `udp.ts` and `dgram.ts`.
+ * frame comes first in the next batch, it goes on where it stopped. Called by `lane.ts` and `dgram.ts`.
  */
 import { type Checksum, SLOT_BYTES, type Arena, type FrameBatch } from '../arena.js';
 import type { DeviceContext } from '../device/device.js';

@@ -5,6 +5,7 @@ import { RecordingSink } from '../../test/compliance/recording-sink.js';
 import type { Native } from '../../native/binding.js';
 import type { Arena } from '../arena.js';
 import { NativeIo } from '../device/native-io.js';
+import type { Telemetry } from '../telemetry.js';
 import { VxlanDevice, type VxlanDeviceOptions } from './vxlan.js';
 
 const ARENA_BYTES = 4 * 2 ** 20;
@@ -23,15 +24,20 @@ export type VxlanEndOptions = Omit<VxlanDeviceOptions, 'fd'> & {
   readonly local: string;
   /** Where that is not the port that the others have. */
   readonly localPort?: number;
+  readonly receiveBufferBytes?: number;
+  readonly telemetry?: Telemetry;
 };
 
-export function openVxlan(native: Native, { local, localPort, ...options }: VxlanEndOptions): VxlanEnd {
+export function openVxlan(
+  native: Native,
+  { local, localPort, receiveBufferBytes = BUFFER_BYTES, telemetry, ...options }: VxlanEndOptions,
+): VxlanEnd {
   const io = new NativeIo(native, ARENA_BYTES);
   const drops = new RecordingSink();
   const bind = { address: local, port: localPort ?? options.port };
-  const buffers = { receiveBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES };
-  const fd = native.udpOpen({ bind, isVxlan: true, ...buffers });
-  const device = new VxlanDevice({ arena: io.arena, io, drops, clock: io, index: 0 }, { fd, ...options });
+  const fd = native.udpOpen({ bind, isVxlan: true, receiveBufferBytes, sendBufferBytes: BUFFER_BYTES });
+  const context = { arena: io.arena, io, drops, clock: io, index: 0, ...(telemetry && { telemetry }) };
+  const device = new VxlanDevice(context, { fd, ...options });
   const close = (): void => {
     device.close();
     io.close();
@@ -50,7 +56,9 @@ export class Correspondent implements Disposable {
   }
 
   static async at(address: string, port: number): Promise<Correspondent> {
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4').bind(port, address);
+    const type = address.includes(':') ? 'udp6' : 'udp4';
+    // Of what is sent at once, it reads nothing before the sender is done.
+    const socket = createSocket({ type, recvBufferSize: BUFFER_BYTES }).bind(port, address);
     await once(socket, 'listening');
     return new Correspondent(socket);
   }

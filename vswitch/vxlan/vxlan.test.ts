@@ -12,8 +12,9 @@ import { NativeIo } from '../device/native-io.js';
 import { openDevice } from '../device/registry.js';
 import { DROP_REASONS } from '../drops.js';
 import { Engine } from '../engine.js';
+import { Telemetry } from '../telemetry.js';
 import { segmentFrame } from '../wire/segment.js';
-import { Correspondent, freePort, openVxlan, type VxlanEnd } from './fixture.js';
+import { Correspondent, freePort, openVxlan, type VxlanEnd, type VxlanEndOptions } from './fixture.js';
 
 const VNI = 100;
 const HEADER = '0800000000006400';
@@ -27,9 +28,12 @@ afterEach(() => {
 });
 
 /** The device here, and whom it knows. */
-async function stage(remotes: readonly string[]): Promise<{ end: VxlanEnd; port: number; at: Correspondent[] }> {
+async function stage(
+  remotes: readonly string[],
+  more: Pick<VxlanEndOptions, 'receiveBufferBytes' | 'telemetry'> = {},
+): Promise<{ end: VxlanEnd; port: number; at: Correspondent[] }> {
   const port = await freePort();
-  const end = openVxlan(native, { local: HERE, remotes, vni: VNI, port, mtuBytes: MTU_BYTES });
+  const end = openVxlan(native, { local: HERE, remotes, vni: VNI, port, mtuBytes: MTU_BYTES, ...more });
   const at = await Promise.all(remotes.map((remote) => Correspondent.at(remote, port)));
   open.push(end, { close: () => at.forEach((one) => one[Symbol.dispose]()) });
   return { end, port, at };
@@ -85,6 +89,22 @@ describe('a VXLAN device', () => {
     send(end, plain(frame(B, A)));
     await expect.poll(() => at[0]!.got).toHaveLength(1);
     expect(elsewhere.got).toEqual([]);
+  });
+
+  it('counts what came while its socket was full', async () => {
+    const telemetry = new Telemetry(Telemetry.allocate());
+    const { end, port, at } = await stage([FIRST], { telemetry, receiveBufferBytes: 8192 });
+    const sent = 100;
+    for (let i = 0; i < sent; i++) await at[0]!.send(datagram(frame(A, B)), HERE, port);
+    const batch = new FrameBatch(end.device.batchSize);
+    while (end.device.rxBatch(batch) > 0);
+    for (let i = 0; i < batch.count; i++) end.arena.release(batch.ids[i]!);
+    expect(batch.count).toBeLessThan(sent);
+    // The kernel tells beside what comes next.
+    expect(telemetry.port(0)).not.toHaveProperty('rxOverruns');
+    await at[0]!.send(datagram(frame(A, B)), HERE, port);
+    await take(end, 1);
+    expect(telemetry.port(0).rxOverruns).toBe(sent - batch.count);
   });
 
   it.each([

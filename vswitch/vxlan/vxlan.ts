@@ -27,6 +27,7 @@ import {
 import type { NativeIo } from '../device/native-io.js';
 import { DropReason, type DropSink } from '../drops.js';
 import { Fdb } from '../fdb.js';
+import { PortField, Telemetry } from '../telemetry.js';
 import { decapsulateEcn, EcnFate, markOf } from '../tunnel/decapsulation.js';
 import { parseEndpoint } from '../tunnel/roaming/endpoint.js';
 import { get16, get32 } from '../wire/bytes.js';
@@ -70,6 +71,7 @@ export class VxlanDevice implements PortDevice {
   readonly batchSize = 256;
   readonly #arena: Arena;
   readonly #drops: DropSink;
+  readonly #telemetry: Telemetry | undefined;
   readonly #port: number;
   readonly #io: NativeIo;
   readonly #vni: number;
@@ -99,6 +101,7 @@ export class VxlanDevice implements PortDevice {
     this.mtuBytes = mtuBytes;
     this.#arena = context.arena;
     this.#drops = context.drops;
+    this.#telemetry = context.telemetry;
     this.#port = context.index;
     this.#io = io;
     this.#vni = vni;
@@ -249,29 +252,22 @@ export class VxlanDevice implements PortDevice {
    */
   #read(): number {
     if (this.#fd === -1) return 0;
-    const { iov, lengths, native, handle } = this.#io;
-    const slots = this.#io.offerSlots(READ_SLOTS);
+    const { lengths, native, handle, slots } = this.#io;
+    const offered = this.#io.offerSlots(READ_SLOTS);
     // A datagram has at most 64 KiB.
-    if (slots < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
-    const n = native.udpRead(handle, this.#receiver, this.#fd, slots, 0, 1);
+    if (offered < MAX_FRAME_SLOTS) return RX_NO_MEMORY;
+    const n = native.udpRead(handle, this.#receiver, this.#fd, offered, 0, 1);
     if (n < 0) return 0;
-    const { next } = this.#arena;
-    let used = 0;
-    // First the slots, since frames that are dropped give theirs back.
-    for (let i = 0; i < n; i++) {
-      const bytes = lengths[i]!;
-      if (bytes < 0) continue;
-      for (let last = used + slotsFor(bytes) - 1; used < last; used++) next[iov[used]!] = iov[used + 1]!;
-      next[iov[used++]!] = -1;
-    }
-    this.#io.takeOffered(used);
+    if (this.#telemetry !== undefined)
+      this.#telemetry.ports[Telemetry.portBase(this.#port) + PortField.rxOverruns] = native.udpOverruns(this.#receiver);
+    this.#io.takeDatagrams(n);
     for (let i = 0, at = 0; i < n; i++) {
       const bytes = lengths[i]!;
       if (bytes < 0) {
         this.#drops.drop(DropReason.badDatagram, -1, this.#port);
         continue;
       }
-      this.#take(this.#arena.adopt(iov[at]!, bytes), i);
+      this.#take(this.#arena.adopt(slots[at]!, bytes), i);
       at += slotsFor(bytes);
     }
     return native.udpMore(this.#receiver);

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hex, packet, pattern, type PacketOptions } from '../../test/tunnel/fixture.js';
-import { Arena, Checksum, HEADROOM_BYTES, SLOT_BYTES } from '../arena.js';
+import { Arena, Checksum, HEADROOM_BYTES, SLOT_BYTES, slotsFor } from '../arena.js';
 import { segmentFrame } from './segment.js';
 import { Segmenter } from './segmenter.js';
 
@@ -83,6 +83,78 @@ describe('segmentation in the arena', () => {
         expect(arena.freeSlots).toBe(SLOTS);
       }),
     );
+  });
+
+  it('cuts all of it into the same runs, and uses it up', () => {
+    const offset = fc.oneof(fc.constant(HEADROOM_BYTES), fc.nat(1200));
+    const runs = new Int32Array(2048);
+    fc.assert(
+      fc.property(
+        options,
+        fc.integer({ min: 300, max: 9000 }),
+        fc.integer({ min: 1, max: 12 }),
+        offset,
+        fc.boolean(),
+        fc.nat(60),
+        (its, gsoSize, runSegments, at, isHeldElsewhere, slotsFree) => {
+          const bytes = packet(its);
+          const frame = place(arena, bytes, at);
+          if (isHeldElsewhere) arena.retain(frame);
+          const held = Array.from({ length: Math.max(0, arena.freeSlots - slotsFree) }, () => arena.takeSlot());
+          expect(segmenter.begin(frame, gsoSize, SLOT_BYTES - at)).toBe(true);
+          const count = segmenter.cut(runSegments, runs);
+          const expected = segmentFrame(bytes, gsoSize)!.map(hex);
+          expect(count).toBe(Math.ceil(expected.length / runSegments));
+          let slots = 0;
+          for (let i = 0; i < count; i++) {
+            const run = runs[i]!;
+            // There was no slot left for it.
+            if (run === -1) continue;
+            const own = expected.slice(i * runSegments, (i + 1) * runSegments);
+            expect([arena.gsoSize[run], arena.csumState[run]]).toEqual([
+              own.length === 1 ? 0 : gsoSize,
+              Checksum.partial,
+            ]);
+            expect(segmentFrame(arena.read(run), gsoSize)!.map(hex)).toEqual(own);
+            slots += arena.slotsOf(run);
+            // One more than a copy, and none more where that is one.
+            const least = slotsFor(arena.length[run]!);
+            expect(arena.slotsOf(run)).toBeLessThanOrEqual(least === 1 ? 1 : least + 1);
+          }
+          if (isHeldElsewhere) {
+            expect(hex(arena.read(frame))).toBe(hex(bytes));
+            arena.release(frame);
+          }
+          expect(arena.freeSlots + slots + held.length).toBe(SLOTS);
+          for (let i = 0; i < count; i++) if (runs[i] !== -1) arena.release(runs[i]!);
+          for (const slot of held) arena.returnSlot(slot);
+          expect(arena.freeSlots).toBe(SLOTS);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('copies little of what it cuts', () => {
+    const frame = place(arena, tcp(65_000), HEADROOM_BYTES);
+    const before = new Set(slotsOf(frame));
+    const runs = new Int32Array(2048);
+    expect(segmenter.begin(frame, 1448, SLOT_BYTES)).toBe(true);
+    const count = segmenter.cut(8, runs);
+    const others = Array.from(runs.subarray(0, count)).flatMap((run) =>
+      slotsOf(run).filter((slot) => !before.has(slot)),
+    );
+    // A slot for each, in which it begins; one begins so that it does not fit, and is copied.
+    expect(count).toBe(6);
+    expect(others.length).toBeLessThan(6 + 7);
+    for (let i = 0; i < count; i++) arena.release(runs[i]!);
+    expect(arena.freeSlots).toBe(SLOTS);
+
+    function slotsOf(first: number): number[] {
+      const slots = [];
+      for (let slot = first; slot !== -1; slot = arena.next[slot]!) slots.push(slot);
+      return slots;
+    }
   });
 
   const tcp = (payloadBytes: number, more: Partial<PacketOptions> = {}): Uint8Array =>

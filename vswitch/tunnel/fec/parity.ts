@@ -7,7 +7,7 @@
  *
  * A block ends behind the first frame with which it has MIN_BLOCK_DATAGRAMS, so that a super-frame and its parity leave
  * together and nothing overtakes what is being rebuilt; when it is WAIT_NS old; or when something else takes a counter.
- * Nothing that is to be sent ever waits for it. Called by `../sender.ts` and `../udp.ts`.
+ * Nothing that is to be sent ever waits for it. Called by `../sender.ts` and `protection.ts`.
  */
 import type { Fec } from '../../../model/fec.js';
 import { ParityBudget } from './parity-budget.js';

@@ -1,6 +1,6 @@
 /**
  * How much parity a block of datagrams gets: what the scenario says (`fec: 10%`), or what the measured loss needs
- * (`fec: auto`). Pure: loss and time come in. Called by `parity.ts` and `../udp.ts`.
+ * (`fec: auto`). Pure: loss and time come in. Called by `parity.ts` and `protection.ts`.
  *
  *   measured loss   0 ──── 0.01 % ── 0.2 % ── 0.5 % ── 1 % ── 2 % ── 5 % ── 10 % ── 20 %
  *   made for         none          │  0.2 % │  0.5 % │  1 % …                                up: at once

@@ -60,7 +60,7 @@ class End {
     if (seal === 'required') {
       const [send, receive] = isFirst ? [3, 5] : [5, 3];
       const algorithm = 'aes-256-gcm' as const;
-      this.device.installKeys({ epoch: EPOCH, algorithm, send: [secret(send)], receive: [secret(receive)] });
+      this.device.installKeys({ epoch: EPOCH, algorithm, send: secret(send), receive: [secret(receive)] });
       this.device.useKeys(EPOCH);
     }
     closing.push(() => {

@@ -18,6 +18,7 @@ import { NativeIo } from '../../device/native-io.js';
 import { TunnelHandshake } from '../../handshake/tunnel-handshake.js';
 import { Telemetry } from '../../telemetry.js';
 import { get32 } from '../../wire/bytes.js';
+import { keysOfLane } from '../tunnel-keys.js';
 import { UdpDevice } from '../udp.js';
 import { DatagramType } from '../wire.js';
 
@@ -85,7 +86,7 @@ class End {
     this.keys = exchanges ? this.#exchange() : undefined;
     if (exchanges) return;
     const [send, receive] = isFirst ? SECRETS : ([SECRETS[1], SECRETS[0]] as const);
-    this.device.installKeys({ epoch: EPOCH, algorithm: 'aes-256-gcm', send: [send], receive: [receive] });
+    this.device.installKeys({ epoch: EPOCH, algorithm: 'aes-256-gcm', send, receive: [receive] });
     this.device.useKeys(EPOCH);
   }
 
@@ -131,7 +132,7 @@ class End {
       },
       keys: {
         install: (keys, done) => {
-          this.device.installKeys(keys);
+          this.device.installKeys(keysOfLane(keys, 0));
           done();
         },
         sendWith: (epoch, done) => {
