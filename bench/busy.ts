@@ -4,8 +4,6 @@
  *
  *   npx tsx bench/busy.ts [--turns 3] [--seconds 5]      as root, after scripts/build; takes its network down again
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { AgentClient } from '../control/client.js';
 import { pathsFrom } from '../control/paths.js';
 import { engineThreads } from '../control/realtime.js';
+import { besideBusyLoops } from '../measure/busy-loops.js';
 import { lanStage } from '../measure/lan-stage.js';
 import type { Arm } from '../measure/stage.js';
 import { median, quantile } from '../measure/statistics.js';
@@ -84,31 +83,27 @@ const stop = new AbortController();
 process.once('SIGINT', () => {
   stop.abort(new Error('interrupted'));
 });
-const busy: ChildProcess[] = [];
 try {
   const place = { agent: await AgentClient.connect(paths), paths, path: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
   await using stage = await lanStage(place, { mtuSized: false }, stop.signal);
   const [bridge, ours] = stage.arms as readonly [Arm, Arm];
   const thread = engineThreads(ours.switches[0]!)[0]!;
-  for (let n = 0; n < BUSY_PROGRAMS; n++) busy.push(spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
   const kernel: Sample[] = [];
   const samples = ALL.map((): Sample[] => []);
-  for (let turn = 0; turn < TURNS; turn++) {
-    kernel.push(await sample(bridge, stop.signal));
-    for (const [i, scheduling] of ALL.entries()) {
-      schedule(thread, scheduling);
-      samples[i]!.push(await sample(ours, stop.signal));
+  await besideBusyLoops(BUSY_PROGRAMS, async () => {
+    for (let turn = 0; turn < TURNS; turn++) {
+      kernel.push(await sample(bridge, stop.signal));
+      for (const [i, scheduling] of ALL.entries()) {
+        schedule(thread, scheduling);
+        samples[i]!.push(await sample(ours, stop.signal));
+      }
     }
-  }
+  });
   console.log(`beside ${BUSY_PROGRAMS} busy loops: RTT, µs   p50    p90    p99   Gbit/s`);
   console.log(row('kernel bridge', kernel));
   ALL.forEach(({ title }, i) => {
     console.log(row(title, samples[i]!));
   });
 } finally {
-  for (const child of busy) {
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
   rmSync(directory, { recursive: true, force: true });
 }

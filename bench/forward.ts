@@ -4,11 +4,12 @@
  *
  *   npx tsx bench/forward.ts
  */
-import { type LinkProperties, NO_EMULATION, NO_INPUTS, PLAIN } from '../model/emulation.js';
+import { type LinkProperties, NO_EMULATION, PLAIN } from '../model/emulation.js';
 import type { Clock } from '../model/clock.js';
 import type { SwitchConfig } from '../model/messages.js';
 import { Checksum, FrameBatch } from '../vswitch/arena.js';
 import { MemoryNetwork } from '../vswitch/memory-network.js';
+import { memorySwitch } from './memory-switch.js';
 
 const BATCH = 64;
 /** Of one try in `allocatedBytes`: what the two looks at the heap take themselves is little beside it. */
@@ -26,13 +27,7 @@ const JITTERY: LinkProperties = {
 };
 
 function config(ports: number, ways: LinkProperties): SwitchConfig {
-  return {
-    network: 'bench',
-    networkNumber: 1,
-    seed: 1,
-    inputs: NO_INPUTS,
-    machine: 'local',
-    bridges: [{ name: 's', transparent: false, ageingSeconds: 300, fdbLimit: 4096 }],
+  return memorySwitch(['s'], {
     devices: Array.from({ length: ports }, (_, i) => ({ kind: 'tap', name: `t${i}`, mtuBytes: 1500, vnetHdr: true })),
     links: Array.from({ length: ports }, (_, i) => ({
       name: `l${i}`,
@@ -40,7 +35,7 @@ function config(ports: number, ways: LinkProperties): SwitchConfig {
       forward: ways,
       reverse: PLAIN,
     })),
-  };
+  });
 }
 
 /** Frames that the far ends pass to and fro: every frame that arrives is sent on, to the next port. */
