@@ -83,12 +83,12 @@ describe.runIf(isRoot && canLose)(`a path that loses datagrams${whyNot}`, () => 
     ...argv,
   ];
 
-  /** Bits per second that came. */
+  /** Bits per second that came, by a sender that takes every loss for a full queue. */
   const transfer = async (fec: string): Promise<number> => {
     const server = spawn(LUTHIER, exec(fec, 'h2', 'iperf3', '-s', '-1', '--forceflush'), { env: bench.env });
     const served = once(server, 'close');
     await speaks(server);
-    const text = await bench.ok(...exec(fec, 'h1', 'iperf3', '-J', '-t', String(SECONDS), '-O1', '-c', '10.0.1.2'));
+    const text = await bench.ok(...exec(fec, 'h1', 'iperf3', '-J', '-Creno', '-t', String(SECONDS), '-O1', '-c', '10.0.1.2'));
     await served;
     const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
     return end.sum_received.bits_per_second;
