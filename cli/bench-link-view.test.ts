@@ -22,6 +22,6 @@ it('has errors of rates with their sign, and says when a sender did not fill the
 it('has the distribution, the cost, the change and the memory', () => {
   expect(text).toMatch(/^uniform .* 0\.333 ✓ +0\.940$/m);
   expect(text).toMatch(/^ratio +1\.25 ✓ +2\.00$/m);
-  expect(text).toContain('p99 6.00 ms ✗');
+  expect(text).toContain('p99 6.00 ms ✗, at most 7.00 ms (10); is answered in: p50 2.00, p99 8.00 ms');
   expect(text).toContain('takes 512 B ✓');
 });

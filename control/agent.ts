@@ -192,7 +192,8 @@ async function answer(
     networks.abort(name);
   } else if (request.method === 'PATCH' && name !== undefined && part === 'links' && item !== undefined) {
     const { set, from } = await readJson(request, LinkRequest, MAX_BODY_BYTES);
-    json(linkSettings(await networks.changeLink(name, item, parseChange(set), from)));
+    const { link, doneNs } = await networks.changeLink(name, item, parseChange(set), from);
+    json({ ...linkSettings(link), ...(doneNs === undefined ? {} : { doneMonotonicNs: doneNs }) });
   } else if (request.method === 'DELETE' && name !== undefined) {
     if (!networks.has(name)) networks.get(name);
     await streamProgress(response, (report) =>

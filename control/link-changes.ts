@@ -36,6 +36,12 @@ export async function tellEvents(live: LiveNetwork, others: Iterable<string> = [
   await tellLinks(live, new Set([...comingEvents(live.network).map(({ link }) => link), ...others]));
 }
 
+export interface ChangedLink {
+  readonly link: Link;
+  /** By CLOCK_MONOTONIC; absent: no switch process that has it runs. */
+  readonly doneNs?: number;
+}
+
 /**
  * Both directions, or the one that leaves the node `from`. Throws UsageError, and nothing has changed, where it cannot be,
  * or an event that is still to come could not be any more.
@@ -45,14 +51,15 @@ export async function changeByHand(
   name: string,
   set: RawLinkProperties,
   from: string | undefined,
-): Promise<Link> {
+): Promise<ChangedLink> {
   const { network: before, nowNs: atNs } = live.present;
   const link = changeLink(before, name, set, from);
   requireEvents(before, link);
   const was = before.links.find((candidate) => candidate.name === name)!;
   live.journal.append({ op: 'link', atNs, link });
+  let doneNs: number | undefined;
   try {
-    await tellLinks(live, new Set([name]));
+    doneNs = await tellLinks(live, new Set([name]));
   } catch (cause) {
     live.journal.append({ op: 'link', atNs, link: was });
     await tellLinks(live, new Set([name]));
@@ -62,7 +69,7 @@ export async function changeByHand(
     const to = withLink(before, link);
     await announceHosts({ live, to }, { nodes: moved(before, to) });
   }
-  return link;
+  return { link, ...(doneNs === undefined ? {} : { doneNs }) };
 }
 
 /** A direction that was down is up. */
@@ -83,8 +90,11 @@ function requireEvents(network: Network, link: Link): void {
   }
 }
 
-/** A switch process that has ended is told by whoever starts another. */
-async function tellLinks(live: LiveNetwork, names: ReadonlySet<string>): Promise<void> {
+/**
+ * A switch process that has ended is told by whoever starts another. Returns when the last of those that run did it, by
+ * CLOCK_MONOTONIC.
+ */
+async function tellLinks(live: LiveNetwork, names: ReadonlySet<string>): Promise<number | undefined> {
   const { zero } = live.header;
   if (zero === undefined) throw new LuthierError('E_INTERNAL', `network ${live.header.name} has no time zero`);
   const told = scheduledLinks(live.network, names, zero.monotonicNs);
@@ -98,13 +108,15 @@ async function tellLinks(live: LiveNetwork, names: ReadonlySet<string>): Promise
       anew.map((machine) => configs.get(machine)!),
     );
   }
-  await Promise.all(
+  const done = await Promise.all(
     [...told].map(async ([machine, links]) => {
       try {
-        await live.switchOf(machine).setLinks(links);
+        return [await live.switchOf(machine).setLinks(links)];
       } catch (cause) {
         if (isAlive(live.process(`switch:${machine}`))) throw cause;
+        return [];
       }
     }),
   );
+  return done.flat().reduce<number | undefined>((last, doneNs) => Math.max(last ?? 0, doneNs), undefined);
 }

@@ -6,7 +6,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { StateError } from '../model/errors.js';
 import type { NetworkSummary, PlanReport } from '../model/messages.js';
-import type { Link, Network } from '../model/network.js';
+import type { Network } from '../model/network.js';
 import type { RawLinkProperties } from '../model/scenario.js';
 import { removeAllLimits } from './actions/hosts.js';
 import type { AgentOptions } from './agent-options.js';
@@ -15,7 +15,7 @@ import { requireEngines } from './engine-count.js';
 import { capacityProblems, demandOf, foresee, type Demand } from './capacity.js';
 import { EventWatch } from './event-watch.js';
 import { Journal, journalFiles, type JournalHeader, type OnRecord } from './journal.js';
-import { changeByHand, startClock, tellEvents } from './link-changes.js';
+import { type ChangedLink, changeByHand, startClock, tellEvents } from './link-changes.js';
 import { LiveNetwork } from './live.js';
 import type { Scenario } from './scenario/index.js';
 import { readMachineLimits } from './machine-limits.js';
@@ -170,10 +170,10 @@ export class Networks {
    * Changes a link in place, in both directions or the one that leaves the node `from`, until it is changed again: by hand,
    * an event, or an `up`. Those who change links of a network do so one after the other.
    */
-  async changeLink(name: string, link: string, set: RawLinkProperties, from?: string): Promise<Link> {
+  async changeLink(name: string, link: string, set: RawLinkProperties, from?: string): Promise<ChangedLink> {
     const live = this.get(name);
     while (this.#linkChange(name) !== undefined) await this.#linkChange(name);
-    let changed: Link | undefined;
+    let changed: ChangedLink | undefined;
     await this.#exclusively(name, 'link', new AbortController(), async () => {
       const { status } = live.journal.state;
       if (status !== 'running')

@@ -112,9 +112,14 @@ export class SwitchClient {
     await requestJson({ ...this.#to('PUT', '/config'), body: config, timeoutMs: 20_000 });
   }
 
-  /** Changes links of its configuration in place, all at once. */
-  async setLinks(links: readonly ScheduledLink[]): Promise<void> {
-    await requestJson({ ...this.#to('PUT', '/links'), body: links, timeoutMs: 5_000 });
+  /** Changes links of its configuration in place, all at once; by CLOCK_MONOTONIC when that was done. */
+  async setLinks(links: readonly ScheduledLink[]): Promise<number> {
+    const answer = await requestJson<{ doneNs: number }>({
+      ...this.#to('PUT', '/links'),
+      body: links,
+      timeoutMs: 5_000,
+    });
+    return answer.doneNs;
   }
 
   /** Changes that were due later and were done, all but the first `after` of its life. */

@@ -138,8 +138,13 @@ export interface TransferCost {
 }
 
 /** From a change's sending to the agent's socket to its answer that the engine has applied it. */
-export interface ChangeReport {
+/** From a change's sending to the agent's socket until its engine has applied it, and until the agent has `answered`. */
+export interface ChangeReport extends ChangeTimes {
   readonly changes: number;
+  readonly answered: ChangeTimes;
+}
+
+export interface ChangeTimes {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly mostMs: number;

@@ -392,6 +392,8 @@ export interface LinkSettings {
   readonly ends: readonly [string, string];
   readonly forward: RawLinkProperties;
   readonly reverse: RawLinkProperties;
+  /** When it has been so for the first time: CLOCK_MONOTONIC of the machine. Absent: no switch process that has it runs. */
+  readonly doneMonotonicNs?: number;
 }
 
 /** `GET /networks/NAME/events`: what `inspect --events --json` prints under `events`. Times are since time zero. */

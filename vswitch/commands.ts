@@ -67,7 +67,8 @@ export interface Commands {
   commit: [arguments: undefined, answer: Layout];
   abandon: [arguments: undefined, answer: undefined];
   /** All at once, between two breaths; when one of them is unknown, none. */
-  setLinks: [links: readonly ScheduledLink[], answer: undefined];
+  /** Answers by CLOCK_MONOTONIC when they were as they should be. */
+  setLinks: [links: readonly ScheduledLink[], answer: number];
   /** As `PortDevice.watchArrivals`; the engine owns the descriptor from here on. */
   watchArrivals: [arguments: { device: string; fd: number }, answer: undefined];
   /** Per bridge; `hi` and `lo` as in `fdb.ts`, `link` an index, `refused` as `Fdb.refused`. */

@@ -3,7 +3,7 @@
  *
  *   PUT  /identity                            SwitchIdentity → {}; for the tunnels of configurations that follow
  *   PUT  /config                              SwitchConfig → {} when it is applied, wholly
- *   PUT  /links                               ScheduledLink[] → {} when all of them are as they should be
+ *   PUT  /links                               ScheduledLink[] → { doneNs } when all of them are as they should be
  *   GET  /changes[?after=N]                   DoneChange[], in the order in which they were done
  *   GET  /state                               SwitchState
  *   GET  /tunnels                             TunnelState[], when all are sealed, or nothing came of it for 10 s
@@ -106,8 +106,7 @@ export class Control {
           await this.#configured(response);
           break;
         case 'PUT /links':
-          await this.#putLinks(await readBody(request));
-          sendJson(response, 200, {});
+          sendJson(response, 200, { doneNs: await this.#putLinks(await readBody(request)) });
           break;
         case 'GET /state':
           sendJson(response, 200, await this.#state());
@@ -155,17 +154,18 @@ export class Control {
   }
 
   /** Changes links in place, all at once. */
-  #putLinks(body: string): Promise<void> {
+  #putLinks(body: string): Promise<number> {
     const links = parseLinks(parseJson(body));
     return this.#inTurn(async () => {
       const config = this.#config;
       if (config === undefined) throw new StateError('the switch process has no configuration yet');
       for (const link of links) checkInputs(link, config.inputs);
-      await this.#engines.setLinks(links);
+      const doneNs = await this.#engines.setLinks(links);
       const wasEmulated = this.#emulated.size > 0;
       this.#linksAre(links);
       this.#engines.watchStrains(this.#emulated);
       if (!wasEmulated) await this.#watchArrivals();
+      return doneNs;
     });
   }
 
@@ -205,7 +205,7 @@ export class Control {
   }
 
   /** After what was asked before. */
-  #inTurn(apply: () => Promise<void>): Promise<void> {
+  #inTurn<Value>(apply: () => Promise<Value>): Promise<Value> {
     const applied = this.#applying.then(apply);
     // Who asked is told of a failure; whoever comes next only waits for its end.
     this.#applying = applied.catch(() => undefined);

@@ -201,10 +201,11 @@ export class Engines {
   }
 
   /** In each engine, all between the same two breaths; where one is unknown, none. */
-  async setLinks(links: readonly ScheduledLink[]): Promise<void> {
+  async setLinks(links: readonly ScheduledLink[]): Promise<number> {
     if (this.#shards === undefined) throw new StateError('the switch process has no configuration yet');
     const told = shardLinks(links, this.#shards);
-    await this.#all((thread, i) => (told[i]!.length === 0 ? undefined : thread.call('setLinks', told[i]!)));
+    const doneNs = await this.#all((thread, i) => (told[i]!.length === 0 ? 0 : thread.call('setLinks', told[i]!)));
+    return Math.max(...doneNs);
   }
 
   /** A TAP of the configuration tells from here on when its frames came; the descriptor is the engine's. */

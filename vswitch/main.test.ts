@@ -138,10 +138,11 @@ describe.skipIf(unavailable !== undefined).each([1, 2])(`a switch process, engin
       { atNs: nowNs() - 2e9, ...up },
       { atNs: nowNs() - 1e9, ...down },
     ];
-    expect(await running.call('PUT', '/links', [{ name: 'h1--s1', ...up, later: past }])).toEqual({
-      status: 200,
-      body: {},
-    });
+    const begunNs = nowNs();
+    const answer = await running.call('PUT', '/links', [{ name: 'h1--s1', ...up, later: past }]);
+    expect(answer).toEqual({ status: 200, body: { doneNs: expect.any(Number) as number } });
+    const { doneNs } = answer.body as { doneNs: number };
+    expect([doneNs > begunNs, doneNs < nowNs()]).toEqual([true, true]);
     await expect.poll(done, { timeout: 20_000 }).toMatchObject(past.map(({ atNs }) => ({ link: 'h1--s1', atNs })));
     expect([await stateOf('h1--s1'), await stateOf('h2--s1')]).toEqual(['down', 'up']);
     const later = { atNs: nowNs() + 300e6, ...up };

@@ -128,7 +128,7 @@ const commands: { [Name in CommandName]: (given: Commands[Name][0]) => Commands[
   setLinks: (links) => {
     engine.topology.setLinks(links);
     schedule.replace(links);
-    return undefined;
+    return monotonicNs();
   },
 
   watchArrivals: ({ device, fd }) => {
@@ -259,6 +259,12 @@ function changeWhatIsDue(): void {
   engine.topology.setLinks(changes);
   const done = due.map(({ atNs, change }) => ({ link: change.name, atNs, doneNs }));
   port.postMessage({ event: 'changed', changes, done } satisfies EngineEvent);
+}
+
+/** By CLOCK_MONOTONIC, read now. */
+function monotonicNs(): number {
+  io.tick();
+  return start.zeroNs + io.nowNs();
 }
 
 function layout(): Layout {

@@ -77,9 +77,12 @@ export class LinkStage implements AsyncDisposable {
     await this.change(properties, direction);
   }
 
-  async change(properties: RawLinkProperties, direction: 'both' | 'from h1' = 'both'): Promise<void> {
-    if (Object.keys(properties).length === 0) return;
-    await this.#agent.setLink(this.#network.name, LINK, properties, direction === 'both' ? undefined : 'h1');
+  /** Returns when it was done, by CLOCK_MONOTONIC in nanoseconds; undefined where there is nothing to change. */
+  async change(properties: RawLinkProperties, direction: 'both' | 'from h1' = 'both'): Promise<number | undefined> {
+    if (Object.keys(properties).length === 0) return undefined;
+    const from = direction === 'both' ? undefined : 'h1';
+    const { doneMonotonicNs } = await this.#agent.setLink(this.#network.name, LINK, properties, from);
+    return doneMonotonicNs;
   }
 
   /** What is measured of each setting, one after the other; at the end nothing is emulated. */

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { gone, processId } from '../../control/process.js';
 import { loadText } from '../../control/scenario/index.js';
-import type { EventState, NetworkState } from '../../model/messages.js';
+import type { EventState, LinkSettings, NetworkState } from '../../model/messages.js';
 import { Conversation } from './conversation.js';
 import { agentPidOf, Bench, LUTHIER } from './machine.js';
 
@@ -73,6 +73,13 @@ it('changes the round trip of a running ping, and no answer is lost', async () =
   const numbers = [...text.matchAll(/icmp_seq=(\d+)/g)].map(([, number]) => Number(number));
   expect(new Set(numbers).size).toBe(Math.max(...numbers));
 }, 120_000);
+
+it('says when it was done, by the clock that all processes have', async () => {
+  const begunNs = process.hrtime.bigint();
+  const { doneMonotonicNs } = JSON.parse(await bench.ok('set', 'h2--s1', 'delay=1ms', '--json')) as LinkSettings;
+  const doneNs = BigInt(Math.round(doneMonotonicNs!));
+  expect([doneNs > begunNs, doneNs < process.hrtime.bigint()]).toEqual([true, true]);
+}, 60_000);
 
 it('is as it was set when the agent and the switch processes were killed, until an up says what the file says', async () => {
   await bench.ok('set', 'h1--s1', 'delay=40ms', 'loss=none');
