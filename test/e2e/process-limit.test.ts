@@ -7,7 +7,7 @@ import {
   accessSync,
   constants,
   existsSync,
-  mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmdirSync,
@@ -27,6 +27,8 @@ import { agentPidOf, Bench, isRoot, LUTHIER, QUICK, processesOf, run } from './m
 const MANY = 200;
 /** Beside what runs, for the command, its agent and the beginning of a network: not for `MANY` hosts. */
 const SPARE = 120;
+/** Once a network is being made: for its keeper and some hosts. */
+const FEW = 20;
 
 const textOf = (hosts: number): string => {
   const names = Array.from({ length: hosts }, (_, i) => `h${i + 1}`);
@@ -105,7 +107,7 @@ describe.skipIf(isRoot)('RLIMIT_NPROC (skipped for root, for whom it does not ho
         if (type !== 'plan') return;
         // Meanwhile it makes nothing.
         process.kill(pid, 'SIGSTOP');
-        const processes = threadsNow() + SPARE;
+        const processes = threadsNow() + FEW;
         for (const own of processesOf(bench.directory)) limit(own.pid, processes);
         process.kill(pid, 'SIGCONT');
       },
@@ -134,8 +136,7 @@ function isUsable({ version, directory, controllers }: ReturnType<typeof readCgr
 describe.skipIf(hierarchy === undefined)('pids.max (skipped where the tests may not make a cgroup of it)', () => {
   let group: string;
   beforeEach(() => {
-    group = join(hierarchy!.directory, `luthier-test-${process.pid}`);
-    mkdirSync(group);
+    group = mkdtempSync(join(hierarchy!.directory, 'luthier-test-'));
   });
   afterEach(async () => {
     await removeGroup(group);
