@@ -7,7 +7,7 @@ import { agentPidOf, Bench, isRoot } from './machine.js';
 const HOSTS = 1000;
 
 const title = 'a thousand hosts on one switch ping every tenth (as root: only root may raise the limit of neighbours)';
-it.skipIf(!isRoot)(title, { timeout: 300_000 }, async () => {
+it.skipIf(!isRoot)(title, { timeout: 600_000 }, async () => {
   await using bench = new Bench();
   await bench.ok('up', bench.scenario('crowd', crowd(HOSTS)));
   const { network } = JSON.parse(await bench.ok('inspect', '--json', 'crowd')) as { network: NetworkState };

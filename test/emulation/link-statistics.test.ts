@@ -77,7 +77,7 @@ const CUMULATIVE: Partial<Record<string, (x: number) => number>> = {
   pareto: (x) => 1 - Math.max(1, 1.5 + (x * Math.sqrt(3)) / 2) ** -3,
 };
 
-describe('of a million frames', () => {
+describe('of a million frames', { timeout: 60_000 }, () => {
   it.each(Object.keys(CUMULATIVE))('delays are %s, about the delay', (shape) => {
     const [delayNs, jitterNs] = [20e6, 1e6];
     const jitter: Jitter = { jitterNs, distribution: shape as 'normal', correlationRatio: 0 };

@@ -183,6 +183,6 @@ describe('a link that moves drops the same packets, and gives the same at the sa
         }),
         { numRuns: 80, endOnFailure: true },
       );
-    });
+    }, 60_000);
   }
 });
