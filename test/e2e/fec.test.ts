@@ -32,6 +32,8 @@ const ETHTOOL = ['/usr/sbin/ethtool', '/sbin/ethtool'].find((file) => existsSync
 const canLose = existsSync(NFT) && ETHTOOL !== undefined;
 const whyNot = canLose ? '' : ' (skipped: needs nftables and ethtool)';
 const PATIENCE = { timeout: 30_000, interval: 200 };
+/** Takes a loss for a full queue. The machine's own may not, as BBR, and has little to gain. */
+const CONGESTION = 'reno';
 const SECONDS = 3;
 const PINGS = 800;
 
@@ -83,12 +85,13 @@ describe.runIf(isRoot && canLose)(`a path that loses datagrams${whyNot}`, () => 
     ...argv,
   ];
 
-  /** Bits per second that came, by a sender that takes every loss for a full queue. */
+  /** Bits per second that came. */
   const transfer = async (fec: string): Promise<number> => {
     const server = spawn(LUTHIER, exec(fec, 'h2', 'iperf3', '-s', '-1', '--forceflush'), { env: bench.env });
     const served = once(server, 'close');
     await speaks(server);
-    const text = await bench.ok(...exec(fec, 'h1', 'iperf3', '-J', '-Creno', '-t', String(SECONDS), '-O1', '-c', '10.0.1.2'));
+    const load = ['-t', String(SECONDS), '-O1', '-C', CONGESTION];
+    const text = await bench.ok(...exec(fec, 'h1', 'iperf3', '-J', ...load, '-c', '10.0.1.2'));
     await served;
     const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
     return end.sum_received.bits_per_second;
@@ -138,7 +141,7 @@ describe.runIf(isRoot && canLose)(`a path that loses datagrams${whyNot}`, () => 
     for (const fec of ['none', 'auto']) await lose(fec, 5);
     const [without, withIt] = await Promise.all([lost('none'), lost('auto')]);
     // Nearly one in ten; both ways, one in 400 each: the ping and its parity.
-    expect(without).toBeGreaterThan(PINGS / 20);
+    expect(without).toBeGreaterThan(PINGS / 25);
     expect(withIt).toBeLessThan(PINGS / 40);
   });
 
