@@ -1,10 +1,11 @@
 /** Faults of what is around: a full disk, files that vanish, a device that is missing. A clear error each, and no loss. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentClient } from '../../control/client.js';
 import { journalFiles } from '../../control/journal.js';
 import { isMachineRoot } from '../../control/privileges.js';
+import { endProcess, processId } from '../../control/process.js';
 import { agentPidOf, Bench, LUTHIER, run } from './machine.js';
 
 const LAN = `
@@ -98,8 +99,11 @@ it('a record that is cut or damaged: nothing of it is touched, and other command
   // A line in the middle that makes no sense.
   const lines = whole.toString().split('\n');
   writeFileSync(record!, [lines[0], 'no sense', ...lines.slice(1)].join('\n'));
+  // An agent that takes nothing over ends after a moment, and its log with it.
+  const log = openSync(bench.path('state/agent.log'), 'r');
   await bench.ok('ls');
-  expect(readFileSync(bench.path('state/agent.log'), 'utf8')).toContain('makes no sense');
+  expect(readFileSync(log, 'utf8')).toContain('makes no sense');
+  closeSync(log);
   // As it was: nothing is lost.
   await endIdleAgent();
   writeFileSync(record!, whole);
@@ -132,8 +136,6 @@ it('a runtime folder that was removed under a running network: down still remove
 
 /** An agent that takes nothing over ends by itself; told to, at once. */
 async function endIdleAgent(): Promise<void> {
-  const pid = agentPidOf(bench.directory);
-  if (pid === undefined) return;
-  process.kill(pid, 'SIGTERM');
-  while (agentPidOf(bench.directory) !== undefined) await new Promise((resolve) => setTimeout(resolve, 10));
+  const agent = processId(agentPidOf(bench.directory) ?? 0);
+  if (agent !== undefined) await endProcess(agent, Infinity);
 }
