@@ -8,6 +8,8 @@ import type { BenchReport } from '../../model/bench.js';
 import { Bench, LUTHIER } from './machine.js';
 
 const MOST_WAIT_SECONDS = 0.3;
+/** They measure for as long as they do; on a busy machine all else takes several times as long. */
+const PATIENCE = { timeout: 300_000 };
 
 let bench: Bench;
 beforeAll(() => {
@@ -15,7 +17,7 @@ beforeAll(() => {
 });
 afterAll(() => bench[Symbol.asyncDispose]());
 
-it('measures a tunnel beside VXLAN, and leaves nothing', async () => {
+it('measures a tunnel beside VXLAN, and leaves nothing', PATIENCE, async () => {
   const [json, svg] = [bench.path('tunnel.json'), bench.path('tunnel.svg')];
   const table = await bench.ok('bench', 'tunnel', '--quick', '--underlay', 'cut-gro', '--json', json, '--svg', svg);
   await bench.nothingLeft();
@@ -50,7 +52,7 @@ it('measures a tunnel beside VXLAN, and leaves nothing', async () => {
     }
 });
 
-it('measures an emulated link in all its parts, and leaves nothing', async () => {
+it('measures an emulated link in all its parts, and leaves nothing', PATIENCE, async () => {
   const [json, svg] = [bench.path('link.json'), bench.path('link.svg')];
   const table = await bench.ok('bench', 'link', '--quick', '--json', json, '--svg', svg);
   await bench.nothingLeft();
@@ -85,13 +87,13 @@ it('measures the parts that were asked for, and refuses those that there are not
 
 it('leaves nothing on ^C', async () => {
   const child = spawn(LUTHIER, ['bench', 'lan'], { env: bench.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const closed = once(child, 'close');
   let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    // Once: a second ^C would end it at once.
-    if (text.includes('pair 1 of 15')) child.kill('SIGINT');
-    errors += text;
-  });
-  expect(await once(child, 'close')).toEqual([1, null]);
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  await expect.poll(() => errors, { timeout: 60_000 }).toContain('pair 1 of 15');
+  // Once: a second ^C would end it at once.
+  child.kill('SIGINT');
+  expect(await closed).toEqual([1, null]);
   expect(errors).toContain('luthier: interrupted');
   await bench.nothingLeft();
 });
