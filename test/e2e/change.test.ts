@@ -256,7 +256,7 @@ it('is what the file says after every kind of change, and disturbs nobody else',
     }
   }
   await twins.down(NAME);
-}, 300_000);
+}, 600_000);
 
 it('is known to all at once where a silent host moves, or another has its address', async () => {
   const draft = new Draft();

@@ -194,7 +194,7 @@ describe.skipIf(availableParallelism() < 2)('two engines (skipped where there is
     const { pid } = await processOf('a');
     const killed = processId(pid)!;
     process.kill(pid, 'SIGKILL');
-    expect(await gone(killed, 10_000)).toBe(true);
+    expect(await gone(killed, 30_000)).toBe(true);
     await goOn();
     await expect.poll(async () => (await processOf('a')).state, { timeout: 30_000 }).toBeDefined();
     expect(engineThreads((await processOf('a')).pid)).toHaveLength(2);
@@ -236,7 +236,7 @@ events:
     for (const { pid } of processes) {
       const killed = processId(pid)!;
       process.kill(pid, 'SIGKILL');
-      expect(await gone(killed, 10_000)).toBe(true);
+      expect(await gone(killed, 30_000)).toBe(true);
       await Promise.all(talks.map((talk) => talk.goesOn()));
     }
     await replaceKeysEachSecond(bench.paths);

@@ -49,7 +49,7 @@ const up = async (): Promise<void> => (await agent()).up(SCENARIO, QUICK);
 async function kill(...pids: readonly number[]): Promise<void> {
   const ids = pids.map((pid) => processId(pid)!);
   for (const pid of pids) process.kill(pid, 'SIGKILL');
-  for (const id of ids) expect(await gone(id, 10_000)).toBe(true);
+  for (const id of ids) expect(await gone(id, 30_000)).toBe(true);
 }
 
 const until = (condition: () => Promise<boolean>, message: string): Promise<void> =>

@@ -66,7 +66,7 @@ it('after its record, the next agent tells the switch processes', async () => {
   await (await AgentClient.connect(bench.paths)).up(SCENARIO);
   const dying = processId(pid)!;
   await expect(set('h2--s1', { delay: '60ms' })).rejects.toMatchObject({ code: 'E_REMOTE' });
-  expect(await gone(dying, 10_000)).toBe(true);
+  expect(await gone(dying, 30_000)).toBe(true);
   const agent = await AgentClient.connect(bench.paths);
   const { linkStates } = await agent.network('told');
   expect(linkStates.find(({ name }) => name === 'h2--s1')).toMatchObject({
@@ -82,11 +82,11 @@ it('before its record, nothing has changed', async () => {
   await agent.setLink('told', 'h2--s1', { delay: 'none' });
   const living = processId(agentPidOf(bench.directory)!)!;
   process.kill(living.pid, 'SIGTERM');
-  expect(await gone(living, 10_000)).toBe(true);
+  expect(await gone(living, 30_000)).toBe(true);
   const pid = await startAgentProgram(bundle.file('dying-agent'), bench.paths, { LUTHIER_TEST_DIES: 'before:link {' });
   const dying = processId(pid)!;
   await expect(set('h2--s1', { delay: '60ms' })).rejects.toMatchObject({ code: 'E_REMOTE' });
-  expect(await gone(dying, 10_000)).toBe(true);
+  expect(await gone(dying, 30_000)).toBe(true);
   const next = await AgentClient.connect(bench.paths);
   const { linkStates } = await next.network('told');
   expect(linkStates.find(({ name }) => name === 'h2--s1')).toMatchObject({ forward: {}, reverse: {} });
