@@ -47,6 +47,7 @@ export async function checkMachine(): Promise<Check[]> {
     await iproute(),
     cgroups(),
     await scheduling(),
+    await processors(),
     await limits(),
     program('ping', 'iputils-ping'),
     program('traceroute', 'traceroute'),
@@ -130,6 +131,15 @@ async function scheduling(): Promise<Check> {
   const detail = 'engines share time with all else: emulated links are late beside programs that compute';
   if (availableParallelism() < 2) return { name, status: 'limited', detail, mend: 'use a machine with two processors' };
   return { name, status: 'limited', detail, mend: isMachineRoot() ? 'grant CAP_SYS_NICE' : 'run as root' };
+}
+
+/** A program that is woken for what a link delivers is late where its processor sleeps deeply. */
+async function processors(): Promise<Check> {
+  const name = 'processors';
+  const { canKeepAwake } = await import('../control/processors.js');
+  if (canKeepAwake()) return { name, status: 'ok', detail: 'are awake for what emulated links deliver' };
+  const detail = 'sleep as they like: who waits for what emulated links deliver is woken late';
+  return { name, status: 'limited', detail, ...(isMachineRoot() ? {} : { mend: 'run as root' }) };
 }
 
 /** Opens TAPs in a network namespace made for it, in a user namespace where that is how we work. */

@@ -23,6 +23,7 @@ import type {
 } from '../model/messages.js';
 import { openStream, requestJson, type StreamEnd } from './http.js';
 import { nsrunPath } from './native-tools.js';
+import { openLatencyRequests } from './processors.js';
 
 /** Where the confined process sees the package's folder. */
 const APP_DIRECTORY = '/tmp/app';
@@ -30,6 +31,8 @@ const CONTROL_FD = 3;
 const KEEPER_FD = 4;
 /** Where it hears that it is on record. */
 const RECORDED_FD = 5;
+/** From here on one for each engine, where there are any (`processors.ts`). */
+const FIRST_LATENCY_FD = 6;
 
 export interface SwitchStart {
   readonly machine: string;
@@ -54,6 +57,7 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
   const listening = native.unixListen(start.socket, 16);
   const keeper = KeeperClient.connect(start.keeperSocket);
   const log = openSync(start.logFile, 'a', 0o600);
+  const latencyFds = openLatencyRequests(start.engines);
   try {
     keeper.restrict(`${start.machine}/`);
     const child = spawn(
@@ -63,18 +67,20 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
         ...['--uid', String(start.uid), '--gid', String(start.uid)],
         ...['--app', packageDirectory, '--exe', process.execPath],
         ...['--keep', String(CONTROL_FD), '--keep', String(KEEPER_FD), '--await', String(RECORDED_FD)],
+        ...latencyFds.flatMap((_, i) => ['--keep', String(FIRST_LATENCY_FD + i)]),
         '--',
         // The engine allocates nothing while it runs; small heaps keep the idle process small.
         '--max-semi-space-size=1',
         `${APP_DIRECTORY}/dist/bin/vswitch.js`,
         ...['--memory', String(start.memoryBytes), '--engines', String(start.engines)],
         ...(start.compensation ? [] : ['--no-compensation']),
+        ...(latencyFds.length === 0 ? [] : ['--latency-fds']),
       ],
       {
         cwd: '/',
         detached: true,
         env: { LANG: 'C', NODE_ENV: 'production', ...insideView(start.env) },
-        stdio: ['ignore', log, log, listening, keeper.fd, 'pipe'],
+        stdio: ['ignore', log, log, listening, keeper.fd, 'pipe', ...latencyFds],
       },
     );
     if (child.pid === undefined) throw new LuthierError('E_SWITCH', `cannot start ${nsrunPath}`);
@@ -93,6 +99,7 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
     }
   } finally {
     closeSync(log);
+    for (const fd of latencyFds) closeSync(fd);
     keeper.close();
     native.close(listening);
   }

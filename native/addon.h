@@ -217,7 +217,7 @@ int64_t monotonic_ns(void);
 /* --- the calls, as binding.ts names them -------------------------------------------------------------------------- */
 
 #define NATIVE_CALLS(CALL)                                                                                             \
-  CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain)                          \
+  CALL(close) CALL(dup) CALL(setCloexec) CALL(eventfd) CALL(eventfdSignal) CALL(eventfdDrain) CALL(requestLatency)     \
   CALL(seqpacketConnect) CALL(unixListen) CALL(sendMessage) CALL(receiveMessage)                                       \
   CALL(tapOpen) CALL(tapSetCarrier) CALL(arrivalsOpen) CALL(arrivalsCreate) CALL(arrivalsDestroy) CALL(udpOpen) CALL(udpAddress) CALL(udpRouteMtu) CALL(udpReceiveBufferBytes)       \
   CALL(udpFeatures)                                                                                                    \

@@ -2,7 +2,7 @@
  * The addon against the kernel: errors, memory, time, UDP, and what data-path calls must refuse. TAPs: tap.test.ts.
  */
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,24 @@ function udpPair(address = '127.0.0.1'): [number, number] {
   native.close(first);
   return [own(native.udpOpen({ bind: at, connect: native.udpAddress(second) })), second];
 }
+
+const LATENCY_DEVICE = '/dev/cpu_dma_latency';
+
+it.runIf(isRoot && existsSync(LATENCY_DEVICE))('asks processors to be awake, until it takes that back', async () => {
+  const fd = own(openSync(LATENCY_DEVICE, 'r+'));
+  /** The least that anybody asks for. */
+  const askedUs = (): number => {
+    const us = new Int32Array(1);
+    readSync(fd, us, 0, 4, 0);
+    return us[0]!;
+  };
+  expect(native.requestLatency(fd, 0)).toBe(0);
+  expect(askedUs()).toBe(0);
+  expect(native.requestLatency(fd, -1)).toBe(0);
+  // Engines of other tests ask, too, for moments.
+  await expect.poll(askedUs).toBeGreaterThan(0);
+  expect(native.requestLatency(1_000_000, 0)).toBe(-EBADF);
+});
 
 describe('set-up calls', () => {
   it('carry syscall and errno in their errors', () => {

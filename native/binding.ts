@@ -190,6 +190,11 @@ export interface Native {
   eventfdSignal(fd: number): number;
   /** Data-path call: reads it empty; 1 when it had been signalled, else 0. */
   eventfdDrain(fd: number): number;
+  /**
+   * Data-path call, of /dev/cpu_dma_latency: how long processors may take to wake up, in microseconds. 0: they stay awake, and
+   * those asleep are woken; -1: as long as they like.
+   */
+  requestLatency(fd: number, us: number): number;
 
   // --- local sockets -----------------------------------------------------------------------------------------------
   /** AF_UNIX SOCK_SEQPACKET, connected to a path of at most 107 bytes. */

@@ -11,6 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* PM_QOS_CPU_LATENCY_DEFAULT_VALUE: none is asked for. */
+#define LATENCY_DEFAULT_US 2000000000
+
 /* sched_setattr(2) has no wrapper in the C library; this is version 0 of its structure. */
 struct sched_attributes {
   uint32_t size;
@@ -21,6 +24,17 @@ struct sched_attributes {
   uint64_t runtime, deadline, period; /* ns; of SCHED_OTHER, `runtime` is the slice (since Linux 6.12) */
 };
 _Static_assert(sizeof(struct sched_attributes) == 48, "SCHED_ATTR_SIZE_VER0");
+
+/*
+ * What /dev/cpu_dma_latency is open for: how long any processor of the machine may take to wake up, in microseconds. With 0 they
+ * look for work instead of sleeping, and those asleep are woken at once; -1 takes the request back, as closing it does.
+ */
+napi_value native_requestLatency(napi_env env, napi_callback_info info) {
+  int32_t n[2];
+  if (!numbers(env, info, 2, n)) return make_int(env, -EINVAL);
+  int32_t us = n[1] < 0 ? LATENCY_DEFAULT_US : n[1];
+  return make_int(env, write(n[0], &us, sizeof us) == sizeof us ? 0 : -errno);
+}
 
 napi_value native_threadId(napi_env env, napi_callback_info info) {
   (void)info;

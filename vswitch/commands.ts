@@ -23,6 +23,8 @@ export interface EngineStart {
   readonly trunks: ReadonlyMap<number, TrunkOptions>;
   /** The eventfd that wakes the engine for a command. */
   readonly wakeFd: number;
+  /** /dev/cpu_dma_latency, open for this engine; absent: others' processors sleep as they like. */
+  readonly latencyFd?: number;
   /** Of `Telemetry.allocate` and `FlightRecorder.allocate`. */
   readonly telemetry: SharedArrayBuffer;
   readonly recorder: SharedArrayBuffer;

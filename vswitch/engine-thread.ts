@@ -28,7 +28,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-export type EngineOptions = Partial<Pick<EngineStart, 'ioUring' | 'compensation' | 'trunks'>>;
+export type EngineOptions = Partial<Pick<EngineStart, 'ioUring' | 'compensation' | 'trunks' | 'latencyFd'>>;
 
 export class EngineThread {
   readonly telemetry: Telemetry;
@@ -76,7 +76,7 @@ export class EngineThread {
 
   /** Resolves when the engine is warm and waits for its first configuration. `zeroNs`: see `EngineStart`. */
   static async start(arenaBytes: number, zeroNs: number, options: EngineOptions = {}): Promise<EngineThread> {
-    const { ioUring = true, compensation = true, trunks = new Map<number, TrunkOptions>() } = options;
+    const { ioUring = true, compensation = true, trunks = new Map<number, TrunkOptions>(), latencyFd } = options;
     const workerData: EngineStart = {
       arenaBytes,
       zeroNs,
@@ -84,6 +84,7 @@ export class EngineThread {
       compensation,
       trunks,
       wakeFd: native.eventfd(),
+      ...(latencyFd === undefined ? {} : { latencyFd }),
       telemetry: Telemetry.allocate(),
       recorder: FlightRecorder.allocate(),
     };

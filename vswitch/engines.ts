@@ -49,6 +49,8 @@ export interface EnginesStart {
   readonly engines: number;
   /** Whether links leave out of delays what an engine takes itself. */
   readonly compensation: boolean;
+  /** /dev/cpu_dma_latency, open once for each engine; none where the machine does not let us. */
+  readonly latencyFds: readonly number[];
 }
 
 /** The process's clocks, which its entry makes. */
@@ -116,14 +118,21 @@ export class Engines {
   }
 
   /** Resolves when all are warm and wait for their first configuration. */
-  static async start({ memoryBytes, engines, compensation }: EnginesStart, clocks: Clocks): Promise<Engines> {
+  static async start(
+    { memoryBytes, engines, compensation, latencyFds }: EnginesStart,
+    clocks: Clocks,
+  ): Promise<Engines> {
     const { arenaBytes, ringBytes } = divided(memoryBytes, engines);
     const each = <Value>(value: (engine: number) => Value): Value[] =>
       Array.from({ length: engines }, (_, i) => value(i));
     const ways = each((from) => each((to) => (from === to ? undefined : allocateWay(ringBytes, native.eventfd()))));
     const zeroNs = clocks.monotonicNs();
     const threads = await Promise.all(
-      each((engine) => EngineThread.start(arenaBytes, zeroNs, { compensation, trunks: trunksOf(engine, ways) })),
+      each((engine) => {
+        const latencyFd = latencyFds[engine];
+        const awake = latencyFd === undefined ? {} : { latencyFd };
+        return EngineThread.start(arenaBytes, zeroNs, { compensation, trunks: trunksOf(engine, ways), ...awake });
+      }),
     );
     // The same for all links of the process: of who was held up least while it was measured.
     const compensationNs = Math.min(...threads.map(({ costNs }) => costNs));

@@ -6,6 +6,7 @@
  *   main.js [--memory BYTES]          for frames, 64 MiB by default
  *           [--engines N]             threads that forward them, 1 by default
  *           [--no-compensation]       delays of links are not shortened by what an engine takes itself
+ *           [--latency-fds]           descriptors from 6 on, one for each engine, are /dev/cpu_dma_latency, open for writing
  *
  * Each engine runs in a thread of its own (`engines.ts`); this thread answers HTTP (`control.ts`), looks
  * once a second whether the engines keep time where links are emulated, and is idle else.
@@ -23,6 +24,7 @@ import { monotonicNowNs } from './unix-time.js';
 
 const CONTROL_FD = 3;
 const KEEPER_FD = 4;
+const FIRST_LATENCY_FD = 6;
 const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
 /** Slots are counted in 32 bits, their bytes addressed in a double; beyond this nothing was tried. */
 const MAX_MEMORY_BYTES = 2 ** 31;
@@ -34,6 +36,7 @@ function settings(argv: readonly string[]): EnginesStart {
       memory: { type: 'string' },
       engines: { type: 'string' },
       'no-compensation': { type: 'boolean', default: false },
+      'latency-fds': { type: 'boolean', default: false },
     },
   });
   const engines = Number(values.engines ?? 1);
@@ -43,7 +46,8 @@ function settings(argv: readonly string[]): EnginesStart {
   const leastBytes = leastMemoryBytes(engines);
   if (!Number.isInteger(memoryBytes) || memoryBytes < leastBytes || memoryBytes > MAX_MEMORY_BYTES)
     throw new UsageError(`--memory is ${values.memory}: it takes ${leastBytes} to ${MAX_MEMORY_BYTES} bytes`);
-  return { memoryBytes, engines, compensation: !values['no-compensation'] };
+  const latencyFds = values['latency-fds'] ? Array.from({ length: engines }, (_, i) => FIRST_LATENCY_FD + i) : [];
+  return { memoryBytes, engines, compensation: !values['no-compensation'], latencyFds };
 }
 
 async function main(): Promise<void> {

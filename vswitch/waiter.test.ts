@@ -7,6 +7,8 @@ import { Waiter } from './waiter.js';
 const AWAKE_NS = 60_000;
 /** How late a thread that sleeps is woken. */
 const WOKEN_LATE_NS = 50_000;
+/** What it takes to ask the other processors. */
+const ASKING_NS = 18_000;
 
 class Bench {
   readonly now = new Float64Array([1e12, 0, 0, 0, 0]);
@@ -18,12 +20,14 @@ class Bench {
   wokenLateNs: readonly number[] = [WOKEN_LATE_NS];
   rehearsals = 0;
   awakeNs = 0;
+  /** When other processors were asked to be awake, and until when that was so. */
+  readonly held: { fromNs: number; toNs: number }[] = [];
   /** All that it waited at. */
   readonly paces = new Set<number>();
   readonly #rehearsalNs: number;
   #sleeps = 0;
 
-  constructor(rehearsalNs = 200_000) {
+  constructor(rehearsalNs = 200_000, { wakesOthers = false } = {}) {
     const memory = new MemoryCalls(() => 0);
     memory.tapRead = memory.tapWrite = () => -9;
     this.#rehearsalNs = rehearsalNs;
@@ -39,9 +43,19 @@ class Bench {
         return this.rehearsal.run();
       },
     };
-    this.waiter = new Waiter(io, rehearsal, () => this.#wait());
+    const keepAwake = (isAwake: boolean): void => {
+      if (isAwake) this.held.push({ fromNs: this.now[0]!, toNs: Infinity });
+      this.now[0]! += ASKING_NS;
+      if (!isAwake) this.held.at(-1)!.toNs = this.now[0]!;
+    };
+    this.waiter = new Waiter(io, rehearsal, () => this.#wait(), wakesOthers ? keepAwake : undefined);
     // What it has saved before does not count.
     this.now[0]! += 1e9;
+  }
+
+  /** How long others were awake at its asking, all in all. */
+  get heldNs(): number {
+    return this.held.reduce((sum, { fromNs, toNs }) => sum + Math.min(toNs, this.now[0]!) - fromNs, 0);
   }
 
   /** Waits for something that is due in so long; returns how late it was. */
@@ -140,6 +154,47 @@ describe('waiting for what an emulated link holds', () => {
       // And it does take it.
       expect(spentNs).toBeGreaterThan(0.02 * (bench.now[0]! - beganNs));
       if (periodNs > 2e6) expect(bench.rehearsals).toBeGreaterThan(1000);
+      bench.rehearsal.close();
+    });
+
+  it('has other processors awake some time before it is due, until it sleeps again', () => {
+    const bench = new Bench(40_000, { wakesOthers: true });
+    for (let n = 0; n < 3; n++) {
+      const dueNs = bench.now[0]! + 10e6;
+      expect(bench.wait(10e6)).toBe(0);
+      const [held, ...more] = bench.held.splice(0);
+      expect([dueNs - held!.fromNs, held!.toNs, more]).toEqual([200_000 - WOKEN_LATE_NS, Infinity, []]);
+      bench.held.push(held!);
+      // A moment later somebody has been served, and is due again: they need not be woken twice.
+      bench.wait(100_000);
+      expect(bench.held).toEqual([{ fromNs: held!.fromNs, toNs: Infinity }]);
+      bench.wait(10e6, 0);
+      expect(bench.held.splice(0)).toEqual([{ fromNs: held!.fromNs, toNs: dueNs + 100_000 + ASKING_NS }]);
+    }
+    bench.rehearsal.close();
+  });
+
+  it('wakes no others where it sleeps for moments, or nothing is held', () => {
+    const bench = new Bench(40_000, { wakesOthers: true });
+    for (let n = 0; n < 100; n++) bench.wait(400_000);
+    bench.wait(10e6, 0);
+    bench.readyNs = bench.now[0]! + 3e6;
+    bench.wait(10e6);
+    expect(bench.held).toEqual([]);
+    bench.rehearsal.close();
+  });
+
+  for (const periodsNs of [[2.1e6], [700_000], [150_000], [10e6, ...Array<number>(1000).fill(150_000)]])
+    it(`has others awake for at most a tenth of all time, where something is due after ${periodsNs
+      .slice(0, 2)
+      .map((ns) => ns / 1e6)
+      .join(', ')} ms`, () => {
+      const bench = new Bench(40_000, { wakesOthers: true });
+      const beganNs = bench.now[0]!;
+      while (bench.now[0]! < beganNs + 20e9) for (const ns of periodsNs) bench.wait(ns);
+      const allNs = bench.now[0]! - beganNs;
+      expect(bench.heldNs).toBeLessThan(0.1 * allNs + 11e6);
+      if (periodsNs[0]! > 500_000) expect(bench.held.length).toBeGreaterThan(50);
       bench.rehearsal.close();
     });
 });

@@ -334,6 +334,11 @@ function tickNs(): number {
   return io.nowNs();
 }
 
+/** Of all processors of the machine, as long as this thread asks for it (`Native.requestLatency`). */
+const { latencyFd } = start;
+const keepAwake =
+  latencyFd === undefined ? undefined : (isAwake: boolean) => void native.requestLatency(latencyFd, isAwake ? 0 : -1);
+
 warmUp(native, tickNs);
 const rehearsal = new Rehearsal(native);
 const costNs = start.compensation ? ownCostNs() : 0;
@@ -344,7 +349,7 @@ port.postMessage({
   threadId: native.threadId(),
   costNs,
 } satisfies EngineReady);
-run(new Waiter(io, rehearsal, () => native.wait(io.handle, epoll)));
+run(new Waiter(io, rehearsal, () => native.wait(io.handle, epoll), keepAwake));
 engine.close();
 rehearsal.close();
 io.close();

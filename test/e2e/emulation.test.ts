@@ -1,6 +1,10 @@
 /** Links that do something to frames, on real hosts: what their own programs see of it. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Bench } from './machine.js';
+import { canKeepAwake } from '../../control/processors.js';
+import { Bench, isRoot, LUTHIER } from './machine.js';
 
 const SCENARIO = `
 name: emulated
@@ -46,6 +50,25 @@ describe('a link', () => {
     expect(await leastMs()).toBeGreaterThanOrEqual(60);
     // What is above is the machine's, which is not always busy.
     await expect.poll(leastMs).toBeLessThan(80);
+  });
+
+  it.runIf(isRoot && canKeepAwake())('has processors awake for what it delivers', async () => {
+    const device = openSync('/dev/cpu_dma_latency', 'r');
+    const pinging = spawn(LUTHIER, ['exec', 'h1', '--', 'ping', '-q', '-i0.02', 'late'], { env: bench.env });
+    const ended = once(pinging, 'close');
+    const us = new Int32Array(1);
+    // For moments only: looked at again and again.
+    const isAsked = (): boolean => {
+      for (let n = 0; n < 100_000; n++) {
+        readSync(device, us, 0, 4, 0);
+        if (us[0] === 0) return true;
+      }
+      return false;
+    };
+    await expect.poll(isAsked, { timeout: 30_000 }).toBe(true);
+    pinging.kill('SIGINT');
+    await ended;
+    closeSync(device);
   });
 
   it('passes no more than its rate, and that much', async () => {
