@@ -165,8 +165,8 @@ export class RunningLink {
 
   /**
    * Changes it now, in place: both directions, or the one that leaves the node `from`. What is not named stays, `none` takes
-   * a property away. Resolves when the switches do it, with what each direction does from now on; UsageError for what
-   * cannot be, and nothing has changed.
+   * a property away. Resolves when the switches do it, with what each direction does from now on, and since when
+   * (`doneMonotonicNs`); UsageError for what cannot be, and nothing has changed.
    */
   set(properties: LinkProperties, { from }: { readonly from?: string } = {}): Promise<LinkSettings> {
     return this.#agent.setLink(this.#network, this.name, properties, from);

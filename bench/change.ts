@@ -1,6 +1,6 @@
 /**
  * How long a change of a link takes: from the moment at which a client sends it to the agent's socket until the agent
- * answers, which it does once the engine has applied it. What of it is not the agent's is the way there and back: the same
+ * answers, which it does once the engine has applied it (`luthier bench link --only change` tells both moments apart). What of it is not the agent's is the way there and back: the same
  * client's question for the list of networks is printed beside it.
  *
  *   npx tsx bench/change.ts [CHANGES]      as an ordinary user or root; takes the network that it makes down again
@@ -42,7 +42,7 @@ try {
   const listing = await timed(() => agent.networks());
   const changing = await timed(change);
   console.log(`${changes} changes of one link of ${HOSTS}, ms          p50     p99     most`);
-  console.log(`agent's socket → engine has applied it      ${row(changing)}   goal ≤ 5`);
+  console.log(`agent's socket → agent has answered         ${row(changing)}`);
   console.log(`the same client's GET /networks             ${row(listing)}`);
 } finally {
   await agent.down('bench-change');

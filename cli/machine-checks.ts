@@ -136,10 +136,17 @@ async function scheduling(): Promise<Check> {
 /** A program that is woken for what a link delivers is late where its processor sleeps deeply. */
 async function processors(): Promise<Check> {
   const name = 'processors';
-  const { canKeepAwake } = await import('../control/processors.js');
-  if (canKeepAwake()) return { name, status: 'ok', detail: 'are awake for what emulated links deliver' };
-  const detail = 'sleep as they like: who waits for what emulated links deliver is woken late';
-  return { name, status: 'limited', detail, ...(isMachineRoot() ? {} : { mend: 'run as root' }) };
+  const { whyNotAwake } = await import('../control/processors.js');
+  const why = whyNotAwake();
+  if (why === undefined) return { name, status: 'ok', detail: 'are kept awake for what emulated links deliver' };
+  const reason = {
+    processors: 'there are many of them',
+    driver: 'the kernel has no cpuidle driver',
+    device: '/dev/cpu_dma_latency may not be opened',
+  }[why];
+  const detail = `${reason}: who sleeps until an emulated link delivers something is woken late`;
+  const mend = why === 'device' && !isMachineRoot() ? { mend: 'run as root' } : {};
+  return { name, status: 'limited', detail, ...mend };
 }
 
 /** Opens TAPs in a network namespace made for it, in a user namespace where that is how we work. */

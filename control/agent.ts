@@ -7,7 +7,7 @@
  *   GET    /unreadable                        string[]: why records could not be read
  *   POST   /plan                              { scenario, inputs } → PlanReport: what `POST /networks` would do
  *   POST   /networks/NAME/abort               interrupts its `up`, which is then taken back
- *   PATCH  /networks/NAME/links/LINK          { set, from? } → LinkSettings: the link as it is from now on
+ *   PATCH  /networks/NAME/links/LINK          { set, from? } → LinkSettings: the link as it is from now on, and since when
  *   DELETE /networks/NAME                     NDJSON of Progress
  *   GET    /networks/NAME                     NetworkState
  *   GET    /networks/NAME/nodes/NODE          NodeAccess

@@ -118,5 +118,6 @@ async function tellLinks(live: LiveNetwork, names: ReadonlySet<string>): Promise
       }
     }),
   );
-  return done.flat().reduce<number | undefined>((last, doneNs) => Math.max(last ?? 0, doneNs), undefined);
+  const times = done.flat();
+  return times.length === 0 ? undefined : Math.max(...times);
 }

@@ -57,7 +57,8 @@ export function startSwitch(start: SwitchStart, onStarted: (pid: number) => void
   const listening = native.unixListen(start.socket, 16);
   const keeper = KeeperClient.connect(start.keeperSocket);
   const log = openSync(start.logFile, 'a', 0o600);
-  const latencyFds = openLatencyRequests(start.engines);
+  const opened = openLatencyRequests(start.engines);
+  const latencyFds = typeof opened === 'string' ? [] : opened;
   try {
     keeper.restrict(`${start.machine}/`);
     const child = spawn(

@@ -137,7 +137,6 @@ export interface TransferCost {
   readonly ownCpuSecondsPerGB: number;
 }
 
-/** From a change's sending to the agent's socket to its answer that the engine has applied it. */
 /** From a change's sending to the agent's socket until its engine has applied it, and until the agent has `answered`. */
 export interface ChangeReport extends ChangeTimes {
   readonly changes: number;

@@ -392,7 +392,10 @@ export interface LinkSettings {
   readonly ends: readonly [string, string];
   readonly forward: RawLinkProperties;
   readonly reverse: RawLinkProperties;
-  /** When it has been so for the first time: CLOCK_MONOTONIC of the machine. Absent: no switch process that has it runs. */
+  /**
+   * Since when, by CLOCK_MONOTONIC of the machine: when the last switch process that runs and has it had done it. One that does not run is
+   * told once it does. Absent: none runs.
+   */
   readonly doneMonotonicNs?: number;
 }
 

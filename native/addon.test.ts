@@ -27,7 +27,9 @@ function udpPair(address = '127.0.0.1'): [number, number] {
 
 const LATENCY_DEVICE = '/dev/cpu_dma_latency';
 
-it.runIf(isRoot && existsSync(LATENCY_DEVICE))('asks processors to be awake, until it takes that back', async () => {
+const canAsk = isRoot && existsSync(LATENCY_DEVICE);
+
+it.runIf(canAsk)(`asks processors to be awake, until it takes that back (root, ${LATENCY_DEVICE})`, async () => {
   const fd = own(openSync(LATENCY_DEVICE, 'r+'));
   /** The least that anybody asks for. */
   const askedUs = (): number => {

@@ -16,6 +16,8 @@ class Bench {
   readonly waiter: Waiter;
   /** When a descriptor becomes ready. */
   readyNs = Infinity;
+  /** Its next sleep ends halfway, by a signal. */
+  isInterrupted = false;
   /** How late sleeps end, in turn. */
   wokenLateNs: readonly number[] = [WOKEN_LATE_NS];
   rehearsals = 0;
@@ -78,6 +80,11 @@ class Bench {
     if (this.readyNs <= untilNs) {
       this.now[0] = Math.max(nowNs, this.readyNs);
       return 1;
+    }
+    if (this.isInterrupted) {
+      this.isInterrupted = false;
+      this.now[0] = (nowNs + untilNs) / 2;
+      return 0;
     }
     const isAsleep = untilNs - awakeNs > nowNs;
     const lateNs = this.wokenLateNs[this.#sleeps++ % this.wokenLateNs.length]!;
@@ -184,7 +191,29 @@ describe('waiting for what an emulated link holds', () => {
     bench.rehearsal.close();
   });
 
-  for (const periodsNs of [[2.1e6], [700_000], [150_000], [10e6, ...Array<number>(1000).fill(150_000)]])
+  it('looks again where a signal ended its sleep', () => {
+    const bench = new Bench(40_000, { wakesOthers: true });
+    const dueNs = bench.now[0]! + 10e6;
+    bench.isInterrupted = true;
+    expect(bench.wait(10e6)).toBe(0);
+    expect([bench.rehearsals, bench.held.map(({ fromNs }) => dueNs - fromNs)]).toEqual([1, [200_000 - WOKEN_LATE_NS]]);
+    bench.rehearsal.close();
+  });
+
+  for (const periodNs of [0.8e6, 1e6, 1.3e6, 2.1e6])
+    it(`is in time itself before others are awake, where something is due every ${periodNs / 1e6} ms`, () => {
+      const [alone, withOthers] = [false, true].map((wakesOthers) => {
+        const bench = new Bench(100_000, { wakesOthers });
+        let lateNs = 0;
+        for (let n = 0; n < 10_000; n++) lateNs += Math.max(0, bench.wait(periodNs) - ASKING_NS);
+        bench.rehearsal.close();
+        return { rehearsals: bench.rehearsals, lateNs };
+      });
+      expect(withOthers!.rehearsals).toBeGreaterThanOrEqual(0.95 * alone!.rehearsals);
+      expect(withOthers!.lateNs).toBeLessThanOrEqual(1.05 * alone!.lateNs);
+    });
+
+  for (const periodsNs of [[2.1e6], [700_000], [10e6, ...Array<number>(1000).fill(150_000)]])
     it(`has others awake for at most a tenth of all time, where something is due after ${periodsNs
       .slice(0, 2)
       .map((ns) => ns / 1e6)

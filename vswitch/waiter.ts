@@ -11,7 +11,8 @@
  * being awake first. Of more than some moments, half of what is left goes to the next deadline: so each of many has its part.
  *
  * Who gets what is due sleeps as well, on a processor of its own, and is woken 50 µs late or more by then. So, where the machine lets
- * us, all its processors are asked to be awake from OTHERS_NS before, until the thread sleeps again: of the same tenth.
+ * us, all its processors are asked to be awake from OTHERS_NS before, until the thread sleeps again: of what it leaves itself of
+ * that tenth.
  *
  * While no emulated link holds anything, nobody asks when exactly a frame was read: there the engine is woken at a pace.
  *
@@ -77,18 +78,19 @@ export class Waiter {
     const share = this.#share;
     const dueNs = now[1]!;
     const isSoon = isExact && dueNs - now[0]! <= OTHERS_NS;
-    if (this.#othersAwake && !(isSoon && now[0]! - share[2]! < share[0]!)) this.#letOthersSleep();
+    if (this.#othersAwake && !(isSoon && now[0]! - share[2]! < share[0]! / 2)) this.#letOthersSleep();
     if (!isExact) return this.#wait();
     const oversleep = this.#oversleep;
     const kind = oversleep.kindOf(now);
     const awakeNs = Math.min(oversleep.leadNs[kind]!, Math.max(SPIN_NS, share[0]! / 2));
     const leadNs = awakeNs + this.#rehearsal.leadNs[0]!;
     if (dueNs - now[0]! > COLD_NS + awakeNs && share[0]! >= leadNs) {
-      const wakesOthers = this.#keepAwake !== undefined && share[0]! >= OTHERS_NS;
+      const wakesOthers = this.#keepAwake !== undefined && share[0]! >= OTHERS_NS + leadNs;
       now[1] = dueNs - (wakesOthers ? Math.max(leadNs, OTHERS_NS) : leadNs);
       now[2] = 0;
       const ready = this.#wait();
-      if (ready !== 0) return ready;
+      // A signal may have ended it, as of one that was stopped and goes on (signal(7)): then it is not time yet.
+      if (ready !== 0 || now[0]! < now[1]) return ready;
       if (now[4]! >= 0) oversleep.learn(kind, now, 4);
       if (wakesOthers) this.#wakeOthers();
       this.#rehearse();
@@ -134,12 +136,15 @@ export class Waiter {
     this.#io.tick();
   }
 
-  /** All the time since they were woken is taken of the share: it has what this thread was awake for in it. */
+  /**
+   * All the time since they were woken is taken of the share, what this thread was awake for included; but one that was stopped
+   * meanwhile is not in debt for ever.
+   */
   #letOthersSleep(): void {
     const share = this.#share;
     this.#othersAwake = false;
     this.#keepAwake!(false);
     this.#io.tick();
-    share[0]! -= this.#now[0]! - share[2]!;
+    share[0] = Math.max(-AWAKE_BURST_NS, share[0]! - (this.#now[0]! - share[2]!));
   }
 }

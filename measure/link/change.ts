@@ -1,4 +1,4 @@
-/** Part `change`: how long it takes from a change's sending to the agent's socket until its engine has applied it. */
+/** Part `change`: how long it takes from a change's sending to the agent's socket until its engine has applied it, and until the agent has answered. */
 import type { ChangeReport } from '../../model/bench-link.js';
 import { StateError } from '../../model/errors.js';
 import { quantile } from '../statistics.js';

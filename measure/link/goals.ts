@@ -9,6 +9,7 @@ export const LINK_GOALS = {
   tcpError: 0.01,
   udpError: 0.003,
   cpuRatio: 1.5,
+  /** From a change's sending until the engine has applied it. */
   changeMs: 5,
   bytesPerLink: 1024,
 } as const;

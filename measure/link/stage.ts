@@ -77,7 +77,7 @@ export class LinkStage implements AsyncDisposable {
     await this.change(properties, direction);
   }
 
-  /** Returns when it was done, by CLOCK_MONOTONIC in nanoseconds; undefined where there is nothing to change. */
+  /** Returns when it was done, by CLOCK_MONOTONIC in nanoseconds; undefined where there was nothing to change, or nobody to do it. */
   async change(properties: RawLinkProperties, direction: 'both' | 'from h1' = 'both'): Promise<number | undefined> {
     if (Object.keys(properties).length === 0) return undefined;
     const from = direction === 'both' ? undefined : 'h1';
