@@ -131,9 +131,9 @@ export function processStatus(pid: number, key: string): string | undefined {
   }
 }
 
-/** Ended, be it collected by its parent or not. */
+/** Ended: not collected by its parent yet (Z), being collected (X), or gone. */
 export function hasEnded(pid: number): boolean {
-  return (processStatus(pid, 'State') ?? 'Z').startsWith('Z');
+  return /^[ZX]/.test(processStatus(pid, 'State') ?? 'Z');
 }
 
 /** What a call of the addon threw. */
